@@ -1,0 +1,42 @@
+//! The words of tracegrade: what a trace, a span and a message are, and what can be said of them
+//! without touching a disk or a socket.
+//!
+//! Everything here is a value or a pure function. Time comes in as an argument, bytes come in as
+//! slices, and nothing is async. Names are those of SQL, JSON and the CLI.
+
+mod batch;
+mod clock;
+mod id;
+mod json;
+mod message;
+mod money;
+pub mod payload;
+mod span;
+mod time;
+mod trace;
+
+pub use batch::{Batch, Rejection};
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use id::{GroupId, ID_BYTES_MAX, IdError, ProjectId, SpanId, TraceId};
+pub use json::{JsonText, NotJson};
+pub use message::{Message, MessageHash, Role};
+pub use money::NanoUsd;
+pub use span::{
+    DroppedCounts, Payload, Source, Span, SpanError, SpanStatus, SpanType, UnknownWord, Usage,
+};
+pub use time::{BadTime, Time};
+pub use trace::{Content, TraceItem, TraceRow, TraceStatus};
+
+/// Previews on span and trace rows hold at most this many characters.
+pub const PREVIEW_CHARS_MAX: usize = 256;
+
+/// Lists on a trace row (models, agents, sequences) hold at most this many entries.
+pub const TRACE_LIST_MAX: usize = 1_000;
+
+/// Returns the first [`PREVIEW_CHARS_MAX`] characters of `text`, cut on a character boundary.
+pub fn preview(text: &str) -> &str {
+    match text.char_indices().nth(PREVIEW_CHARS_MAX) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}

@@ -99,7 +99,12 @@ mod tests {
 
     #[test]
     fn any_shape_is_an_id_but_not_the_empty_or_endless_one() {
-        for ok in ["trace_0", "4bf92f3577b34da6a3ce929d0e0e4736", "späße 🦀", " "] {
+        for ok in [
+            "trace_0",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+            "späße 🦀",
+            " ",
+        ] {
             assert_eq!(TraceId::new(ok).unwrap().as_str(), ok);
         }
         assert_eq!(TraceId::new(""), Err(IdError::Empty));

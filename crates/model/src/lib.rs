@@ -6,21 +6,34 @@
 
 mod batch;
 mod clock;
+mod dates;
+mod derive;
+mod filter;
+mod forest;
 mod id;
 mod json;
 mod message;
 mod money;
+mod outcome;
 pub mod payload;
+mod prices;
+#[cfg(test)]
+mod sketch;
 mod span;
 mod time;
 mod trace;
 
 pub use batch::{Batch, Rejection};
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use dates::{BadDate, Bound, Zone, parse_bound};
+pub use derive::{Received, derive};
+pub use filter::{FilterError, Limits, TraceFilter};
+pub use forest::{depths, resolve_agents};
 pub use id::{GroupId, ID_BYTES_MAX, IdError, ProjectId, SpanId, TraceId};
 pub use json::{JsonText, NotJson};
 pub use message::{Message, MessageHash, Role};
 pub use money::NanoUsd;
+pub use prices::{BadRate, Price, PriceError, PriceErrorKind, PriceTable, Rate};
 pub use span::{
     DroppedCounts, Payload, Source, Span, SpanError, SpanStatus, SpanType, UnknownWord, Usage,
 };

@@ -31,7 +31,9 @@ pub struct Writer {
 impl Writer {
     /// Returns an empty writer with room for `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes) }
+        Self {
+            text: String::with_capacity(bytes),
+        }
     }
 
     /// Appends the sender's own text. A cut may not fall inside a JSON string.
@@ -102,7 +104,11 @@ pub fn restore<'a>(
         let damaged = || RestoreError::Damaged { at };
         let end = body + data[body..].find('"').ok_or_else(damaged)?;
         let (side, first, last) = parse_token(&data[body..end]).ok_or_else(damaged)?;
-        let refs = if side == Side::Input { input_refs } else { output_refs };
+        let refs = if side == Side::Input {
+            input_refs
+        } else {
+            output_refs
+        };
         let run = refs.get(first..=last).ok_or_else(damaged)?;
         for (n, hash) in run.iter().enumerate() {
             if n > 0 {
@@ -122,7 +128,9 @@ fn parse_token(token: &str) -> Option<(Side, usize, usize)> {
         b'o' => Side::Output,
         _ => return None,
     };
-    let (first, last) = token[1..].split_once('-').unwrap_or((&token[1..], &token[1..]));
+    let (first, last) = token[1..]
+        .split_once('-')
+        .unwrap_or((&token[1..], &token[1..]));
     let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
     (first <= last).then_some((side, first, last))
 }
@@ -134,8 +142,15 @@ mod tests {
 
     #[test]
     fn runs_and_single_values_come_back_in_place() {
-        let texts = [r#"{"role":"user"}"#, r#"{"role": "tool", "n": 1.0}"#, "\"be brief\""];
-        let hashes: Vec<_> = texts.iter().map(|t| MessageHash::of(t.as_bytes())).collect();
+        let texts = [
+            r#"{"role":"user"}"#,
+            r#"{"role": "tool", "n": 1.0}"#,
+            "\"be brief\"",
+        ];
+        let hashes: Vec<_> = texts
+            .iter()
+            .map(|t| MessageHash::of(t.as_bytes()))
+            .collect();
         let mut w = Writer::default();
         w.push_text(r#"{"input":["#);
         w.push_refs(Side::Input, 0, 1);
@@ -144,7 +159,12 @@ mod tests {
         w.push_text("}");
         let data = w.finish();
         assert!(JsonText::parse(data.as_str()).is_ok());
-        let lookup = |h: &MessageHash| texts.iter().copied().find(|t| MessageHash::of(t.as_bytes()) == *h);
+        let lookup = |h: &MessageHash| {
+            texts
+                .iter()
+                .copied()
+                .find(|t| MessageHash::of(t.as_bytes()) == *h)
+        };
         let back = restore(data.as_str(), &hashes[..2], &hashes[2..], lookup).unwrap();
         assert_eq!(
             back,
@@ -159,8 +179,14 @@ mod tests {
         let hash = MessageHash::of(b"gone");
         let got = restore(w.finish().as_str(), &[hash], &[], |_| None);
         assert_eq!(got, Err(RestoreError::Missing { hash }));
-        assert!(matches!(restore("\"$ref:x\"", &[], &[], |_| None), Err(RestoreError::Damaged { at: 0 })));
-        assert!(matches!(restore("\"$ref:i3\"", &[hash], &[], |_| None), Err(RestoreError::Damaged { .. })));
+        assert!(matches!(
+            restore("\"$ref:x\"", &[], &[], |_| None),
+            Err(RestoreError::Damaged { at: 0 })
+        ));
+        assert!(matches!(
+            restore("\"$ref:i3\"", &[hash], &[], |_| None),
+            Err(RestoreError::Damaged { .. })
+        ));
     }
 
     proptest! {

@@ -263,6 +263,41 @@ impl Span {
         }
     }
 
+    /// Returns a copy with an empty payload, without copying the payload on the way.
+    pub fn without_payload(&self) -> Self {
+        let Self {
+            trace_id,
+            span_id,
+            parent_id,
+            source_type,
+            name,
+            agent,
+            error,
+            ..
+        } = self;
+        Self {
+            trace_id: trace_id.clone(),
+            span_id: span_id.clone(),
+            parent_id: parent_id.clone(),
+            source_type: source_type.clone(),
+            name: name.clone(),
+            agent: agent.clone(),
+            error: error.clone(),
+            model: self.model.clone(),
+            provider: self.provider.clone(),
+            finish_reason: self.finish_reason.clone(),
+            tool_call_id: self.tool_call_id.clone(),
+            handoff_from: self.handoff_from.clone(),
+            handoff_to: self.handoff_to.clone(),
+            guardrail_type: self.guardrail_type.clone(),
+            input_preview: self.input_preview.clone(),
+            output_preview: self.output_preview.clone(),
+            merged_into: self.merged_into.clone(),
+            payload: Payload::default(),
+            ..*self
+        }
+    }
+
     /// Returns whether the span has ended.
     pub fn has_ended(&self) -> bool {
         self.status != SpanStatus::Open

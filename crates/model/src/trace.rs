@@ -188,7 +188,11 @@ impl TraceRow {
     /// Returns the status at `now`, where a trace is idle `idle_micros` after its last row.
     pub fn status_at(&self, now: Time, idle_micros: i64) -> TraceStatus {
         let is_idle = self.last_received_at.plus_micros(idle_micros) <= now;
-        match (self.open_spans > 0 || self.span_count == 0, self.rooted, is_idle) {
+        match (
+            self.open_spans > 0 || self.span_count == 0,
+            self.rooted,
+            is_idle,
+        ) {
             (true, _, true) => TraceStatus::Abandoned,
             (true, _, false) | (false, false, false) => TraceStatus::Running,
             (false, _, _) => self.settled_status,

@@ -1,0 +1,176 @@
+//! How does a trace go for good?
+//!
+//! A deletion is logged like any row: from its acknowledgement on the trace is unreadable (D6), and
+//! its id is refused for a day, since agents resend their history. Then its bytes go, within
+//! `delete_within`: memory is flushed, the log is rolled and cut, every file that may hold the trace
+//! is written anew without it, readers of older versions are cut off, and the old files unlinked.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::{ProjectId, Time, TraceId};
+use tokio::sync::oneshot;
+
+use crate::append::AppendError;
+use crate::catalog::{Commit, Erasure, FileEntry, Tombstone};
+use crate::compact::MergeJob;
+use crate::engine::{Engine, StoreError};
+use crate::lake::Table;
+use crate::live::TraceKey;
+use crate::writer::Job;
+
+/// What was promised when traces were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deleted {
+    /// How many traces.
+    pub traces: usize,
+    /// By when their bytes are gone from disk.
+    pub gone_by: Time,
+}
+
+impl Engine {
+    /// Makes traces unreadable and sees to it that their bytes go.
+    pub(crate) async fn delete_traces(
+        &self,
+        project: &ProjectId,
+        traces: Vec<TraceId>,
+    ) -> Result<Deleted, AppendError> {
+        let at = self.clock.now();
+        let gone_by = at.plus_micros(self.config.delete_within_ms * 1_000);
+        let count = traces.len();
+        if count > 0 {
+            let (done, answer) = oneshot::channel();
+            let project = project.clone();
+            self.submit(Job::Delete {
+                project,
+                traces,
+                at,
+                done,
+            })
+            .await?;
+            answer
+                .await
+                .map_err(|_| AppendError::Stopped("the writer is gone".to_owned()))??;
+            self.counters
+                .deleted_traces
+                .fetch_add(count as u64, Ordering::Relaxed);
+            self.wake.notify_waiters();
+        }
+        Ok(Deleted {
+            traces: count,
+            gone_by,
+        })
+    }
+
+    /// Removes the bytes of deleted traces from disk. Returns how many traces are gone for good.
+    pub(crate) async fn erase_due(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let in_memory = self.live.read().has_deleted();
+        let pending = self
+            .catalog
+            .current()
+            .tombstones()
+            .pending()
+            .next()
+            .is_some();
+        if !in_memory && !pending {
+            return Ok(0);
+        }
+        if in_memory {
+            self.flush_all().await?;
+        }
+        let tombstones: Vec<Tombstone> = self
+            .catalog
+            .current()
+            .tombstones()
+            .pending()
+            .cloned()
+            .collect();
+        self.cut_log_behind(&tombstones).await?;
+        self.rewrite_without(&tombstones).await?;
+        let mut commit = Commit::new(self.clock.now());
+        let done = |one: &Tombstone| Tombstone {
+            erasure: Erasure::Done,
+            ..one.clone()
+        };
+        commit.tombstones = tombstones.iter().map(done).collect();
+        // Readers of older versions would keep the old files; the promise comes first.
+        self.catalog
+            .cancel_pins_before(self.catalog.current().version());
+        self.unlink(0).await?;
+        self.commit(&commit).await?;
+        // Pages of the catalog that named its traces' files are in the journal still.
+        if !self.catalog.checkpoint().await? {
+            tracing::debug!(
+                "the catalog's journal could not be emptied; the next erasure tries again"
+            );
+        }
+        Ok(tombstones.len())
+    }
+
+    /// Gets rid of log segments that hold rows of deleted traces. The writer ended the segment with
+    /// the deletion, so none of them is active.
+    async fn cut_log_behind(self: &Arc<Self>, tombstones: &[Tombstone]) -> Result<(), StoreError> {
+        let newest = tombstones.iter().map(|one| one.upto_seq).max().unwrap_or(0);
+        let this = Arc::clone(self);
+        self.on_worker(move || {
+            let cursor = this
+                .catalog
+                .current()
+                .cursor(&this.config.node)
+                .unwrap_or(0);
+            assert!(
+                newest <= cursor,
+                "D4: a deletion is flushed before its log is cut"
+            );
+            this.cut_wal(cursor)
+        })
+        .await
+    }
+
+    /// Writes every file anew that may hold one of the traces. Merges that run meanwhile may take a
+    /// file away; then the new one is looked at in the next round.
+    async fn rewrite_without(self: &Arc<Self>, tombstones: &[Tombstone]) -> Result<(), StoreError> {
+        loop {
+            let catalog = self.catalog.current();
+            let holds = |file: &FileEntry| {
+                tombstones.iter().any(|one| {
+                    let key = TraceKey {
+                        project: one.project_id.clone(),
+                        trace_id: one.trace_id.clone(),
+                    };
+                    file.lo_seq <= one.upto_seq
+                        && !self.is_applied(&catalog, file, &key, one.upto_seq)
+                        && self.files.may_hold(file, &key)
+                })
+            };
+            let Some(file) = catalog.all_files().find(|file| holds(file)) else {
+                return Ok(());
+            };
+            let job = MergeJob {
+                table: file.table,
+                to: file.level,
+                inputs: vec![file.id],
+            };
+            self.merge(&job).await?;
+        }
+    }
+
+    /// Returns whether a file was written with the trace's hide in sight.
+    fn is_applied(
+        &self,
+        catalog: &crate::catalog::CatalogVersion,
+        file: &FileEntry,
+        key: &TraceKey,
+        upto_seq: i64,
+    ) -> bool {
+        let table: Table = file.table;
+        let hide = catalog
+            .hides()
+            .whole_trace(table, &key.project, &key.trace_id);
+        match hide {
+            Some((upto, added_v)) => upto >= upto_seq && file.hides_applied_v >= added_v,
+            // No hide: when the deletion was committed no file of the table could hold the trace.
+            None => true,
+        }
+    }
+}

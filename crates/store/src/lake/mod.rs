@@ -1,0 +1,44 @@
+//! What lies in Parquet: how rows become files, how files are merged, and how they are read back.
+//!
+//! Nothing here knows a disk, a catalog or a clock. Files are written to any `Write` and read through
+//! [`ReadAt`]; which files there are, and which of their rows are hidden, is told by the caller. A row
+//! goes `encode` → `writer` → file → `reader` → `decode`, or file → `merge` → `split` → files.
+
+mod columns;
+mod decode;
+mod encode;
+#[cfg(test)]
+mod files_test;
+mod filter;
+mod footer;
+mod merge;
+mod messages;
+mod reader;
+#[cfg(test)]
+mod samples;
+mod schema;
+mod seal;
+mod source;
+mod spans;
+mod split;
+mod traces;
+mod view;
+mod writer;
+
+pub use columns::LakeRow;
+pub use decode::{DecodeError, decode};
+pub use encode::{EncodeError, encode};
+pub use filter::{TraceHash, TraceSet, TraceSetError};
+pub use footer::{
+    BadInfo, BadName, FileName, FileSummary, Footer, Level, Partition, ProjectSummary,
+};
+pub use merge::{Merge, MergeError, MergeLimits};
+pub use messages::MessageRow;
+pub use reader::{Batches, LakeFile, LakeMeta, ReadError};
+pub use schema::{Columns, SCHEMA_VERSION, SortKey, Table, UnknownColumn, schema, sort_keys};
+pub use source::ReadAt;
+pub use spans::SpanRow;
+pub use split::{SplitError, SplitLimits, Splitter};
+pub use traces::TraceEntry;
+pub use view::RowKey;
+pub use writer::{Finished, LakeWriter, WriteError, WriterLimits};

@@ -1,0 +1,607 @@
+//! How is a file read, as little of it as possible, and nothing of it unchecked?
+//!
+//! Opening reads the end of the file: row groups, page index, and what the file says of itself. That
+//! is kept apart as [`LakeMeta`], so that a cache can hold it and opening costs nothing. A trace is
+//! found in three steps, each of which saves the next: row groups by project, statistics and Bloom
+//! filter; pages by the page index; rows by their trace ids. Only then are the wanted columns read,
+//! and of these only the pages that hold the trace.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array,
+};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use bytes::Bytes;
+use model::{Message, MessageHash, ProjectId, TraceId};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::reader::Length;
+use parquet::file::statistics::Statistics;
+
+use super::columns::{Kind, LakeRow};
+use super::decode::{DecodeError, column, decode, hash, text_column};
+use super::filter::{TraceSet, TraceSetError};
+use super::footer::{BadInfo, FileInfo, FileSummary, Footer, METADATA_KEY, ProjectSummary};
+use super::messages::MessageRow;
+use super::schema::{Columns, Table};
+use super::seal::{Blocks, Tail};
+use super::source::{ChunkSource, ReadAt, read_exactly};
+
+/// A batch has about so many bytes: what a merge of many files can hold of each.
+const BATCH_BYTES: u64 = 1 << 20;
+/// A batch has at most so many rows, however small they are.
+const BATCH_ROWS_MAX: u64 = 8_192;
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The Parquet structure is damaged, or the disk fails.
+    #[error("cannot read {what} of {file}")]
+    Parquet {
+        /// The file.
+        file: Arc<str>,
+        /// Which part of it.
+        what: &'static str,
+        /// Why.
+        source: ParquetError,
+    },
+    /// What the file says of itself cannot be used.
+    #[error("cannot use {file}")]
+    Info {
+        /// The file.
+        file: Arc<str>,
+        /// Why.
+        source: BadInfo,
+    },
+    /// The file's trace filter cannot be used.
+    #[error("cannot use the trace filter of {file}")]
+    Filter {
+        /// The file.
+        file: Arc<str>,
+        /// Why.
+        source: TraceSetError,
+    },
+    /// The rows were read and are not what they should be.
+    #[error("cannot decode rows of {file}")]
+    Decode {
+        /// The file.
+        file: Arc<str>,
+        /// Why.
+        source: DecodeError,
+    },
+    /// The columns that were read do not form the batch that was asked for.
+    #[error("cannot form a batch of {file}")]
+    Arrow {
+        /// The file.
+        file: Arc<str>,
+        /// Why.
+        source: ArrowError,
+    },
+    /// A row group was asked for that the file does not have, or columns of another table.
+    #[error("{file} has no {what}")]
+    NoSuch {
+        /// The file.
+        file: Arc<str>,
+        /// What was asked for.
+        what: String,
+    },
+}
+
+/// The end of a file, read once and kept.
+#[derive(Debug)]
+pub struct LakeMeta {
+    parquet: ArrowReaderMetadata,
+    info: FileInfo,
+    projects: Vec<ProjectSummary>,
+    blocks: Arc<Blocks>,
+}
+
+impl LakeMeta {
+    /// Returns the bytes it takes in memory, about, for the ledger.
+    pub fn memory_bytes(&self) -> usize {
+        self.parquet.metadata().memory_size() + self.blocks.memory_bytes()
+    }
+
+    /// Returns the Parquet metadata with its page index, for the query engine.
+    pub fn parquet(&self) -> &ArrowReaderMetadata {
+        &self.parquet
+    }
+}
+
+/// One file of the lake, open for reading.
+#[derive(Clone)]
+pub struct LakeFile {
+    name: Arc<str>,
+    source: ChunkSource,
+    meta: Arc<LakeMeta>,
+}
+
+impl fmt::Debug for LakeFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LakeFile")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LakeFile {
+    /// Opens a file and reads its end. `name` is what errors call it.
+    pub fn open(name: &str, source: Arc<dyn ReadAt>) -> Result<Self, ReadError> {
+        let name: Arc<str> = name.into();
+        let tail = Tail::read(&*source).map_err(|source| ReadError::Parquet {
+            file: Arc::clone(&name),
+            what: "the end",
+            source: source.into(),
+        })?;
+        let tail = Arc::new(tail);
+        let checked = ChunkSource {
+            source: Arc::clone(&tail) as Arc<dyn ReadAt>,
+            blocks: None,
+        };
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let parquet =
+            ArrowReaderMetadata::load(&checked, options).map_err(|source| ReadError::Parquet {
+                file: Arc::clone(&name),
+                what: "the metadata",
+                source,
+            })?;
+        let meta = understand(parquet, &tail).map_err(|source| ReadError::Info {
+            file: Arc::clone(&name),
+            source,
+        })?;
+        Ok(Self::with_meta(&name, source, Arc::new(meta)))
+    }
+
+    /// Opens a file whose end was read before.
+    pub fn with_meta(name: &str, source: Arc<dyn ReadAt>, meta: Arc<LakeMeta>) -> Self {
+        let source = ChunkSource {
+            source,
+            blocks: Some(Arc::clone(&meta.blocks)),
+        };
+        Self {
+            name: name.into(),
+            source,
+            meta,
+        }
+    }
+
+    /// Returns the end of the file, to be kept for the next opening.
+    pub fn meta(&self) -> &Arc<LakeMeta> {
+        &self.meta
+    }
+
+    /// Returns what the file says of where it comes from.
+    pub fn footer(&self) -> &Footer {
+        &self.meta.info.footer
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> u64 {
+        self.meta.info.rows
+    }
+
+    /// Returns the projects in the file, in order.
+    pub fn projects(&self) -> &[ProjectSummary] {
+        &self.meta.projects
+    }
+
+    /// Returns the trace filter that lies in the file.
+    pub fn trace_set(&self) -> Result<TraceSet, ReadError> {
+        let bytes = self.trace_filter()?;
+        TraceSet::from_bytes(&bytes).map_err(|source| ReadError::Filter {
+            file: Arc::clone(&self.name),
+            source,
+        })
+    }
+
+    fn trace_filter(&self) -> Result<Bytes, ReadError> {
+        let info = &self.meta.info;
+        let read = self.source.read(info.filter_at, info.filter_bytes as usize);
+        read.map_err(|e| self.parquet_error("the trace filter", e.into()))
+    }
+
+    /// Returns what the catalog keeps of the file. Reads all of it, for the checksum.
+    pub fn summary(&self) -> Result<FileSummary, ReadError> {
+        let LakeMeta { info, projects, .. } = &*self.meta;
+        self.trace_set()?;
+        let checksum = self
+            .checksum()
+            .map_err(|e| self.parquet_error("the bytes", e.into()))?;
+        Ok(FileSummary {
+            footer: info.footer.clone(),
+            rows: info.rows,
+            bytes: Length::len(&self.source),
+            min_time: projects.iter().filter_map(|project| project.min_time).min(),
+            max_time: projects.iter().filter_map(|project| project.max_time).max(),
+            min_seq: info.min_seq,
+            max_seq: info.max_seq,
+            projects: projects.clone(),
+            trace_filter: self.trace_filter()?.to_vec(),
+            checksum,
+        })
+    }
+
+    /// Returns these bytes of the file, checked, for a reader that decodes pages itself.
+    pub fn read_bytes(&self, range: std::ops::Range<u64>) -> io::Result<Bytes> {
+        self.source
+            .read(range.start, range.end.saturating_sub(range.start) as usize)
+    }
+
+    /// Returns the BLAKE3 hash of the whole file.
+    pub fn checksum(&self) -> io::Result<[u8; 32]> {
+        const STEP: u64 = 1 << 20;
+        let mut hasher = blake3::Hasher::new();
+        let (mut at, end) = (0, Length::len(&self.source));
+        while at < end {
+            let step = STEP.min(end - at);
+            hasher.update(&read_exactly(&*self.source.source, at, step as usize)?);
+            at += step;
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// Returns the rows of these row groups, or of all, in file order. Columns that the file does not
+    /// have are null.
+    pub fn scan(
+        &self,
+        columns: &Columns,
+        row_groups: Option<&[u32]>,
+    ) -> Result<Batches, ReadError> {
+        let count = self.meta.parquet.metadata().num_row_groups();
+        let groups: Vec<usize> = match row_groups {
+            None => (0..count).collect(),
+            Some(groups) => groups.iter().map(|&group| group as usize).collect(),
+        };
+        if let Some(group) = groups.iter().find(|&&group| group >= count) {
+            return Err(self.no_such(format!("row group {group}")));
+        }
+        self.batches(columns, groups, None)
+    }
+
+    /// Returns the rows of one project, in file order.
+    pub fn scan_project(
+        &self,
+        project: &ProjectId,
+        columns: &Columns,
+    ) -> Result<Batches, ReadError> {
+        self.scan(columns, Some(self.row_groups(project)))
+    }
+
+    fn row_groups(&self, project: &ProjectId) -> &[u32] {
+        let found = self
+            .meta
+            .projects
+            .iter()
+            .find(|summary| summary.project == *project);
+        found.map_or(&[], |summary| &summary.row_groups)
+    }
+
+    /// Returns the rows of one trace in file order, with the wanted columns filled in.
+    pub fn read_trace<R: LakeRow>(
+        &self,
+        project: &ProjectId,
+        trace_id: &TraceId,
+        columns: &Columns,
+    ) -> Result<Vec<R>, ReadError> {
+        let is_trace = |batch: &RecordBatch| trace_mask(R::TABLE, batch, trace_id);
+        let probe = self.columns_of(R::TABLE, &["trace_id"]);
+        self.find(project, trace_id, &probe, is_trace, &columns.with_keys())
+    }
+
+    /// Returns the messages of one trace that have one of these hashes, which are sorted.
+    pub fn read_messages(
+        &self,
+        project: &ProjectId,
+        trace_id: &TraceId,
+        hashes: &[MessageHash],
+    ) -> Result<Vec<Message>, ReadError> {
+        debug_assert!(hashes.is_sorted());
+        let is_wanted = |batch: &RecordBatch| {
+            let in_trace = trace_mask(Table::Messages, batch, trace_id)?;
+            let found = column(Table::Messages, batch, "hash", Kind::Hash)?;
+            let found: &arrow::array::FixedSizeBinaryArray = found
+                .as_any()
+                .downcast_ref()
+                .expect("the type of the column was checked");
+            let wanted =
+                |row| in_trace.value(row) && hashes.binary_search(&hash(found.value(row))).is_ok();
+            Ok((0..batch.num_rows()).map(|row| Some(wanted(row))).collect())
+        };
+        let probe = self.columns_of(Table::Messages, &["trace_id", "hash"]);
+        let columns = self
+            .columns_of(Table::Messages, &["role", "content"])
+            .with_keys();
+        let rows: Vec<MessageRow> = self.find(project, trace_id, &probe, is_wanted, &columns)?;
+        Ok(rows.into_iter().map(|row| row.message).collect())
+    }
+
+    fn columns_of(&self, table: Table, names: &[&str]) -> Columns {
+        Columns::named(table, names).expect("these are columns of the table")
+    }
+
+    /// Returns the rows of a trace that `mask` picks by the columns `probe`.
+    fn find<R: LakeRow>(
+        &self,
+        project: &ProjectId,
+        trace_id: &TraceId,
+        probe: &Columns,
+        mask: impl Fn(&RecordBatch) -> Result<BooleanArray, DecodeError>,
+        columns: &Columns,
+    ) -> Result<Vec<R>, ReadError> {
+        let mut rows = Vec::new();
+        for &group in self.row_groups(project) {
+            let group = group as usize;
+            let Some(pages) = self.pages_with(group, trace_id)? else {
+                continue;
+            };
+            let mut masks = Vec::new();
+            for batch in self.batches(probe, vec![group], Some(pages.clone()))? {
+                masks.push(mask(&batch?).map_err(|source| self.decode_error(source))?);
+            }
+            let selection = pages.and_then(&RowSelection::from_filters(&masks));
+            if !selection.selects_any() {
+                continue;
+            }
+            for batch in self.batches(columns, vec![group], Some(selection))? {
+                rows.append(&mut decode(&batch?).map_err(|source| self.decode_error(source))?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Returns the rows of the pages of a row group that may hold the trace; `None` if none may.
+    fn pages_with(
+        &self,
+        group: usize,
+        trace_id: &TraceId,
+    ) -> Result<Option<RowSelection>, ReadError> {
+        let metadata = self.meta.parquet.metadata();
+        let row_group = metadata.row_group(group);
+        let Some(leaf) = leaf_of(row_group, "trace_id") else {
+            return Err(self.no_such("column trace_id".to_owned()));
+        };
+        let id = trace_id.as_str().as_bytes();
+        if let Some(Statistics::ByteArray(stats)) = row_group.column(leaf).statistics()
+            && (stats.min_bytes_opt().is_some_and(|min| id < min)
+                || stats.max_bytes_opt().is_some_and(|max| id > max))
+        {
+            return Ok(None);
+        }
+        let bloom = self
+            .builder()
+            .get_row_group_column_bloom_filter(group, leaf)
+            .map_err(|e| self.parquet_error("the Bloom filter", e))?;
+        if bloom.is_some_and(|bloom| !bloom.check(trace_id.as_str())) {
+            return Ok(None);
+        }
+        let rows = row_group.num_rows() as usize;
+        let pages = page_selection(metadata, group, leaf, id)
+            .unwrap_or_else(|| RowSelection::from(vec![RowSelector::select(rows)]));
+        Ok(pages.selects_any().then_some(pages))
+    }
+
+    fn builder(&self) -> ParquetRecordBatchReaderBuilder<ChunkSource> {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(
+            self.source.clone(),
+            self.meta.parquet.clone(),
+        )
+    }
+
+    fn batches(
+        &self,
+        columns: &Columns,
+        groups: Vec<usize>,
+        selection: Option<RowSelection>,
+    ) -> Result<Batches, ReadError> {
+        if columns.table() != self.footer().table {
+            return Err(self.no_such(format!("columns of {}", columns.table())));
+        }
+        let names = columns.schema().fields();
+        let present = self.meta.parquet.schema();
+        let roots = names
+            .iter()
+            .filter_map(|field| present.index_of(field.name()).ok());
+        let mask = ProjectionMask::roots(self.meta.parquet.parquet_schema(), roots);
+        let builder = self
+            .builder()
+            .with_batch_size(self.batch_rows(&mask, &groups))
+            .with_row_groups(groups)
+            .with_projection(mask);
+        let builder = match selection {
+            Some(selection) => builder.with_row_selection(selection),
+            None => builder,
+        };
+        let reader = builder
+            .build()
+            .map_err(|e| self.parquet_error("the row groups", e))?;
+        Ok(Batches {
+            file: Arc::clone(&self.name),
+            reader,
+            schema: Arc::clone(columns.schema()),
+        })
+    }
+
+    /// Returns how many rows make a batch of about [`BATCH_BYTES`].
+    fn batch_rows(&self, mask: &ProjectionMask, groups: &[usize]) -> usize {
+        /// A value takes at least about this much once a dictionary is resolved.
+        const VALUE_BYTES: u64 = 16;
+        let metadata = self.meta.parquet.metadata();
+        let widest = groups.iter().map(|&group| {
+            let group = metadata.row_group(group);
+            let columns = group.columns().iter().enumerate();
+            let read = columns.filter(|(leaf, _)| mask.leaf_included(*leaf));
+            let rows = group.num_rows().max(1) as u64;
+            read.map(|(_, c)| c.uncompressed_size().max(0) as u64 / rows + VALUE_BYTES)
+                .sum::<u64>()
+        });
+        (BATCH_BYTES / widest.max().unwrap_or(1).max(1)).clamp(1, BATCH_ROWS_MAX) as usize
+    }
+
+    fn parquet_error(&self, what: &'static str, source: ParquetError) -> ReadError {
+        ReadError::Parquet {
+            file: Arc::clone(&self.name),
+            what,
+            source,
+        }
+    }
+
+    fn decode_error(&self, source: DecodeError) -> ReadError {
+        ReadError::Decode {
+            file: Arc::clone(&self.name),
+            source,
+        }
+    }
+
+    fn no_such(&self, what: String) -> ReadError {
+        ReadError::NoSuch {
+            file: Arc::clone(&self.name),
+            what,
+        }
+    }
+}
+
+/// Returns what a file says of itself after a check that it fits the Parquet metadata.
+fn understand(parquet: ArrowReaderMetadata, tail: &Tail) -> Result<LakeMeta, BadInfo> {
+    let metadata = parquet.metadata().file_metadata();
+    let entries = metadata.key_value_metadata().into_iter().flatten();
+    let text = entries
+        .filter(|entry| entry.key == METADATA_KEY)
+        .find_map(|entry| entry.value.as_ref());
+    let (info, projects) = FileInfo::from_json(text.ok_or(BadInfo::Absent)?)?;
+    let row_groups = parquet.metadata().row_groups();
+    let in_groups: i64 = row_groups.iter().map(RowGroupMetaData::num_rows).sum();
+    if info.rows as i64 != in_groups || projects.iter().map(|p| p.rows).sum::<u64>() != info.rows {
+        return Err(BadInfo::Mismatch("the number of rows"));
+    }
+    // T1 rests on this list: each row group belongs to one project, and none to nobody.
+    let listed = projects.iter().flat_map(|project| &project.row_groups);
+    if !listed.copied().eq(0..row_groups.len() as u32) {
+        return Err(BadInfo::Mismatch("the projects of the row groups"));
+    }
+    if info
+        .filter_at
+        .checked_add(info.filter_bytes)
+        .is_none_or(|end| end > tail.at())
+    {
+        return Err(BadInfo::Mismatch("the place of the trace filter"));
+    }
+    let blocks = tail
+        .blocks()
+        .ok_or(BadInfo::Mismatch("the place of the checksums"))?;
+    Ok(LakeMeta {
+        parquet,
+        info,
+        projects,
+        blocks: Arc::new(blocks),
+    })
+}
+
+fn leaf_of(row_group: &RowGroupMetaData, name: &str) -> Option<usize> {
+    row_group
+        .columns()
+        .iter()
+        .position(|column| column.column_path().string() == name)
+}
+
+fn trace_mask(
+    table: Table,
+    batch: &RecordBatch,
+    trace_id: &TraceId,
+) -> Result<BooleanArray, DecodeError> {
+    let ids = text_column(table, batch, "trace_id")?;
+    Ok(ids
+        .iter()
+        .map(|id| Some(id == Some(trace_id.as_str())))
+        .collect())
+}
+
+/// Returns the rows of the pages whose bounds include `id`; `None` if there is no usable index.
+fn page_selection(
+    metadata: &parquet::file::metadata::ParquetMetaData,
+    group: usize,
+    leaf: usize,
+    id: &[u8],
+) -> Option<RowSelection> {
+    let ColumnIndexMetaData::BYTE_ARRAY(index) = metadata.column_index()?.get(group)?.get(leaf)?
+    else {
+        return None;
+    };
+    let pages = metadata
+        .offset_index()?
+        .get(group)?
+        .get(leaf)?
+        .page_locations();
+    let rows = metadata.row_group(group).num_rows();
+    // A damaged index must not ask for rows that are not there.
+    let starts = || pages.iter().map(|page| page.first_row_index);
+    let in_order = starts().is_sorted() && starts().all(|start| (0..=rows).contains(&start));
+    if pages.len() as u64 != index.num_pages() || !in_order {
+        return None;
+    }
+    let may_hold = |page: usize| {
+        index.min_value(page).is_none_or(|min| min <= id)
+            && index.max_value(page).is_none_or(|max| id <= max)
+    };
+    let range = |page: usize| {
+        let end = pages
+            .get(page + 1)
+            .map_or(rows, |next| next.first_row_index);
+        pages[page].first_row_index as usize..end as usize
+    };
+    let ranges = (0..pages.len()).filter(|&page| may_hold(page)).map(range);
+    Some(RowSelection::from_consecutive_ranges(ranges, rows as usize))
+}
+
+/// The batches of a scan, all of the schema that was asked for.
+pub struct Batches {
+    file: Arc<str>,
+    reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self
+            .reader
+            .next()?
+            .and_then(|batch| conform(&batch, &self.schema));
+        Some(batch.map_err(|source| ReadError::Arrow {
+            file: Arc::clone(&self.file),
+            source,
+        }))
+    }
+}
+
+/// Returns the batch with exactly the columns of `schema`: an older file lacks some.
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns: Vec<ArrayRef> = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(array) => Arc::clone(array),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        })
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}

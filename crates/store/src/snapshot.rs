@@ -1,0 +1,440 @@
+//! One consistent view of one project, for everything a request reads.
+//!
+//! Taken in this order and never another (D2): first the rows in memory, then the catalog version and
+//! its cursor c, then memory rows at or below c are dropped, for Parquet has them. A flush that
+//! commits in between puts rows in both places, and the last step takes them out of one.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use model::{Message, MessageHash, ProjectId, SpanId, Time, TraceId, resolve_agents};
+
+use crate::catalog::{CatalogVersion, FileEntry, FileId, Pin, ProjectHides};
+use crate::disk::DiskError;
+use crate::engine::Engine;
+use crate::lake::{
+    self, Columns, EncodeError, LakeRow, MessageRow, SpanRow, Table, TraceEntry, TraceSet,
+    UnknownColumn, encode,
+};
+use crate::live::{TraceKey, TraceView};
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file could not be opened or read.
+    #[error("failed to read a file of the lake")]
+    Disk(#[from] DiskError),
+    /// A file is damaged.
+    #[error("failed to decode {path}")]
+    Damaged {
+        /// The file, relative to the data folder.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: lake::ReadError,
+    },
+    /// A column was asked for that the table does not have.
+    #[error("failed to read a table")]
+    Column(#[from] UnknownColumn),
+    /// A batch of a file does not hold rows.
+    #[error("failed to read the rows of a file")]
+    Decode(#[from] lake::DecodeError),
+    /// Rows in memory do not fit into one batch.
+    #[error("failed to make a batch of the rows in memory")]
+    Encode(#[from] EncodeError),
+}
+
+impl ReadError {
+    pub(crate) fn damaged(file: &FileEntry, source: lake::ReadError) -> Self {
+        Self::Damaged {
+            path: file.path.clone(),
+            source,
+        }
+    }
+}
+
+/// A file that holds rows of the snapshot's project.
+#[derive(Debug, Clone)]
+pub struct ScanFile {
+    /// Its number: a file never changes, so whatever is kept of it may be kept by this.
+    pub id: FileId,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Rows of this project.
+    pub rows: i64,
+    /// Row groups of this project; no other project's rows are in them.
+    pub row_groups: Vec<u32>,
+    /// The earliest sort time of this project's rows, if the table has one.
+    pub min_time: Option<Time>,
+    /// The latest.
+    pub max_time: Option<Time>,
+    /// Which traces it may hold; `None`: any.
+    pub trace_set: Option<Arc<TraceSet>>,
+}
+
+/// Which rows of files are gone or replaced, for one table of one project.
+#[derive(Debug, Default)]
+pub struct Hides {
+    /// What the catalog says.
+    committed: Option<Arc<ProjectHides>>,
+    /// What rows in memory replace, and what was deleted since the last commit.
+    traces: HashMap<TraceId, i64>,
+    spans: HashMap<TraceId, HashMap<SpanId, i64>>,
+}
+
+impl Hides {
+    /// Returns whether nothing is hidden.
+    pub fn is_empty(&self) -> bool {
+        self.committed.is_none() && self.traces.is_empty() && self.spans.is_empty()
+    }
+
+    /// Returns whether a row of a file is hidden.
+    pub fn hides(&self, trace_id: &str, span_id: Option<&str>, seq: i64) -> bool {
+        let by = |upto: Option<&i64>| upto.is_some_and(|upto| seq <= *upto);
+        by(self.traces.get(trace_id))
+            || span_id.is_some_and(|id| by(self.spans.get(trace_id).and_then(|ids| ids.get(id))))
+            || self
+                .committed
+                .as_ref()
+                .is_some_and(|hides| hides.hidden(trace_id, span_id, seq))
+    }
+
+    fn hide_trace(&mut self, trace_id: &TraceId, upto: i64) {
+        let cell = self.traces.entry(trace_id.clone()).or_insert(upto);
+        *cell = upto.max(*cell);
+    }
+
+    fn hide_span(&mut self, trace_id: &TraceId, span_id: &SpanId, upto: i64) {
+        let of_trace = self.spans.entry(trace_id.clone()).or_default();
+        let cell = of_trace.entry(span_id.clone()).or_insert(upto);
+        *cell = upto.max(*cell);
+    }
+}
+
+/// A consistent view of one project. It holds its files: they stay until it is dropped or expires.
+#[derive(Debug)]
+pub struct Snapshot {
+    engine: Arc<Engine>,
+    project: ProjectId,
+    now: Time,
+    /// Traces with rows above the cursor.
+    views: HashMap<TraceId, TraceView>,
+    cursor: i64,
+    pin: Pin,
+    /// By table, in the order of [`Table::ALL`].
+    hides: [Arc<Hides>; Table::ALL.len()],
+}
+
+impl Snapshot {
+    /// Takes a snapshot of a whole project.
+    pub(crate) fn take(engine: &Arc<Engine>, project: &ProjectId) -> Self {
+        let (views, deleted) = {
+            let live = engine.live.read();
+            (live.views(project), live.deleted_of(project))
+        };
+        Self::assemble(engine, project, views, &deleted)
+    }
+
+    /// Takes a snapshot that can answer for one trace only: cheaper where much is in memory.
+    pub(crate) fn take_trace(engine: &Arc<Engine>, key: &TraceKey) -> Self {
+        let (views, deleted) = {
+            let live = engine.live.read();
+            (
+                live.view_of(key).into_iter().collect(),
+                live.deleted_of(&key.project),
+            )
+        };
+        Self::assemble(engine, &key.project, views, &deleted)
+    }
+
+    fn assemble(
+        engine: &Arc<Engine>,
+        project: &ProjectId,
+        views: Vec<TraceView>,
+        deleted: &[(TraceId, i64)],
+    ) -> Self {
+        // Memory was read before this line; the order is what D2 rests on.
+        let pin = engine.catalog.pin();
+        let cursor = pin.catalog().cursor(&engine.config.node).unwrap_or(0);
+        let views: HashMap<_, _> = views
+            .into_iter()
+            .filter(|view| view.received.seq > cursor)
+            .map(|view| (view.item.trace_id.clone(), view))
+            .collect();
+        let hides = Table::ALL.map(|table| {
+            Arc::new(hides_of(
+                table,
+                pin.catalog(),
+                project,
+                cursor,
+                views.values(),
+                deleted,
+            ))
+        });
+        let now = engine.clock.now();
+        Self {
+            engine: Arc::clone(engine),
+            project: project.clone(),
+            now,
+            views,
+            cursor,
+            pin,
+            hides,
+        }
+    }
+
+    /// Returns whose view it is.
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// Returns the moment it was taken, by the store's clock.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Returns after how long without a row a trace is idle.
+    pub fn idle_micros(&self) -> i64 {
+        self.engine.config.trace_idle_ms * 1_000
+    }
+
+    /// Returns the sequence number up to which everything is in Parquet.
+    pub fn cursor(&self) -> i64 {
+        self.cursor
+    }
+
+    /// Returns whether its files may be gone; take another snapshot then.
+    pub fn is_expired(&self) -> bool {
+        self.pin.is_expired()
+    }
+
+    /// Returns which rows of files must not be seen.
+    pub fn hides(&self, table: Table) -> Arc<Hides> {
+        Arc::clone(&self.hides[table as usize])
+    }
+
+    /// Returns the files that hold rows of the project.
+    pub fn files(&self, table: Table) -> Vec<ScanFile> {
+        let scan = |file: &Arc<FileEntry>| {
+            let part = file.project(&self.project)?;
+            Some(ScanFile {
+                id: file.id,
+                path: self.engine.config.data_dir.join(&file.path),
+                bytes: file.bytes,
+                rows: part.rows,
+                row_groups: part.row_groups.clone(),
+                min_time: part.min_time,
+                max_time: part.max_time,
+                trace_set: self.engine.files.trace_set(file.id),
+            })
+        };
+        self.pin
+            .catalog()
+            .files(table)
+            .iter()
+            .filter_map(scan)
+            .collect()
+    }
+
+    /// Returns the rows that are in memory only, in the order of the table.
+    pub fn memory(&self, table: Table, projection: &[usize]) -> Result<RecordBatch, ReadError> {
+        let columns = Columns::at(table, projection)?;
+        match table {
+            Table::Spans => sorted_batch(self.memory_spans(), &columns),
+            Table::Messages => sorted_batch(self.memory_messages(), &columns),
+            Table::Traces => {
+                let rows = self
+                    .views
+                    .values()
+                    .map(|view| trace_entry(&self.project, view));
+                sorted_batch(rows.collect(), &columns)
+            }
+        }
+    }
+
+    fn memory_spans(&self) -> Vec<SpanRow> {
+        let rows = |view| span_rows(&self.project, view, self.cursor);
+        self.views.values().flat_map(rows).collect()
+    }
+
+    fn memory_messages(&self) -> Vec<MessageRow> {
+        let rows = |view| message_rows(&self.project, view, self.cursor);
+        self.views.values().flat_map(rows).collect()
+    }
+
+    /// Returns the row of a trace.
+    pub fn trace(&self, trace_id: &TraceId) -> Result<Option<TraceEntry>, ReadError> {
+        if let Some(view) = self.views.get(trace_id) {
+            return Ok(Some(trace_entry(&self.project, view)));
+        }
+        let rows: Vec<TraceEntry> = self.stored(trace_id, &Columns::all(Table::Traces))?;
+        let hides = &self.hides[Table::Traces as usize];
+        let visible = rows
+            .into_iter()
+            .filter(|entry| !hides.hides(trace_id.as_str(), None, entry.row.seq));
+        Ok(visible.max_by_key(|entry| entry.row.seq))
+    }
+
+    /// Returns the spans of a trace in start order, with the chosen columns filled in.
+    pub fn spans(&self, trace_id: &TraceId, columns: &Columns) -> Result<Vec<SpanRow>, ReadError> {
+        let hides = &self.hides[Table::Spans as usize];
+        let mut rows: Vec<SpanRow> = self.stored(trace_id, columns)?;
+        rows.retain(|row| {
+            !hides.hides(trace_id.as_str(), Some(row.span.span_id.as_str()), row.seq)
+        });
+        if let Some(view) = self.views.get(trace_id) {
+            rows.extend(span_rows(&self.project, view, self.cursor));
+        }
+        rows.sort_by(|a, b| {
+            let key = |row: &SpanRow| (row.span.started_at.is_none(), row.span.started_at, row.seq);
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| a.span.span_id.cmp(&b.span.span_id))
+        });
+        debug_assert!(all_distinct(&rows), "D2: a span has one visible row");
+        Ok(rows)
+    }
+
+    /// Returns the messages of a trace by their hashes: those asked for, or all.
+    pub fn messages(
+        &self,
+        trace_id: &TraceId,
+        wanted: Option<&HashSet<MessageHash>>,
+    ) -> Result<HashMap<MessageHash, Message>, ReadError> {
+        let hides = &self.hides[Table::Messages as usize];
+        let stored: Vec<MessageRow> = self.stored(trace_id, &Columns::all(Table::Messages))?;
+        let visible = stored
+            .into_iter()
+            .filter(|row| !hides.hides(trace_id.as_str(), None, row.seq));
+        let live = self
+            .views
+            .get(trace_id)
+            .map(|view| message_rows(&self.project, view, self.cursor));
+        let all = visible.chain(live.into_iter().flatten());
+        let is_wanted = |row: &MessageRow| wanted.is_none_or(|set| set.contains(&row.message.hash));
+        Ok(all
+            .filter(is_wanted)
+            .map(|row| (row.message.hash, row.message))
+            .collect())
+    }
+
+    /// Returns what the files hold of a trace, hidden rows included.
+    fn stored<R: LakeRow>(
+        &self,
+        trace_id: &TraceId,
+        columns: &Columns,
+    ) -> Result<Vec<R>, ReadError> {
+        let key = TraceKey {
+            project: self.project.clone(),
+            trace_id: trace_id.clone(),
+        };
+        self.engine
+            .files
+            .read_trace(self.pin.catalog(), &key, columns)
+    }
+}
+
+fn hides_of<'a>(
+    table: Table,
+    catalog: &CatalogVersion,
+    project: &ProjectId,
+    cursor: i64,
+    views: impl Iterator<Item = &'a TraceView>,
+    deleted: &[(TraceId, i64)],
+) -> Hides {
+    let committed = catalog.hides().of(table, project).cloned();
+    let mut hides = Hides {
+        committed,
+        ..Hides::default()
+    };
+    for (trace_id, upto) in deleted {
+        hides.hide_trace(trace_id, *upto);
+    }
+    for view in views {
+        match table {
+            Table::Traces => {
+                // A flush may have committed a row of it since memory was read.
+                if view.flushed_row_seq.is_some() || view.received.first_seq <= cursor {
+                    hides.hide_trace(&view.item.trace_id, cursor);
+                }
+            }
+            Table::Spans => {
+                for live in &view.spans {
+                    if let Some(upto) = live.replaces_below(cursor) {
+                        hides.hide_span(&view.item.trace_id, &live.span.span_id, upto);
+                    }
+                }
+            }
+            Table::Messages => {}
+        }
+    }
+    hides
+}
+
+/// Returns the row of a trace in memory.
+pub(crate) fn trace_entry(project: &ProjectId, view: &TraceView) -> TraceEntry {
+    TraceEntry {
+        project: project.clone(),
+        row: view.row(),
+        home_started_at: view.home.started_at,
+    }
+}
+
+/// Returns the rows above `cursor` of a trace in memory. Each has its agent, where some span of the
+/// trace tells it.
+pub(crate) fn span_rows(project: &ProjectId, view: &TraceView, cursor: i64) -> Vec<SpanRow> {
+    let spans: Vec<&model::Span> = view.spans.iter().map(|live| &*live.span).collect();
+    let needs_agents = spans.iter().any(|span| span.agent.is_none());
+    let agents = if needs_agents {
+        resolve_agents(&spans)
+    } else {
+        vec![None; spans.len()]
+    };
+    let row = |(live, agent): (&Arc<crate::live::LiveSpan>, &Option<&str>)| {
+        let mut span = Arc::clone(&live.span);
+        if span.agent.is_none() && agent.is_some() {
+            Arc::make_mut(&mut span).agent = agent.map(str::to_owned);
+        }
+        SpanRow {
+            project: project.clone(),
+            span,
+            trace_started_at: view.home.started_at,
+            received_at: live.received_at,
+            seq: live.seq,
+        }
+    };
+    view.spans
+        .iter()
+        .zip(&agents)
+        .filter(|(live, _)| live.seq > cursor)
+        .map(row)
+        .collect()
+}
+
+/// Returns the messages above `cursor` of a trace in memory.
+pub(crate) fn message_rows(project: &ProjectId, view: &TraceView, cursor: i64) -> Vec<MessageRow> {
+    let above = view.messages.iter().filter(|live| live.seq > cursor);
+    above
+        .map(|live| MessageRow {
+            project: project.clone(),
+            message: live.message.clone(),
+            ordinal: live.ordinal,
+            trace_started_at: view.home.started_at,
+            seq: live.seq,
+        })
+        .collect()
+}
+
+fn sorted_batch<R: LakeRow>(mut rows: Vec<R>, columns: &Columns) -> Result<RecordBatch, ReadError> {
+    rows.sort_by(R::file_order);
+    Ok(encode(&rows, columns)?)
+}
+
+fn all_distinct(rows: &[SpanRow]) -> bool {
+    let ids: HashSet<_> = rows.iter().map(|row| &row.span.span_id).collect();
+    ids.len() == rows.len()
+}

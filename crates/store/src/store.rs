@@ -1,0 +1,522 @@
+//! The store as the rest of the program sees it: open it, append, read, delete, shut it down.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::{Batch, Clock, ProjectId, Source, Time, TraceId};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::append::{Ack, AppendError, Prepared};
+use crate::catalog::{Catalog, FileId};
+use crate::config::StoreConfig;
+use crate::delete::Deleted;
+use crate::disk::Disk;
+use crate::engine::{Engine, Parts, StoreError};
+use crate::lake::{Level, Table, TraceSet};
+use crate::lanes::Lanes;
+use crate::ledger::Ledger;
+use crate::live::{Live, Published, TraceKey};
+use crate::lock::DataLock;
+use crate::meta::Meta;
+use crate::outputs::{LAKE_DIR, PARTIAL_SUFFIX};
+use crate::record::{BatchRecord, DeleteWhat, Record};
+use crate::snapshot::Snapshot;
+use crate::wal::{RecoveryReport, StoreId, Wal, WalOptions};
+use crate::writer;
+
+/// Jobs that may wait for the writer; their bytes are bounded by the ledger.
+const QUEUE_JOBS_MAX: usize = 4_096;
+
+/// An open store. Clones are the same store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    engine: Arc<Engine>,
+    running: Arc<Mutex<Option<Running>>>,
+}
+
+/// What must be stopped.
+#[derive(Debug)]
+struct Running {
+    lanes: Option<Lanes>,
+    writer: std::thread::JoinHandle<()>,
+    lock: DataLock,
+}
+
+/// What a store holds and has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
+    /// Bytes of rows that are not in Parquet yet, as estimated.
+    pub live_bytes: usize,
+    /// Traces known in memory.
+    pub live_traces: usize,
+    /// Spans known in memory.
+    pub live_spans: usize,
+    /// Active files by table and level.
+    pub files: Vec<(Table, Level, usize, u64)>,
+    /// Rows of files that are hidden.
+    pub hides: usize,
+    /// Bytes that trace filters take in memory.
+    pub trace_filter_bytes: usize,
+    /// Free bytes on the disk.
+    pub disk_free_bytes: u64,
+    /// Drains of the log, each one sync.
+    pub drains: u64,
+    /// Buffers written to Parquet.
+    pub flushes: u64,
+    /// Merges committed.
+    pub merges: u64,
+    /// Merges that another one made useless.
+    pub merges_lost: u64,
+    /// Errors of the background work; it tries again.
+    pub lane_failures: u64,
+    /// Records put aside because they could not be written.
+    pub quarantined: u64,
+    /// Traces deleted.
+    pub deleted_traces: u64,
+}
+
+impl Store {
+    /// Opens the store in the configured folder, or makes one, and replays its log.
+    pub async fn open(
+        config: StoreConfig,
+        clock: Arc<dyn Clock>,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, StoreError> {
+        disk.create_dir_all(&config.data_dir)?;
+        let lock = DataLock::take(&config.data_dir)?;
+        let (meta, catalog) = open_databases(&config, &*disk, &clock).await?;
+        let store_id = meta.store_id();
+        let cursor = catalog.current().cursor(&config.node).unwrap_or(0);
+        let mut options =
+            WalOptions::new(store_id.as_u64_pair().0 ^ clock.now().as_micros() as u64);
+        options.segment_bytes = config.wal_segment_bytes;
+        let wal_id = StoreId(*store_id.as_bytes());
+        let mut recovery = Wal::open(
+            Arc::clone(&disk),
+            &config.data_dir,
+            wal_id,
+            options,
+            cursor as u64,
+        )?;
+
+        let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
+        let live = Live::new(cursor + 1, clock.now());
+        let background = config.background;
+        let parts = Parts {
+            config,
+            store_id,
+            clock,
+            disk,
+            live,
+            catalog,
+            meta,
+        };
+        let engine = Engine::new(parts);
+        engine.load_trace_sets().await?;
+        engine.remove_partial_files()?;
+        while let Some(frame) = recovery.next_frame()? {
+            engine.replay(frame.seq as i64, &frame.payload).await?;
+        }
+        let (wal, wal_writer, report) = recovery.finish()?;
+        engine.start(wal, queue);
+        log_recovery(&report);
+        engine.note_free_bytes()?;
+        let writer_engine = Arc::clone(&engine);
+        let writer = std::thread::Builder::new()
+            .name("wal-writer".to_owned())
+            .spawn(move || writer::run(&writer_engine, jobs, wal_writer))
+            .map_err(|error| StoreError::Worker(error.to_string()))?;
+        let lanes = background.then(|| Lanes::start(&engine));
+        let running = Arc::new(Mutex::new(Some(Running {
+            lanes,
+            writer,
+            lock,
+        })));
+        Ok(Self { engine, running })
+    }
+}
+
+/// Opens both databases, or makes them in a folder that has neither log nor lake.
+async fn open_databases(
+    config: &StoreConfig,
+    disk: &dyn Disk,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Meta, Catalog), StoreError> {
+    let (meta_path, catalog_path) = (
+        config.data_dir.join("meta.db"),
+        config.data_dir.join("catalog.db"),
+    );
+    let has_rows = disk.exists(&config.data_dir.join("wal"))?
+        || disk.exists(&config.data_dir.join(LAKE_DIR))?;
+    let (has_meta, has_catalog) = (meta_path.exists(), catalog_path.exists());
+    let dir = config.data_dir.display();
+    if has_rows && !has_catalog {
+        return Err(StoreError::Mismatch(format!(
+            "{dir} has rows but no catalog.db"
+        )));
+    }
+    if has_catalog && !has_meta {
+        return Err(StoreError::Mismatch(format!(
+            "{dir} has a catalog.db but no meta.db: restore it from a backup"
+        )));
+    }
+    let meta = match has_meta {
+        true => Meta::open(&meta_path, Arc::clone(clock)).await?,
+        false => Meta::create(&meta_path, uuid::Uuid::now_v7(), Arc::clone(clock)).await?,
+    };
+    let catalog = match has_catalog {
+        true => Catalog::open(&catalog_path, meta.store_id(), Arc::clone(clock)).await?,
+        false => Catalog::create(&catalog_path, meta.store_id(), Arc::clone(clock)).await?,
+    };
+    Ok((meta, catalog))
+}
+
+fn log_recovery(report: &RecoveryReport) {
+    let RecoveryReport {
+        frames,
+        bytes,
+        torn_tail,
+        quarantined,
+        gaps,
+        ..
+    } = report;
+    if *frames > 0 {
+        tracing::info!(frames, bytes, "replayed the write-ahead log");
+    }
+    if let Some(tail) = torn_tail {
+        tracing::info!(path = %tail.path.display(), bytes = tail.bytes, "cut the end of a drain that was never acknowledged");
+    }
+    for damage in quarantined {
+        tracing::error!(path = %damage.path.display(), bytes = damage.bytes, seq = damage.seq, "a part of the log is damaged; it is kept aside");
+    }
+    for gap in gaps {
+        tracing::error!(
+            first = gap.first,
+            last = gap.last,
+            "sequence numbers are missing from the log"
+        );
+    }
+}
+
+impl Engine {
+    /// Reads the trace filters of all active files. One that cannot be read is left out: its file may
+    /// then hold any trace.
+    async fn load_trace_sets(self: &Arc<Self>) -> Result<(), StoreError> {
+        const FILTERS_PER_READ: u32 = 256;
+        let mut after = FileId(i64::MIN);
+        loop {
+            let filters = self.catalog.trace_filters(after, FILTERS_PER_READ).await?;
+            let Some((last, _)) = filters.last() else {
+                return Ok(());
+            };
+            after = *last;
+            for (id, bytes) in filters {
+                match TraceSet::from_bytes(&bytes) {
+                    Ok(set) => self.files.set_trace_set(id, Arc::new(set)),
+                    Err(error) => {
+                        tracing::warn!(file = %id, %error, "a trace filter cannot be read; lookups will open its file")
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes what a crash left half-written.
+    fn remove_partial_files(&self) -> Result<(), StoreError> {
+        for dir in self.lake_dirs() {
+            if !self.disk.exists(&dir)? {
+                continue;
+            }
+            for path in self.disk.list(&dir)? {
+                if path.to_string_lossy().ends_with(PARTIAL_SUFFIX) {
+                    self.disk.remove(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does again what one frame of the log says.
+    async fn replay(self: &Arc<Self>, seq: i64, payload: &bytes::Bytes) -> Result<(), StoreError> {
+        match Record::decode(payload) {
+            Ok(Record::Batch(batch)) => self.replay_batch(seq, batch, payload.len())?,
+            Ok(Record::Delete(record)) => match record.what {
+                DeleteWhat::Traces(traces) => {
+                    self.live.write().delete(&record.project, &traces, seq)
+                }
+                DeleteWhat::Project => tracing::warn!(
+                    seq,
+                    "a deletion of a project in the log is done by its traces"
+                ),
+            },
+            Err(error) => {
+                let path = self.quarantine(&format!("record-{seq:016x}"), payload)?;
+                tracing::error!(seq, %error, path = %path.display(), "a record of the log cannot be read; it is kept aside");
+            }
+        }
+        // A log can be larger than what memory may hold.
+        if self.live.read().bytes().0 >= self.config.buffer_bytes {
+            self.flush_all().await?;
+        }
+        Ok(())
+    }
+
+    fn replay_batch(
+        self: &Arc<Self>,
+        seq: i64,
+        batch: BatchRecord,
+        bytes: usize,
+    ) -> Result<(), StoreError> {
+        let BatchRecord {
+            project,
+            source,
+            received_at,
+            traces,
+            spans,
+            messages,
+        } = batch;
+        let batch = Batch {
+            traces,
+            spans,
+            messages,
+            ..Batch::default()
+        };
+        let pins = self
+            .pin_traces(&project, &batch)
+            .map_err(|error| match error {
+                AppendError::Lookup(error) => StoreError::Lookup(error),
+                other => StoreError::Stopped(other.to_string()),
+            })?;
+        let Batch {
+            traces: items,
+            spans,
+            messages,
+            ..
+        } = batch;
+        let published = Published {
+            project,
+            source,
+            seq,
+            received_at,
+            items,
+            spans,
+            messages,
+            bytes,
+        };
+        {
+            let mut live = self.live.write();
+            live.start_active(self.clock.now());
+            let published = self.without_deleted(&live, published);
+            live.publish(published);
+            self.note_live_bytes(&live);
+        }
+        drop(pins);
+        Ok(())
+    }
+
+    /// Keeps bytes that cannot be used, for whoever wants to look.
+    pub(crate) fn quarantine(
+        &self,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<std::path::PathBuf, StoreError> {
+        let dir = self.config.data_dir.join("quarantine");
+        self.disk.create_dir_all(&dir)?;
+        let path = dir.join(name);
+        if !self.disk.exists(&path)? {
+            let mut file = self.disk.create(&path)?;
+            file.write_at(0, &[bytes])?;
+            file.sync_data()?;
+            self.disk.sync_dir(&dir)?;
+        }
+        self.counters.quarantined.fetch_add(1, Ordering::Relaxed);
+        Ok(path)
+    }
+}
+
+impl Store {
+    /// Returns what people made: projects, keys, prices, settings.
+    pub fn meta(&self) -> &Meta {
+        &self.engine.meta
+    }
+
+    /// Returns the memory ledger.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.engine.ledger
+    }
+
+    /// Writes down the address of this process, for whoever finds the data folder locked.
+    pub fn set_address(&self, address: &str) -> std::io::Result<()> {
+        match &mut *self.running.lock() {
+            Some(running) => running.lock.set_address(address),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a batch ready for [`Store::append`]. It blocks: call it where decoding is done.
+    pub fn prepare(
+        &self,
+        project: &ProjectId,
+        source: Source,
+        received_at: Time,
+        batch: Batch,
+    ) -> Result<Prepared, AppendError> {
+        self.engine.prepare(project, source, received_at, batch)
+    }
+
+    /// Returns once the batch is on disk and readable (D1).
+    pub async fn append(&self, prepared: Prepared) -> Result<Ack, AppendError> {
+        self.engine.append(prepared).await
+    }
+
+    /// Returns whether items of a trace are refused because it was deleted not long ago.
+    pub fn is_deleted(&self, project: &ProjectId, trace_id: &TraceId) -> bool {
+        let key = TraceKey {
+            project: project.clone(),
+            trace_id: trace_id.clone(),
+        };
+        self.engine.is_deleted(&key)
+    }
+
+    /// Returns a consistent view of a project.
+    pub fn snapshot(&self, project: &ProjectId) -> Arc<Snapshot> {
+        Arc::new(Snapshot::take(&self.engine, project))
+    }
+
+    /// Returns a consistent view that can answer for one trace only: cheaper where much is in memory.
+    pub fn trace_snapshot(&self, project: &ProjectId, trace_id: &TraceId) -> Arc<Snapshot> {
+        let key = TraceKey {
+            project: project.clone(),
+            trace_id: trace_id.clone(),
+        };
+        Arc::new(Snapshot::take_trace(&self.engine, &key))
+    }
+
+    /// Makes traces unreadable at once and removes their bytes within the promised time (D6).
+    pub async fn delete_traces(
+        &self,
+        project: &ProjectId,
+        traces: Vec<TraceId>,
+    ) -> Result<Deleted, AppendError> {
+        self.engine.delete_traces(project, traces).await
+    }
+
+    /// Deletes the traces of a project whose last row was received before `before`.
+    pub async fn retire(&self, project: &ProjectId, before: Time) -> Result<usize, StoreError> {
+        self.engine.retire(project, before).await
+    }
+
+    /// Writes everything that is in memory to Parquet.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.engine.flush_all().await
+    }
+
+    /// Merges files until nothing is due. Returns the number of merges.
+    pub async fn compact(&self) -> Result<usize, StoreError> {
+        self.engine.merge_all().await
+    }
+
+    /// Removes the bytes of deleted traces now. Returns how many traces are gone for good.
+    pub async fn erase(&self) -> Result<usize, StoreError> {
+        self.engine.erase_due().await
+    }
+
+    /// Does the housekeeping that is due: free space, files nobody needs, tombstones, retention.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        self.engine.tidy().await
+    }
+
+    /// Returns what the store holds and has done.
+    pub fn stats(&self) -> StoreStats {
+        let engine = &self.engine;
+        let (live_bytes, (live_traces, live_spans)) = {
+            let live = engine.live.read();
+            (live.bytes().1, live.counts())
+        };
+        let catalog = engine.catalog.current();
+        let mut files = Vec::new();
+        for table in Table::ALL {
+            for level in Level::ALL {
+                let of_level = || {
+                    catalog
+                        .files(table)
+                        .iter()
+                        .filter(|file| file.level == level)
+                };
+                let bytes = of_level().map(|file| file.bytes).sum();
+                files.push((table, level, of_level().count(), bytes));
+            }
+        }
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &engine.counters;
+        StoreStats {
+            wal_bytes: engine.wal_bytes(),
+            live_bytes,
+            live_traces,
+            live_spans,
+            files,
+            hides: catalog.hides().len(),
+            trace_filter_bytes: engine.files.trace_set_bytes(),
+            disk_free_bytes: count(&engine.free_bytes),
+            drains: count(&counters.drains),
+            flushes: count(&counters.flushes),
+            merges: count(&counters.merges),
+            merges_lost: count(&counters.merges_lost),
+            lane_failures: count(&counters.lane_failures),
+            quarantined: count(&counters.quarantined),
+            deleted_traces: count(&counters.deleted_traces),
+        }
+    }
+
+    /// Returns why the store has stopped by itself, if it has: the process should end.
+    pub fn stopped(&self) -> Option<String> {
+        self.engine.stopped()
+    }
+
+    /// Takes no more, finishes what was taken, writes it to Parquet and closes.
+    pub async fn shutdown(&self) -> Result<(), StoreError> {
+        let Some(running) = self.running.lock().take() else {
+            return Ok(());
+        };
+        self.stop(running.lanes, running.writer).await;
+        let flushed = match self.engine.stopped() {
+            Some(_) => Ok(()),
+            None => self.engine.flush_all().await,
+        };
+        let closed = self.close().await;
+        drop(running.lock);
+        flushed.and(closed)
+    }
+
+    /// Waits for the writer, which ends with its queue, and for the lanes.
+    async fn stop(&self, lanes: Option<Lanes>, writer: std::thread::JoinHandle<()>) {
+        // The writer ends when the last sender is gone.
+        drop(self.engine.queue.write().take());
+        let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the writer of the log died");
+        }
+        if let Some(lanes) = lanes {
+            lanes.stop().await;
+        }
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.engine.catalog.close().await?;
+        Ok(self.engine.meta.close().await?)
+    }
+
+    /// Ends as a killed process does, but for the threads.
+    #[cfg(test)]
+    pub(crate) async fn crash(&self) {
+        let Some(running) = self.running.lock().take() else {
+            return;
+        };
+        self.stop(running.lanes, running.writer).await;
+        drop(self.close().await);
+        drop(running.lock);
+    }
+}

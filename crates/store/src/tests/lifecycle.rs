@@ -1,0 +1,220 @@
+//! From memory to Parquet and through merges: what can be read stays the same.
+
+use model::{Batch, Time, TraceId};
+
+use super::world::{NOW, World, item, span};
+use crate::Store;
+use crate::lake::{Level, Table};
+
+fn files(store: &Store, level: Level) -> usize {
+    store
+        .stats()
+        .files
+        .iter()
+        .filter(|(_, of, _, _)| *of == level)
+        .map(|(_, _, n, _)| n)
+        .sum()
+}
+
+#[tokio::test]
+async fn d1_d2_d3_rows_are_readable_at_each_stage_of_their_life() {
+    let mut world = World::new().await;
+    world
+        .send(&[span("t1", "a"), span("t1", "b"), span("t2", "a")])
+        .await
+        .unwrap();
+    world.check("in memory");
+    world.store().flush().await.unwrap();
+    world.check("flushed");
+    assert!(files(world.store(), Level::L0) > 0);
+    world
+        .send(&[span("t1", "c"), span("t3", "a")])
+        .await
+        .unwrap();
+    world.check("in memory and in Parquet");
+    world.restart().await;
+    world.check("after a restart");
+    for n in 0..10 {
+        world
+            .send(&[span("t1", &format!("s{n}")), span(&format!("u{n}"), "a")])
+            .await
+            .unwrap();
+        world.store().flush().await.unwrap();
+    }
+    world.check("many small files");
+    assert!(world.store().compact().await.unwrap() > 0);
+    assert_eq!(files(world.store(), Level::L0), 0);
+    world.check("merged");
+    world.restart().await;
+    world.check("merged, after a restart");
+}
+
+#[tokio::test]
+async fn d2_a_later_version_takes_the_place_of_an_earlier_one_wherever_it_lies() {
+    let mut world = World::new().await;
+    let mut open = span("t", "s");
+    open.ended = false;
+    world.send(&[open.clone()]).await.unwrap();
+    world.check("open, in memory");
+    world.store().flush().await.unwrap();
+    world.check("open, in Parquet");
+    world.send(&[span("t", "s")]).await.unwrap();
+    world.check("ended, in memory");
+    // An open that comes late does not win over an end, be that in memory or in Parquet.
+    world.send(&[open.clone()]).await.unwrap();
+    world.check("a late open");
+    world.store().flush().await.unwrap();
+    world.send(&[open.clone()]).await.unwrap();
+    world.check("a late open over Parquet");
+    world.restart().await;
+    world.send(&[open, span("t", "other")]).await.unwrap();
+    world.check("a late open after a restart");
+    world.store().flush().await.unwrap();
+    world.store().compact().await.unwrap();
+    world.check("merged");
+}
+
+#[tokio::test]
+async fn d7_a_failed_batch_takes_no_message_from_a_later_one() {
+    let mut world = World::with(|config| config.memory_bytes_max = 64 << 20).await;
+    let mut huge = span("t", "a");
+    huge.messages = vec!["\"shared\"".to_owned()];
+    // The disk has no space for the segment, so the batch is refused after its messages were chosen.
+    world.disk.set_free(0);
+    let mut batch = world.batch(&[huge.clone()]);
+    batch.spans[0].payload.extra = Some(model::JsonText::from_trusted(format!(
+        "\"{}\"",
+        "x".repeat(1 << 20)
+    )));
+    assert!(world.send_batch(batch).await.is_err());
+    world.disk.set_free(u64::MAX);
+    world.store().tidy().await.unwrap();
+    let mut later = span("t", "b");
+    later.messages = huge.messages;
+    world.send(&[later]).await.unwrap();
+    world.check("after a refused batch");
+    world.restart().await;
+    world.check("after a refused batch and a restart");
+}
+
+#[tokio::test]
+async fn messages_are_logged_once_per_trace() {
+    let mut world = World::new().await;
+    let long = format!("\"{}\"", "x".repeat(100_000));
+    for n in 0..20 {
+        let mut turn = span("t", &format!("turn{n}"));
+        turn.messages = vec![long.clone()];
+        world.send(&[turn]).await.unwrap();
+    }
+    let wal_bytes = world.store().stats().wal_bytes;
+    assert!(
+        wal_bytes < 150_000,
+        "the history is in the log once, not twenty times: {wal_bytes}"
+    );
+    world.check("one message, twenty spans");
+}
+
+#[tokio::test]
+async fn items_are_merged_field_by_field_and_a_trace_may_have_no_span() {
+    let mut world = World::new().await;
+    let mut first = item("t", "support");
+    first.user_id = Some("u1".to_owned());
+    let batch = |item| Batch {
+        traces: vec![item],
+        ..Batch::default()
+    };
+    world.send_batch(batch(first)).await.unwrap();
+    world.store().flush().await.unwrap();
+    let mut second = item("t", "renamed");
+    second.user_id = None;
+    world.send_batch(batch(second)).await.unwrap();
+    for stage in ["memory", "parquet", "restart"] {
+        let trace_id = TraceId::new("t").unwrap();
+        let row = world
+            .store()
+            .snapshot(&world.project)
+            .trace(&trace_id)
+            .unwrap()
+            .unwrap()
+            .row;
+        assert_eq!(
+            row.item.workflow_name.as_deref(),
+            Some("renamed"),
+            "{stage}"
+        );
+        assert_eq!(row.item.user_id.as_deref(), Some("u1"), "{stage}");
+        assert_eq!(row.span_count, 0, "{stage}");
+        match stage {
+            "memory" => world.store().flush().await.unwrap(),
+            _ => world.restart().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn odd_clocks_and_times_lose_nothing() {
+    let mut world = World::new().await;
+    let mut sketches = Vec::new();
+    for (n, at) in [
+        None,
+        Some(Time::from_micros(0)),
+        Some(Time::from_micros(-1)),
+        Some(Time::parse_rfc3339("2100-12-31T23:59:59Z").unwrap()),
+        Some(NOW.plus_micros(-90 * 86_400_000_000)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut sketch = span(&format!("t{n}"), "s");
+        sketch.started_at = at;
+        sketches.push(sketch);
+    }
+    for n in 0..12 {
+        world.clock.advance_micros(if n % 2 == 0 {
+            7_200_000_000
+        } else {
+            -10_800_000_000
+        });
+        world.send(&sketches).await.unwrap();
+        world.store().flush().await.unwrap();
+        world.check("odd times");
+    }
+    world.store().compact().await.unwrap();
+    world.check("odd times, merged");
+    // A trace spread over days has one home.
+    for day in 0..4 {
+        let mut late = span("t0", &format!("day{day}"));
+        late.started_at = Some(NOW.plus_micros(day * 86_400_000_000));
+        world.send(&[late]).await.unwrap();
+        world.store().flush().await.unwrap();
+    }
+    world.check("a trace spread over days");
+    world.restart().await;
+    world.store().compact().await.unwrap();
+    world.check("a trace spread over days, merged");
+}
+
+#[tokio::test]
+async fn two_merges_of_the_same_files_lose_and_double_nothing() {
+    let mut world = World::new().await;
+    for n in 0..9 {
+        world
+            .send(&[span("t", &format!("s{n}")), span(&format!("u{n}"), "a")])
+            .await
+            .unwrap();
+        world.store().flush().await.unwrap();
+    }
+    let (a, b) = (world.store().clone(), world.store().clone());
+    let (a, b) = tokio::join!(a.compact(), b.compact());
+    assert!(a.unwrap() + b.unwrap() > 0);
+    world.check("two compactors");
+    let rows: usize = world
+        .store()
+        .stats()
+        .files
+        .iter()
+        .filter(|f| f.0 == Table::Traces)
+        .map(|f| f.2)
+        .sum();
+    assert!(rows > 0);
+}

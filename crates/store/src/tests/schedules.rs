@@ -1,0 +1,108 @@
+//! Random schedules of everything at once, each ended by power cuts. The seed is in every message.
+
+use model::TraceId;
+
+use super::world::{World, span};
+
+/// A small generator of our own: a schedule is its seed, on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+}
+
+async fn run(seed: u64) {
+    let mut dice = Dice(seed);
+    let mut world = World::with(|config| config.retained_traces_max = 2).await;
+    for step in 0..6 + dice.roll(14) {
+        let what = format!("seed {seed}, step {step}");
+        match dice.roll(16) {
+            0..=7 => send(&mut world, &mut dice).await,
+            8 | 9 => drop(world.store().flush().await),
+            10 => drop(world.store().compact().await),
+            11 => {
+                let trace = format!("t{}", dice.roll(5));
+                delete(&mut world, &trace).await;
+            }
+            12 => drop(world.store().erase().await),
+            13 => world
+                .clock
+                .advance_micros(dice.roll(100_000_000_000) as i64 - 20_000_000_000),
+            14 => world.disk.fail_after(dice.roll(40)),
+            _ => world.power_cut(dice.roll(u64::MAX)).await,
+        }
+        if world.store().stopped().is_some() {
+            world.power_cut(dice.roll(u64::MAX)).await;
+        }
+        world.check_if_alive(&what);
+    }
+    world.power_cut(dice.roll(u64::MAX)).await;
+    world.check(&format!("seed {seed}, at the end"));
+    world
+        .store()
+        .flush()
+        .await
+        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    world
+        .store()
+        .compact()
+        .await
+        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    world.check(&format!("seed {seed}, tidied"));
+    world.kill().await;
+}
+
+async fn send(world: &mut World, dice: &mut Dice) {
+    let count = 1 + dice.roll(4);
+    let mut sketches = Vec::new();
+    for _ in 0..count {
+        let trace = format!("t{}", dice.roll(5));
+        if world.is_deleted(&trace) {
+            continue;
+        }
+        let mut sketch = span(&trace, &format!("s{}", dice.roll(6)));
+        sketch.ended = dice.roll(3) > 0;
+        sketch.messages = (0..dice.roll(4)).map(|n| format!("\"m{n}\"")).collect();
+        sketches.push(sketch);
+    }
+    drop(world.send(&sketches).await);
+}
+
+async fn delete(world: &mut World, trace: &str) {
+    if world.is_deleted(trace) {
+        return;
+    }
+    let trace_id = TraceId::new(trace).expect("an id");
+    match world
+        .store()
+        .delete_traces(&world.project, vec![trace_id.clone()])
+        .await
+    {
+        Ok(_) => world.note_deleted(&trace_id),
+        // Whether it reached the log is open: nothing more can be said of this trace.
+        Err(_) => world.note_unknown(&trace_id),
+    }
+}
+
+/// How many schedules. Each opens its databases several times, which is what takes the time.
+fn schedules() -> u64 {
+    option_env!("TRACEGRADE_SCHEDULES")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(150)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d1_d2_d6_d7_hold_on_random_schedules_with_power_cuts() {
+    let first = option_env!("TRACEGRADE_SEED")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    for seed in first..first + schedules() {
+        run(seed).await;
+    }
+}

@@ -1,0 +1,164 @@
+//! Housekeeping: free space, files nobody needs, tombstones that have done their duty, retention.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::{ProjectId, Time, TraceId};
+
+use crate::append::AppendError;
+use crate::catalog::Commit;
+use crate::engine::{Engine, StoreError};
+use crate::lake::{Columns, Table, TraceEntry, decode};
+use crate::live::TraceKey;
+use crate::snapshot::ReadError;
+
+/// Files that a commit took out stay this long, for readers that are about to pin them.
+const UNLINK_GRACE_MICROS: i64 = 10 * 1_000_000;
+/// Retention deletes at most so many traces in one record of the log.
+const RETIRE_CHUNK: usize = 10_000;
+/// Looking for old traces reads a column of every trace file.
+const RETIRE_EVERY_MICROS: i64 = 600_000_000;
+const DAY_MICROS: i64 = 86_400_000_000;
+
+impl Engine {
+    /// Does what is due.
+    pub(crate) async fn tidy(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.note_free_bytes()?;
+        self.unlink(UNLINK_GRACE_MICROS).await?;
+        self.drop_tombstones().await?;
+        self.retire_all().await
+    }
+
+    /// Looks how full the disk is. Ingest stops below a minimum and goes on by itself above it.
+    pub(crate) fn note_free_bytes(&self) -> Result<(), StoreError> {
+        let free = self.disk.free_bytes(&self.config.data_dir)?;
+        self.free_bytes.store(free, Ordering::Relaxed);
+        if free >= 2 * self.config.wal_segment_bytes {
+            // There is room for a segment and the next one again.
+            self.disk_full.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Removes files that are in no version that anybody reads.
+    pub(crate) async fn unlink(self: &Arc<Self>, grace_micros: i64) -> Result<usize, StoreError> {
+        let removable = self.catalog.removable(grace_micros);
+        if removable.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<_> = removable.iter().map(|removed| removed.file.id).collect();
+        let this = Arc::clone(self);
+        self.on_worker(move || {
+            for removed in &removable {
+                match this
+                    .disk
+                    .remove(&this.config.data_dir.join(&removed.file.path))
+                {
+                    // Removed by an earlier try that could not note it.
+                    Err(error) if error.is_not_found() => {}
+                    other => other?,
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        self.files.forget(&ids);
+        self.catalog.forget(&ids).await?;
+        Ok(ids.len())
+    }
+
+    async fn drop_tombstones(&self) -> Result<(), StoreError> {
+        let mut commit = Commit::new(self.clock.now());
+        let catalog = self.catalog.current();
+        commit.tombstones_dropped = catalog.tombstones().expired(commit.at).cloned().collect();
+        if commit.tombstones_dropped.is_empty() {
+            Ok(())
+        } else {
+            self.commit(&commit).await
+        }
+    }
+
+    /// Deletes the traces of every project that are older than the project keeps them.
+    async fn retire_all(self: &Arc<Self>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let last = self.retired_at.load(Ordering::Relaxed);
+        if (now.as_micros() - last).abs() < RETIRE_EVERY_MICROS {
+            return Ok(());
+        }
+        self.retired_at.store(now.as_micros(), Ordering::Relaxed);
+        for project in self.meta.projects().await? {
+            if let Some(days) = project.settings.retention_days {
+                self.retire(&project.id, now.plus_micros(-i64::from(days) * DAY_MICROS))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the traces of a project whose last row was received before `before`.
+    pub(crate) async fn retire(
+        self: &Arc<Self>,
+        project: &ProjectId,
+        before: Time,
+    ) -> Result<usize, StoreError> {
+        let (this, of) = (Arc::clone(self), project.clone());
+        let old = self
+            .on_worker(move || this.traces_last_received_before(&of, before))
+            .await?;
+        for chunk in old.chunks(RETIRE_CHUNK) {
+            self.delete_traces(project, chunk.to_vec())
+                .await
+                .map_err(|error| match error {
+                    AppendError::Stopped(why) => StoreError::Stopped(why),
+                    other => StoreError::Refused(other.to_string()),
+                })?;
+        }
+        Ok(old.len())
+    }
+
+    fn traces_last_received_before(
+        &self,
+        project: &ProjectId,
+        before: Time,
+    ) -> Result<Vec<TraceId>, StoreError> {
+        let pin = self.catalog.pin();
+        let catalog = pin.catalog();
+        let columns = Columns::narrow(Table::Traces);
+        let mut old = Vec::new();
+        for file in catalog.files(Table::Traces) {
+            if file.project(project).is_none() {
+                continue;
+            }
+            let open = self.files.open(file)?;
+            let batches = open.scan_project(project, &columns);
+            for batch in batches.map_err(|error| StoreError::read(file, error))? {
+                let batch = batch.map_err(|error| StoreError::read(file, error))?;
+                let rows: Vec<TraceEntry> = decode(&batch).map_err(ReadError::from)?;
+                let is_old = |entry: &&TraceEntry| {
+                    let trace_id = entry.row.item.trace_id.as_str();
+                    entry.row.last_received_at < before
+                        && !catalog.hides().hidden(
+                            Table::Traces,
+                            project,
+                            trace_id,
+                            None,
+                            entry.row.seq,
+                        )
+                };
+                old.extend(
+                    rows.iter()
+                        .filter(is_old)
+                        .map(|entry| entry.row.item.trace_id.clone()),
+                );
+            }
+        }
+        let live = self.live.read();
+        let key = |id: &TraceId| TraceKey {
+            project: project.clone(),
+            trace_id: id.clone(),
+        };
+        // A trace that is in memory has just been written to.
+        old.retain(|id| live.view_of(&key(id)).is_none() && !live.is_deleted(&key(id)));
+        Ok(old)
+    }
+}

@@ -1,0 +1,12 @@
+//! The query crate from outside: one binary, since linking DataFusion is what a test costs.
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod search;
+#[cfg(test)]
+mod sql;
+#[cfg(test)]
+mod sqllogic;

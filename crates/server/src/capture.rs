@@ -1,0 +1,114 @@
+//! The endpoints that traces are sent to.
+//!
+//! Senders read the status and nothing else, and most give up on any 4xx but 429. So one bad item
+//! costs that item; 400 is for a body in which no items can be found; and what cannot be taken just
+//! now is 429 or 503 with a time to come back. A 200 means that the rows are on disk and readable.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::routing::post;
+use axum::{Json, Router};
+use model::{ProjectId, Source};
+use tokio::task::spawn_blocking;
+
+use crate::auth::Principal;
+use crate::body;
+use crate::error::{ApiError, ErrorBody, ErrorCode};
+use crate::intake::{Intake, IntakeError, Taken};
+use crate::state::{AppState, Shared};
+
+/// Returns the routes of this page.
+pub(crate) fn routes() -> Router<AppState> {
+    Router::new().route("/v1/traces/ingest", post(ingest))
+}
+
+/// Take what the OpenAI Agents SDK sends to its tracing endpoint.
+#[utoipa::path(
+    post,
+    path = "/v1/traces/ingest",
+    tag = "capture",
+    request_body(
+        description = "`{\"data\":[…]}` with items `trace` and `trace.span`, as the SDK's exporter writes it; gzip, deflate or zstd by Content-Encoding",
+        content = Object,
+        content_type = "application/json"
+    ),
+    responses(
+        (status = 200, description = "Every item was kept or is listed as refused; what is kept is on disk and readable", body = Taken),
+        (status = 400, description = "No items can be found in the body", body = ErrorBody),
+        (status = 413, description = "The body is larger than a limit, which is named", body = ErrorBody),
+        (status = 415, description = "The Content-Encoding is not known", body = ErrorBody),
+        (status = 429, description = "Not just now; come back after Retry-After seconds", body = ErrorBody),
+        (status = 503, description = "The disk is full or the server stops; come back after Retry-After seconds", body = ErrorBody),
+    )
+)]
+pub(crate) async fn ingest(
+    State(state): State<AppState>,
+    principal: Principal,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Taken>, ApiError> {
+    let received_at = state.clock.now();
+    let received = body::receive(&state.config, state.store.ledger(), &headers, body).await?;
+    let started = Instant::now();
+    let intake = state.intake(principal.project, Source::Openai, received_at)?;
+    let work = spawn_blocking(move || {
+        let (bytes, hold) = received.inflate()?;
+        let done = intake.prepare(bytes)?;
+        Ok::<_, ApiError>((done, hold, intake))
+    });
+    let ((prepared, taken), hold, intake) = work.await.map_err(IntakeError::Worker)??;
+    state.store.append(prepared).await?;
+    // Messages are slices of the body until the log has them.
+    drop(hold);
+    state
+        .metrics
+        .acknowledged(started.elapsed(), taken.accepted);
+    state
+        .losses
+        .taken(&intake.project, intake.source, received_at, taken.outcome());
+    Ok(Json(taken))
+}
+
+/// Enters requests that were turned away whole in the loss ledger. Stands before the door, so that a
+/// mistyped key shows.
+pub(crate) async fn account(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    if let Some(code) = response.extensions().get::<ErrorCode>() {
+        let project = response.extensions().get::<ProjectId>().cloned();
+        let now = state.clock.now();
+        state
+            .losses
+            .refused(project, Source::Openai, now, code.as_str());
+    }
+    response
+}
+
+impl Shared {
+    /// Returns what taking in a request for `project` depends on, as it is now.
+    pub(crate) fn intake(
+        &self,
+        project: ProjectId,
+        source: Source,
+        received_at: model::Time,
+    ) -> Result<Intake, IntakeError> {
+        let settings = self.projects.settings(&project);
+        let settings = settings.ok_or_else(|| IntakeError::NoProject(project.clone()))?;
+        Ok(Intake {
+            store: self.store.clone(),
+            prices: self.prices.table(),
+            assumed_model: settings.assumed_model.clone(),
+            project,
+            source,
+            received_at,
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! Every setting, with its doc: the one list from which flags, variables and `--print-config` come.
+
+use std::time::Duration;
+
+use toml::Value;
+
+use super::Config;
+use super::words::{
+    Wanted, address, count, count_text, log_format, memory_size, millis, millis_text, origins,
+    size, size_text, switch,
+};
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name in the TOML file.
+    pub name: &'static str,
+    /// What it does, in one sentence or two.
+    pub doc: &'static str,
+    /// Sets it.
+    pub(super) take: fn(&mut Config, &str) -> Result<(), Wanted>,
+    /// Tells what it is set to.
+    pub(super) show: fn(&Config) -> Value,
+}
+
+impl Setting {
+    /// Returns the environment variable that sets it.
+    pub fn env(&self) -> String {
+        format!("TRACEGRADE_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Returns the flag that sets it.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+
+    /// Returns what it is when nobody sets it.
+    pub fn default_text(&self) -> String {
+        match (self.show)(&Config::default()) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Returns every setting, in the order in which they are shown.
+pub fn settings() -> &'static [Setting] {
+    SETTINGS
+}
+
+/// Writes one line of the table: how the value is read, where it is kept, how it is written.
+macro_rules! setting {
+    ($name:literal, $($field:ident).+ = $read:expr, $write:expr, $doc:literal) => {
+        Setting {
+            name: $name,
+            doc: $doc,
+            take: |config, text| {
+                config.$($field).+ = $read(text)?;
+                Ok(())
+            },
+            show: |config| $write(&config.$($field).+),
+        }
+    };
+}
+
+static SETTINGS: &[Setting] = &[
+    setting!(
+        "data_dir",
+        store.data_dir = path,
+        |dir: &std::path::PathBuf| text(&dir.to_string_lossy()),
+        "The folder that holds everything; it is made if it is missing, open to you alone."
+    ),
+    setting!(
+        "listen",
+        listen = address,
+        |at: &std::net::SocketAddr| text(&at.to_string()),
+        "Address and port of the API and the UI. Port 0 picks a free one and prints it."
+    ),
+    setting!(
+        "allow_open",
+        allow_open = switch,
+        |on: &bool| Value::Boolean(*on),
+        "Listen on an address that other machines reach although no key was made: anybody may then read and write."
+    ),
+    setting!(
+        "cors_origins",
+        cors_origins = origins,
+        list,
+        "Origins of web pages that may call the API, separated by commas; * is any."
+    ),
+    setting!(
+        "body_bytes_max",
+        body_bytes_max = memory_size,
+        bytes,
+        "The largest request body, as received."
+    ),
+    setting!(
+        "inflated_bytes_max",
+        inflated_bytes_max = memory_size,
+        bytes,
+        "The largest request body, once inflated."
+    ),
+    setting!(
+        "requests_max",
+        requests_max = count,
+        number,
+        "Requests worked on at the same time; more are answered 429."
+    ),
+    setting!(
+        "request_timeout",
+        request_timeout = duration,
+        duration_text,
+        "How long a request may take until its answer begins."
+    ),
+    setting!(
+        "drain_timeout",
+        drain_timeout = duration,
+        duration_text,
+        "How long running requests may take to end after the signal to stop."
+    ),
+    setting!(
+        "log",
+        log = filter,
+        |filter: &String| text(filter),
+        "What is logged to stderr: error, warn, info, debug, or per module such as info,store=debug."
+    ),
+    setting!(
+        "log_format",
+        log_format = log_format,
+        |format: &super::LogFormat| text(format.as_str()),
+        "How a line of the log is written: text or json."
+    ),
+    setting!(
+        "trace_idle",
+        store.trace_idle_ms = millis,
+        |ms: &i64| millis_text(*ms),
+        "A trace without an end counts as over when nothing came for this long."
+    ),
+    setting!(
+        "delete_within",
+        store.delete_within_ms = millis,
+        |ms: &i64| millis_text(*ms),
+        "The bytes of a deleted trace are gone from disk within this time."
+    ),
+    setting!(
+        "refuse_deleted_for",
+        store.tombstone_ms = millis,
+        |ms: &i64| millis_text(*ms),
+        "Items of a deleted trace are refused for this long, as agents send their history again."
+    ),
+    setting!(
+        "memory_bytes_max",
+        store.memory_bytes_max = memory_size,
+        bytes,
+        "The memory budget: bodies, rows not yet in Parquet, queries and caches share it."
+    ),
+    setting!(
+        "wal_bytes_max",
+        store.wal_bytes_max = size,
+        |n: &u64| size_text(*n),
+        "With more write-ahead log than this, senders are answered 429."
+    ),
+    setting!(
+        "wal_segment_bytes",
+        store.wal_segment_bytes = size,
+        |n: &u64| size_text(*n),
+        "The size of one file of the write-ahead log."
+    ),
+    setting!(
+        "buffer_bytes",
+        store.buffer_bytes = memory_size,
+        bytes,
+        "Rows in memory are written to Parquet when there are this many bytes of them."
+    ),
+    setting!(
+        "flush_age",
+        store.flush_age_ms = millis,
+        |ms: &i64| millis_text(*ms),
+        "Rows in memory are written to Parquet at this age."
+    ),
+    setting!(
+        "l0_files_max",
+        store.l0_files_max = count,
+        number,
+        "With more small files than this waiting to be merged, senders are answered 429."
+    ),
+    setting!(
+        "free_bytes_min",
+        store.free_bytes_min = size,
+        |n: &u64| size_text(*n),
+        "Ingest stops when less than this is free on the disk."
+    ),
+    setting!(
+        "retained_traces_max",
+        store.retained_traces_max = count,
+        number,
+        "Traces that are kept known in memory after their rows went to Parquet."
+    ),
+    setting!(
+        "file_bytes_target",
+        store.file_bytes_target = size,
+        |n: &u64| size_text(*n),
+        "The size that merged Parquet files grow to."
+    ),
+    setting!(
+        "node",
+        store.node = node,
+        |name: &String| text(name),
+        "The name of this node in the names of files."
+    ),
+    setting!(
+        "query_threads",
+        queries.threads = count,
+        number,
+        "Threads that run queries."
+    ),
+    setting!(
+        "queries_max",
+        queries.queries_max = count,
+        number,
+        "Queries that run at the same time; more are answered 429."
+    ),
+    setting!(
+        "query_bytes_max",
+        queries.memory_bytes_max = memory_size,
+        bytes,
+        "The memory of all running queries together."
+    ),
+    setting!(
+        "footer_bytes_max",
+        queries.footer_bytes_max = memory_size,
+        bytes,
+        "The memory for footers of Parquet files."
+    ),
+];
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn list(items: &[String]) -> Value {
+    Value::Array(items.iter().map(|item| text(item)).collect())
+}
+
+fn bytes(bytes: &usize) -> Value {
+    size_text(*bytes as u64)
+}
+
+fn number(number: &usize) -> Value {
+    count_text(*number)
+}
+
+fn path(text: &str) -> Result<std::path::PathBuf, Wanted> {
+    match text {
+        "" => Err("a folder"),
+        _ => Ok(text.into()),
+    }
+}
+
+fn filter(text: &str) -> Result<String, Wanted> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("a log filter such as info or info,store=debug"),
+    }
+}
+
+fn node(text: &str) -> Result<String, Wanted> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    fits.then(|| text.to_owned())
+        .ok_or("a name of letters and digits")
+}
+
+fn duration(text: &str) -> Result<Duration, Wanted> {
+    millis(text).map(|ms| Duration::from_millis(ms.unsigned_abs()))
+}
+
+fn duration_text(duration: &Duration) -> Value {
+    millis_text(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,249 @@
+//! How do the bytes of a request become rows that are kept?
+//!
+//! Decoding, pricing and preparing are one piece of work without a pause, made for a blocking thread;
+//! what is left after it is to wait for the log. HTTP and the command line come in here alike.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ingest::agents_sdk::{self, EnvelopeError};
+use model::{Batch, PriceTable, ProjectId, Rejection, Source, Time, TraceId};
+use serde::Serialize;
+use store::{AppendError, Prepared, Store};
+use utoipa::ToSchema;
+
+use crate::error::{ApiError, ErrorCode};
+use crate::loss::Outcome;
+use crate::prices;
+
+/// Refused items that an answer lists one by one; the count has all of them.
+const REJECTED_LISTED_MAX: usize = 1_000;
+
+/// The reason for which items of deleted traces are refused.
+const TRACE_DELETED: &str = "trace_deleted";
+
+/// What became of the items of one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Taken {
+    /// Items that are kept.
+    pub accepted: usize,
+    /// Items that are not.
+    pub rejected_count: usize,
+    /// Which ones and why; the first 1,000 of them.
+    pub rejected: Vec<Rejected>,
+    #[serde(skip)]
+    codes: Vec<&'static str>,
+}
+
+/// One item that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Rejected {
+    /// Its place in the request's list, from 0; absent where the whole trace is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// Its trace, where that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub trace_id: Option<TraceId>,
+    /// A stable word, such as `bad_time`.
+    pub code: &'static str,
+    /// What was wrong with it.
+    pub reason: String,
+}
+
+/// Why nothing of a request was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The bytes are not a list of items.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The store did not take them.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// There is no such project.
+    #[error("there is no project {0:?}")]
+    NoProject(ProjectId),
+    /// The thread that did the work died: a bug.
+    #[error("a worker died while it decoded a request")]
+    Worker(#[source] tokio::task::JoinError),
+}
+
+/// All that the work on one request depends on.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) store: Store,
+    pub(crate) prices: Arc<PriceTable>,
+    /// The model that calls without one are priced as.
+    pub(crate) assumed_model: Option<String>,
+    pub(crate) project: ProjectId,
+    pub(crate) source: Source,
+    pub(crate) received_at: Time,
+}
+
+impl Intake {
+    /// Decodes and prices a request and makes it ready for the log. Blocks.
+    pub(crate) fn prepare(&self, body: Bytes) -> Result<(Prepared, Taken), IntakeError> {
+        let price = |call: &agents_sdk::PricedCall<'_>| prices::price(&self.prices, call);
+        let context = agents_sdk::Context {
+            source: self.source,
+            received_at: self.received_at,
+            price: &price,
+        };
+        let mut batch = agents_sdk::decode(body, &context)?;
+        if let Some(model) = &self.assumed_model {
+            prices::assume_model(&mut batch, &self.prices, model, self.received_at);
+        }
+        let is_deleted = |trace_id: &TraceId| self.store.is_deleted(&self.project, trace_id);
+        let deleted = refuse_deleted(&mut batch, is_deleted);
+        let rejected = std::mem::take(&mut batch.rejected);
+        let taken = Taken::new(batch.accepted, rejected, deleted);
+        let prepared = self
+            .store
+            .prepare(&self.project, self.source, self.received_at, batch)?;
+        Ok((prepared, taken))
+    }
+}
+
+/// Takes what belongs to deleted traces out of a batch, and returns the trace of each such item.
+fn refuse_deleted(batch: &mut Batch, is_deleted: impl Fn(&TraceId) -> bool) -> Vec<TraceId> {
+    let items = batch.traces.iter().map(|item| &item.trace_id);
+    let named: HashSet<&TraceId> = items
+        .chain(batch.spans.iter().map(|span| &span.trace_id))
+        .collect();
+    let deleted: HashSet<TraceId> = named
+        .into_iter()
+        .filter(|id| is_deleted(id))
+        .cloned()
+        .collect();
+    if deleted.is_empty() {
+        return Vec::new();
+    }
+    let items = batch
+        .traces
+        .extract_if(.., |item| deleted.contains(&item.trace_id));
+    let mut refused: Vec<TraceId> = items.map(|item| item.trace_id).collect();
+    let spans = batch
+        .spans
+        .extract_if(.., |span| deleted.contains(&span.trace_id));
+    // What we derived ourselves was no item of the request.
+    refused.extend(spans.filter(|span| !span.derived).map(|span| span.trace_id));
+    batch
+        .messages
+        .retain(|message| !deleted.contains(&message.trace_id));
+    batch.accepted = batch.accepted.saturating_sub(refused.len());
+    refused
+}
+
+impl Taken {
+    fn new(accepted: usize, rejected: Vec<Rejection>, deleted: Vec<TraceId>) -> Self {
+        let codes = rejected.iter().map(|rejection| rejection.code);
+        let codes: Vec<_> = codes.chain(deleted.iter().map(|_| TRACE_DELETED)).collect();
+        let items = rejected.into_iter().map(
+            |Rejection {
+                 index,
+                 code,
+                 reason,
+             }| Rejected {
+                index: Some(index),
+                trace_id: None,
+                code,
+                reason,
+            },
+        );
+        let deleted = deleted.into_iter().map(|trace_id| Rejected {
+            index: None,
+            reason: format!("{TRACE_DELETED}: the trace {trace_id} was deleted not long ago"),
+            trace_id: Some(trace_id),
+            code: TRACE_DELETED,
+        });
+        Self {
+            accepted,
+            rejected_count: codes.len(),
+            rejected: items.chain(deleted).take(REJECTED_LISTED_MAX).collect(),
+            codes,
+        }
+    }
+
+    /// Returns this as the loss ledger enters it.
+    pub(crate) fn outcome(&self) -> Outcome<'_> {
+        Outcome {
+            accepted: self.accepted,
+            rejected: &self.codes,
+        }
+    }
+}
+
+impl From<IntakeError> for ApiError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Envelope(envelope) => {
+                Self::new(ErrorCode::InvalidBody, envelope.to_string())
+            }
+            IntakeError::Append(append) => append.into(),
+            IntakeError::NoProject(_) => Self::new(ErrorCode::ProjectNotFound, error.to_string()),
+            IntakeError::Worker(_) => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Span, SpanId, SpanType, TraceItem};
+
+    #[test]
+    fn of_a_deleted_trace_nothing_is_left_and_its_items_are_counted() {
+        let trace = |id: &str| TraceId::new(id).unwrap();
+        let span = |id: &str| {
+            Span::new(
+                trace(id),
+                SpanId::new("s").unwrap(),
+                SpanType::Function,
+                Source::Openai,
+            )
+        };
+        let derived = Span {
+            derived: true,
+            ..span("gone")
+        };
+        let mut batch = Batch {
+            accepted: 4,
+            traces: vec![
+                TraceItem::new(trace("gone"), Source::Openai),
+                TraceItem::new(trace("kept"), Source::Openai),
+            ],
+            spans: vec![span("kept"), span("gone"), derived],
+            ..Batch::default()
+        };
+        let refused = refuse_deleted(&mut batch, |id| id.as_str() == "gone");
+        assert_eq!(refused, [trace("gone"), trace("gone")]);
+        assert_eq!(
+            (batch.accepted, batch.traces.len(), batch.spans.len()),
+            (2, 1, 1)
+        );
+        let taken = Taken::new(batch.accepted, Vec::new(), refused);
+        assert_eq!(taken.rejected_count, 2);
+        assert_eq!(taken.outcome().rejected, ["trace_deleted", "trace_deleted"]);
+        let json = serde_json::to_string(&taken.rejected[0]).unwrap();
+        assert_eq!(
+            json,
+            r#"{"trace_id":"gone","code":"trace_deleted","reason":"trace_deleted: the trace gone was deleted not long ago"}"#
+        );
+    }
+
+    #[test]
+    fn an_answer_lists_no_more_than_it_must() {
+        let rejection = |index| Rejection {
+            index,
+            code: "bad_time",
+            reason: "bad".into(),
+        };
+        let taken = Taken::new(0, (0..1_500).map(rejection).collect(), Vec::new());
+        assert_eq!(
+            (taken.rejected.len(), taken.rejected_count),
+            (REJECTED_LISTED_MAX, 1_500)
+        );
+        assert_eq!(taken.outcome().rejected.len(), 1_500);
+    }
+}

@@ -1,0 +1,197 @@
+//! What was taken, what was not, and why?
+//!
+//! Senders of traces do not read answers, so what is refused is lost without anybody noticing. This
+//! ledger notices: for each project and way in, it counts what was taken, the items refused by their
+//! reason, and the requests turned away whole. It counts from the start of the process.
+
+use std::collections::BTreeMap;
+
+use model::{ProjectId, Source, Time};
+use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The books. Their size is bounded by the projects there are, the ways in and the reasons, which
+/// are all fixed or made by an admin.
+#[derive(Debug)]
+pub(crate) struct LossLedger {
+    since: Time,
+    accounts: Mutex<BTreeMap<(Option<ProjectId>, Source), Account>>,
+}
+
+/// One project's account of one way in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Account {
+    /// Requests of which something was taken, or which had nothing.
+    requests: u64,
+    /// Items taken.
+    accepted: u64,
+    /// Items refused, by reason.
+    rejected: BTreeMap<&'static str, u64>,
+    /// Requests turned away whole, by reason.
+    refused: BTreeMap<&'static str, u64>,
+    /// When something was taken last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_accepted_at: Option<Time>,
+    /// When an item or a request was refused last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_refused_at: Option<Time>,
+}
+
+/// One account with its owner.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Entry {
+    /// The project; null where the sender was not admitted to any.
+    #[schema(value_type = Option<String>)]
+    project_id: Option<ProjectId>,
+    /// The way in.
+    #[schema(value_type = String)]
+    source: Source,
+    #[serde(flatten)]
+    account: Account,
+}
+
+/// What became of the items of one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) accepted: usize,
+    /// The reason of each item that was refused.
+    pub(crate) rejected: &'a [&'static str],
+}
+
+impl LossLedger {
+    /// Returns empty books, opened at `since`.
+    pub(crate) fn new(since: Time) -> Self {
+        Self {
+            since,
+            accounts: Mutex::default(),
+        }
+    }
+
+    /// Returns when the books were opened.
+    pub(crate) fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Enters a request that was taken, with the items of it that were not.
+    pub(crate) fn taken(
+        &self,
+        project: &ProjectId,
+        source: Source,
+        at: Time,
+        outcome: Outcome<'_>,
+    ) {
+        let mut accounts = self.accounts.lock();
+        let account = accounts.entry((Some(project.clone()), source)).or_default();
+        account.requests += 1;
+        account.accepted += outcome.accepted as u64;
+        if outcome.accepted > 0 {
+            account.last_accepted_at = Some(at);
+        }
+        for code in outcome.rejected {
+            *account.rejected.entry(code).or_default() += 1;
+            account.last_refused_at = Some(at);
+        }
+    }
+
+    /// Enters a request that was turned away whole.
+    pub(crate) fn refused(
+        &self,
+        project: Option<ProjectId>,
+        source: Source,
+        at: Time,
+        code: &'static str,
+    ) {
+        let mut accounts = self.accounts.lock();
+        let account = accounts.entry((project, source)).or_default();
+        *account.refused.entry(code).or_default() += 1;
+        account.last_refused_at = Some(at);
+    }
+
+    /// Returns the accounts of one project, or all of them.
+    pub(crate) fn entries(&self, of: Option<&ProjectId>) -> Vec<Entry> {
+        let accounts = self.accounts.lock();
+        let shown = accounts
+            .iter()
+            .filter(|((project, _), _)| of.is_none() || project.as_ref() == of);
+        let entry =
+            |((project, source), account): (&(Option<ProjectId>, Source), &Account)| Entry {
+                project_id: project.clone(),
+                source: *source,
+                account: account.clone(),
+            };
+        shown.map(entry).collect()
+    }
+}
+
+impl Entry {
+    /// Returns each figure with its outcome (`accepted`, `rejected`, `refused`) and its reason.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let with = |outcome: &'static str, counts: &BTreeMap<&'static str, u64>| {
+            counts
+                .iter()
+                .map(move |(code, n)| (outcome, *code, *n))
+                .collect::<Vec<_>>()
+        };
+        let accepted = std::iter::once(("accepted", "", self.account.accepted));
+        accepted
+            .chain(with("rejected", &self.account.rejected))
+            .chain(with("refused", &self.account.refused))
+    }
+
+    /// Returns the way in.
+    pub(crate) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Returns the project, or an empty text.
+    pub(crate) fn project(&self) -> &str {
+        self.project_id.as_ref().map_or("", ProjectId::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_project_has_its_own_books_and_strangers_have_one_too() {
+        let at = Time::from_micros;
+        let ledger = LossLedger::new(at(1));
+        let project = |id: &str| ProjectId::new(id).unwrap();
+        let outcome = Outcome {
+            accepted: 3,
+            rejected: &["bad_time", "bad_time"],
+        };
+        ledger.taken(&project("a"), Source::Openai, at(2), outcome);
+        ledger.taken(
+            &project("a"),
+            Source::Openai,
+            at(3),
+            Outcome {
+                accepted: 0,
+                rejected: &[],
+            },
+        );
+        ledger.refused(Some(project("b")), Source::Openai, at(4), "memory_full");
+        ledger.refused(None, Source::Openai, at(5), "invalid_api_key");
+        let want = Account {
+            requests: 2,
+            accepted: 3,
+            rejected: BTreeMap::from([("bad_time", 2)]),
+            refused: BTreeMap::new(),
+            last_accepted_at: Some(at(2)),
+            last_refused_at: Some(at(2)),
+        };
+        let of_a = ledger.entries(Some(&project("a")));
+        assert_eq!(of_a.len(), 1);
+        assert_eq!(of_a[0].account, want);
+        let figures: Vec<_> = of_a[0].figures().collect();
+        assert_eq!(figures, [("accepted", "", 3), ("rejected", "bad_time", 2)]);
+        let all = ledger.entries(None);
+        assert_eq!(
+            all.iter().map(Entry::project).collect::<Vec<_>>(),
+            ["", "a", "b"]
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! How is a span's payload put together again, and what is said if it cannot be?
+//!
+//! A reference that resolves to nothing is told as an error in the place of the text (D7): an empty
+//! text would look like a model that said nothing.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use model::payload::RestoreError;
+use model::{JsonText, Message, MessageHash, Span, SpanType, payload};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// The messages of one trace by their hashes.
+pub(crate) type Messages = HashMap<MessageHash, Message>;
+
+/// How much of payloads is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Detail {
+    /// Nothing of them.
+    None,
+    /// The first words of what went in and what came out.
+    Preview,
+    /// All of them.
+    Full,
+}
+
+impl Detail {
+    /// Returns the word for a query string.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "none" => Some(Self::None),
+            "preview" => Some(Self::Preview),
+            "full" => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+
+/// A payload cannot be shown: in place of the value stands what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    fn damaged(why: impl Display) -> Self {
+        let message = format!("the stored data is damaged: {why}");
+        Self {
+            code: "payload_damaged",
+            message,
+        }
+    }
+}
+
+impl From<RestoreError> for Fault {
+    fn from(error: RestoreError) -> Self {
+        let code = match &error {
+            RestoreError::Damaged { .. } => "payload_damaged",
+            RestoreError::Missing { .. } => "message_missing",
+        };
+        Self {
+            code,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Detail<'a> {
+            code: &'static str,
+            message: &'a str,
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(
+            "error",
+            &Detail {
+                code: self.code,
+                message: &self.message,
+            },
+        )?;
+        map.end()
+    }
+}
+
+/// A value of a payload: JSON text, nothing, or what is wrong with it.
+#[derive(Debug)]
+pub(crate) enum Part<'a> {
+    /// Nothing was sent.
+    Absent,
+    /// As it was sent.
+    Sent(&'a RawValue),
+    /// Read out of what was sent.
+    Made(Box<RawValue>),
+    /// It cannot be had.
+    Faulty(&'a Fault),
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Absent => serializer.serialize_none(),
+            Self::Sent(raw) => raw.serialize(serializer),
+            Self::Made(raw) => raw.serialize(serializer),
+            Self::Faulty(fault) => fault.serialize(serializer),
+        }
+    }
+}
+
+/// A span's payload as far as it is to be shown.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// Not at all.
+    None,
+    /// By the previews of the row.
+    Preview,
+    /// As sent; `None` if the sender sent none.
+    Full(Option<Result<Box<RawValue>, Fault>>),
+}
+
+impl Shown {
+    /// Returns as much of the payload of `span` as `detail` asks for.
+    pub(crate) fn of(span: &Span, detail: Detail, messages: &Messages) -> Self {
+        match detail {
+            Detail::None => Self::None,
+            Detail::Preview => Self::Preview,
+            Detail::Full => Self::Full(
+                span.payload
+                    .data
+                    .as_ref()
+                    .map(|data| restore(span, data, messages)),
+            ),
+        }
+    }
+
+    /// Returns how much of the payload this is.
+    pub(crate) fn detail(&self) -> Detail {
+        match self {
+            Self::None => Detail::None,
+            Self::Preview => Detail::Preview,
+            Self::Full(_) => Detail::Full,
+        }
+    }
+}
+
+/// The sender's text of a span's data.
+pub(crate) fn restored_text(
+    span: &Span,
+    data: &JsonText,
+    messages: &Messages,
+) -> Result<String, Fault> {
+    let refs = &span.payload;
+    let content = |hash: &MessageHash| messages.get(hash).map(Message::text);
+    Ok(payload::restore(
+        data.as_str(),
+        &refs.input_refs,
+        &refs.output_refs,
+        content,
+    )?)
+}
+
+fn restore(span: &Span, data: &JsonText, messages: &Messages) -> Result<Box<RawValue>, Fault> {
+    RawValue::from_string(restored_text(span, data, messages)?).map_err(Fault::damaged)
+}
+
+/// Returns how many bytes the payload of `span` has as it was sent.
+pub(crate) fn expanded_bytes(span: &Span, messages: &Messages) -> usize {
+    let payload = &span.payload;
+    let texts = [&payload.data, &payload.attributes, &payload.events]
+        .into_iter()
+        .flatten();
+    let own: usize = texts.map(|text| text.as_str().len()).sum();
+    let refs = payload.input_refs.iter().chain(&payload.output_refs);
+    refs.filter_map(|hash| messages.get(hash))
+        .map(|message| message.content.len())
+        .sum::<usize>()
+        + own
+}
+
+/// What a span was given, what it gave back, and all it sent.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) span_data: Part<'a>,
+    pub(crate) input: Part<'a>,
+    pub(crate) output: Part<'a>,
+    /// Of functions: the input as JSON, if it is JSON in a string.
+    pub(crate) arguments: Part<'a>,
+    /// Of functions: the output once more, under the name that people look for.
+    pub(crate) result: Part<'a>,
+}
+
+impl<'a> Parts<'a> {
+    /// Returns the parts of what was sent.
+    pub(crate) fn of(span_type: SpanType, sent: Option<&'a Result<Box<RawValue>, Fault>>) -> Self {
+        let all = |part: fn(Option<&'a Fault>) -> Part<'a>, fault| Self {
+            span_data: part(fault),
+            input: part(fault),
+            output: part(fault),
+            arguments: part(fault),
+            result: part(fault),
+        };
+        match sent {
+            None => all(|_| Part::Absent, None),
+            Some(Err(fault)) => all(
+                |fault| fault.map_or(Part::Absent, Part::Faulty),
+                Some(fault),
+            ),
+            Some(Ok(data)) => Self::of_data(span_type, data),
+        }
+    }
+
+    fn of_data(span_type: SpanType, data: &'a RawValue) -> Self {
+        let input = member(data, "input");
+        let output = member(data, "output").or_else(|| member(member(data, "response")?, "output"));
+        let sent = |raw: Option<&'a RawValue>| raw.map_or(Part::Absent, Part::Sent);
+        let is_function = span_type == SpanType::Function;
+        Self {
+            span_data: Part::Sent(data),
+            input: sent(input),
+            output: sent(output),
+            arguments: input.filter(|_| is_function).map_or(Part::Absent, parsed),
+            result: sent(output.filter(|_| is_function)),
+        }
+    }
+}
+
+/// Returns the value under a key of an object, of equal keys the last; null is nothing.
+fn member<'a>(object: &'a RawValue, key: &str) -> Option<&'a RawValue> {
+    let members: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(object.get()).ok()?;
+    members
+        .get(key)
+        .copied()
+        .filter(|value| value.get() != "null")
+}
+
+/// Returns the JSON in a string, else the value itself: models write arguments as text.
+fn parsed(value: &RawValue) -> Part<'_> {
+    let inner = serde_json::from_str::<String>(value.get()).ok();
+    match inner.and_then(|text| RawValue::from_string(text).ok()) {
+        Some(inner) => Part::Made(inner),
+        None => Part::Sent(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::samples;
+
+    fn shown(data: &str, refs: &[MessageHash], messages: &Messages) -> String {
+        let mut span = samples::span("s", SpanType::Generation);
+        span.payload.data = Some(JsonText::from_trusted(data));
+        span.payload.input_refs = refs.to_vec();
+        let shown = Shown::of(&span, Detail::Full, messages);
+        let Shown::Full(sent) = &shown else {
+            panic!("full")
+        };
+        let parts = Parts::of(SpanType::Generation, sent.as_ref());
+        serde_json::to_string(&[&parts.span_data, &parts.input]).unwrap()
+    }
+
+    #[test]
+    fn d7_what_cannot_be_restored_is_told_in_its_place() {
+        let hash = MessageHash::of(b"gone");
+        let missing = format!(
+            r#"{{"error":{{"code":"message_missing","message":"message {hash} is referred to but not stored"}}}}"#
+        );
+        let got = shown(r#"{"input":["$ref:i0"]}"#, &[hash], &Messages::new());
+        assert_eq!(got, format!("[{missing},{missing}]"));
+        let got = shown(r#"{"input":["$ref:i7"]}"#, &[hash], &Messages::new());
+        assert!(
+            got.contains("payload_damaged") && got.contains("byte 10"),
+            "{got}"
+        );
+        let got = shown(r#"{"input":["#, &[], &Messages::new());
+        assert!(got.contains("payload_damaged"), "{got}");
+    }
+
+    #[test]
+    fn numbers_key_order_and_repeated_keys_come_out_as_sent() {
+        let data = r#"{"z":1.0,"a":1e400,"input":"first","é":-0,"input":[2.50]}"#;
+        assert_eq!(
+            shown(data, &[], &Messages::new()),
+            format!("[{data},[2.50]]")
+        );
+        assert_eq!(shown("[1]", &[], &Messages::new()), "[[1],null]");
+    }
+
+    #[test]
+    fn arguments_are_parsed_if_they_are_json_in_a_string() {
+        let check = |input: &str, want: &str| {
+            let raw = RawValue::from_string(input.to_owned()).unwrap();
+            assert_eq!(serde_json::to_string(&parsed(&raw)).unwrap(), want);
+        };
+        check(r#""{\"n\": 1.0}""#, r#"{"n": 1.0}"#);
+        check(r#"{"n":1.0}"#, r#"{"n":1.0}"#);
+        check(r#""not json""#, r#""not json""#);
+        check(r#""""#, r#""""#);
+    }
+}

@@ -1,0 +1,42 @@
+//! Which projects are there, and what was decided for them?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::ProjectId;
+use parking_lot::RwLock;
+use store::meta::{Meta, MetaError, ProjectSettings};
+
+type Known = BTreeMap<ProjectId, Arc<ProjectSettings>>;
+
+/// The projects that are not deleted. Few, so all of them are held.
+#[derive(Debug)]
+pub(crate) struct Projects(RwLock<Arc<Known>>);
+
+impl Projects {
+    /// Returns the projects of a store.
+    pub(crate) async fn load(meta: &Meta) -> Result<Self, MetaError> {
+        Ok(Self(RwLock::new(read(meta).await?)))
+    }
+
+    /// Takes over what was changed.
+    pub(crate) async fn reload(&self, meta: &Meta) -> Result<(), MetaError> {
+        let known = read(meta).await?;
+        *self.0.write() = known;
+        Ok(())
+    }
+
+    /// Returns the settings of a project, if there is one of that id.
+    pub(crate) fn settings(&self, id: &ProjectId) -> Option<Arc<ProjectSettings>> {
+        self.0.read().get(id).cloned()
+    }
+}
+
+async fn read(meta: &Meta) -> Result<Arc<Known>, MetaError> {
+    let projects = meta.projects().await?.into_iter();
+    Ok(Arc::new(
+        projects
+            .map(|project| (project.id, Arc::new(project.settings)))
+            .collect(),
+    ))
+}

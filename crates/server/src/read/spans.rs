@@ -1,0 +1,133 @@
+//! The spans of one trace: a list in pages, and one span whole.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use model::SpanId;
+use store::Snapshot;
+
+use crate::auth::Principal;
+use crate::error::{ApiError, ErrorBody};
+use crate::objects::Detail;
+use crate::state::AppState;
+
+use super::loaded::{Loaded, json, of_trace};
+use super::params::{Direction, Params, trace_id};
+use super::pieces::{Piece, respond};
+use super::traces::unknown_cursor;
+
+/// Lists the spans of a trace by start.
+#[utoipa::path(
+    get,
+    path = "/v1/traces/{id}/spans",
+    tag = "read",
+    params(
+        ("id" = String, Path, description = "The trace"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 20 without it"),
+        ("after" = Option<String>, Query, description = "The id of the last span of the page before"),
+        ("order" = Option<String>, Query, description = "asc (by start) or desc"),
+        ("payload" = Option<String>, Query, description = "none, preview or full; without it full, but preview where the trace's payload has more than 5 MB"),
+        ("include" = Option<String>, Query, description = "merged"),
+    ),
+    responses(
+        (status = 200, description = "`{\"object\":\"list\",\"data\":[Span…],\"first_id\",\"last_id\",\"has_more\"}`", body = crate::objects::SpanObject),
+        (status = 404, body = ErrorBody, description = "There is no such trace"),
+    )
+)]
+pub(super) async fn list_spans(
+    State(state): State<AppState>,
+    principal: Principal,
+    Path(id): Path<String>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let id = trace_id(&id)?;
+    let limit = params.take_limit()?;
+    let direction = params.take_order(Direction::Ascending)?;
+    let after = params.take("after")?;
+    let payload = params.take_payload()?;
+    let include = params.take_include(&["merged"])?;
+    params.finish()?;
+    let wanted = id.clone();
+    let read = move |snapshot: &Snapshot| Loaded::read(snapshot, &wanted, payload);
+    let loaded = of_trace(&state, &principal.project, &id, read).await?;
+    let mut told = loaded.told(include.merged);
+    if direction == Direction::Descending {
+        told.reverse();
+    }
+    let from = match &after {
+        None => 0,
+        Some(after) => {
+            let is_it = |at: &usize| loaded.rows[*at].span.span_id.as_str() == after;
+            told.iter().position(is_it).ok_or_else(unknown_cursor)? + 1
+        }
+    };
+    let has_more = told.len() - from > limit;
+    told.truncate(from.saturating_add(limit));
+    respond(
+        "application/json",
+        pieces(loaded, told.split_off(from), has_more),
+    )
+    .await
+}
+
+/// Returns the pieces of a list of these rows.
+fn pieces(
+    loaded: Loaded,
+    rows: Vec<usize>,
+    has_more: bool,
+) -> impl Iterator<Item = Piece> + Send + 'static {
+    let id = |at: Option<&usize>| at.map(|at| loaded.rows[*at].span.span_id.as_str());
+    let mut tail = b"],\"first_id\":".to_vec();
+    tail.append(&mut json(&id(rows.first())));
+    tail.extend_from_slice(b",\"last_id\":");
+    tail.append(&mut json(&id(rows.last())));
+    tail.extend_from_slice(format!(",\"has_more\":{has_more}}}").as_bytes());
+    let head = std::iter::once(Ok(br#"{"object":"list","data":["#.to_vec()));
+    let data = rows.into_iter().enumerate().map(move |(n, at)| {
+        let mut piece = if n > 0 { b",".to_vec() } else { Vec::new() };
+        piece.append(&mut loaded.span_json(at));
+        Ok(piece)
+    });
+    head.chain(data).chain(std::iter::once(Ok(tail)))
+}
+
+/// Returns a span whole.
+#[utoipa::path(
+    get,
+    path = "/v1/traces/{id}/spans/{span_id}",
+    tag = "read",
+    params(
+        ("id" = String, Path, description = "The trace"),
+        ("span_id" = String, Path, description = "The span"),
+        ("payload" = Option<String>, Query, description = "none, preview or full; without it full"),
+    ),
+    responses(
+        (status = 200, body = crate::objects::SpanObject),
+        (status = 404, body = ErrorBody, description = "There is no such trace or span"),
+    )
+)]
+pub(super) async fn retrieve_span(
+    State(state): State<AppState>,
+    principal: Principal,
+    Path((id, span_id)): Path<(String, String)>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let id = trace_id(&id)?;
+    let payload = params.take_payload()?.unwrap_or(Detail::Full);
+    params.finish()?;
+    let no_span = || ApiError::not_found("span", &span_id);
+    let wanted = SpanId::new(&span_id).map_err(|_| no_span())?;
+    let of = id.clone();
+    let read = move |snapshot: &Snapshot| {
+        let loaded = Loaded::read(snapshot, &of, Some(payload))?;
+        Ok(loaded.map(|loaded| {
+            let at = loaded
+                .rows
+                .iter()
+                .position(|row| row.span.span_id == wanted)?;
+            Some(loaded.span_json(at))
+        }))
+    };
+    let found = of_trace(&state, &principal.project, &id, read).await?;
+    let span = found.ok_or_else(no_span)?;
+    respond("application/json", std::iter::once(Ok(span))).await
+}

@@ -1,0 +1,363 @@
+//! Lists of traces, and one trace whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use model::{Time, TraceFilter, TraceId};
+use query::{Cursor, HitPlace, Order, Page, Search, SearchCursor, TraceList};
+use store::{Columns, ReadError, Snapshot, Table, TraceEntry};
+
+use crate::auth::Principal;
+use crate::error::{ApiError, ErrorBody};
+use crate::objects::{Detail, TraceMatch, TraceObject};
+use crate::state::AppState;
+
+use super::cursors;
+use super::loaded::{Loaded, json, of_trace};
+use super::params::{Direction, Include, Params, trace_id};
+use super::pieces::{Piece, blocking, respond};
+
+/// So long a search looks before it says what it found so far.
+const SEARCH_TIME: Duration = Duration::from_secs(2);
+
+/// What is asked of a list of traces.
+#[derive(Debug)]
+struct Asked {
+    filter: TraceFilter,
+    text: Option<String>,
+    direction: Direction,
+    limit: usize,
+    after: Option<String>,
+    include: Include,
+    payload: Option<Detail>,
+}
+
+impl Asked {
+    fn read(mut params: Params, now: Time) -> Result<Self, ApiError> {
+        let asked = Self {
+            filter: params.take_filter(now)?,
+            text: params.take("q")?,
+            direction: params.take_order(Direction::Descending)?,
+            limit: params.take_limit()?,
+            after: params.take("after")?,
+            include: params.take_include(&["spans", "merged"])?,
+            payload: params.take_payload()?,
+        };
+        params.finish()?;
+        if asked.text.is_some() && asked.direction == Direction::Ascending {
+            return Err(ApiError::invalid(
+                "order",
+                "a search tells the newest first",
+            ));
+        }
+        if asked
+            .text
+            .as_ref()
+            .is_some_and(|text| text.trim().is_empty())
+        {
+            return Err(ApiError::invalid("q", "it has no text to look for"));
+        }
+        Ok(asked)
+    }
+}
+
+/// A page of a list of traces.
+#[derive(Debug)]
+struct Listed {
+    entries: Vec<(TraceEntry, Option<TraceMatch>)>,
+    next: Option<String>,
+    /// Whether a search stopped because of its time.
+    partial: bool,
+}
+
+/// Lists traces, newest first, or searches them with `q`.
+#[utoipa::path(
+    get,
+    path = "/v1/traces",
+    tag = "read",
+    params(
+        ("q" = Option<String>, Query, description = "A text to search messages, names, errors and data for"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 20 without it"),
+        ("after" = Option<String>, Query, description = "The id of the last trace of the page before, or its next_cursor"),
+        ("order" = Option<String>, Query, description = "desc (by start, newest first) or asc"),
+        ("include" = Option<String>, Query, description = "spans, merged"),
+        ("payload" = Option<String>, Query, description = "none, preview or full: how much of the payload of included spans"),
+        ("workflow_name" = Option<String>, Query, description = "This and every other field of a filter: group_id, user_id, agent_id, agent, version, environment, tag, model, tool, status, error_type, has_errors, min_duration_ms, max_duration_ms, min_cost_usd, max_cost_usd, min_tokens, max_tokens, metadata.KEY, start_date, end_date, tz, id, ids; repeated for any of several values"),
+    ),
+    responses(
+        (status = 200, description = "`{\"object\":\"list\",\"data\":[Trace…],\"first_id\",\"last_id\",\"has_more\",\"next_cursor\"}`; a search adds `partial`: whether it stopped because of its time", body = crate::objects::TraceObject),
+        (status = 400, body = ErrorBody, description = "A parameter is unknown or cannot be used"),
+    )
+)]
+pub(super) async fn list_traces(
+    State(state): State<AppState>,
+    principal: Principal,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let asked = Asked::read(params, state.clock.now())?;
+    let mut snapshot = state.store.snapshot(&principal.project);
+    let mut listed = page(&state, &snapshot, &asked).await;
+    if listed.is_err() && snapshot.is_expired() {
+        snapshot = state.store.snapshot(&principal.project);
+        listed = page(&state, &snapshot, &asked).await;
+    }
+    respond("application/json", list_pieces(snapshot, listed?, &asked)).await
+}
+
+async fn page(
+    state: &AppState,
+    snapshot: &Arc<Snapshot>,
+    asked: &Asked,
+) -> Result<Listed, ApiError> {
+    match &asked.text {
+        Some(text) => search(state, snapshot, asked, text.clone()).await,
+        None => list(state, snapshot, asked).await,
+    }
+}
+
+async fn list(
+    state: &AppState,
+    snapshot: &Arc<Snapshot>,
+    asked: &Asked,
+) -> Result<Listed, ApiError> {
+    let after = match &asked.after {
+        None => None,
+        Some(text) => Some(cursor(state, snapshot, text).await?),
+    };
+    let list = TraceList {
+        filter: asked.filter.clone(),
+        order: match asked.direction {
+            Direction::Ascending => Order::Ascending,
+            Direction::Descending => Order::Descending,
+        },
+        limit: asked.limit,
+        after,
+        columns: Columns::all(Table::Traces),
+    };
+    let Page { items, next } = state
+        .engine
+        .list_traces(Arc::clone(snapshot) as _, list)
+        .await?;
+    Ok(Listed {
+        entries: items.into_iter().map(|entry| (entry, None)).collect(),
+        next: next.map(|next| next.to_string()),
+        partial: false,
+    })
+}
+
+/// Returns the place that `after` names: our own cursor, or the id of a trace.
+async fn cursor(
+    state: &AppState,
+    snapshot: &Arc<Snapshot>,
+    text: &str,
+) -> Result<Cursor, ApiError> {
+    if let Ok(cursor) = text.parse() {
+        return Ok(cursor);
+    }
+    let found = match TraceId::new(text) {
+        Ok(id) => {
+            state
+                .engine
+                .cursor_after(Arc::clone(snapshot) as _, id)
+                .await?
+        }
+        Err(_) => None,
+    };
+    found.ok_or_else(unknown_cursor)
+}
+
+/// Returns the error of an `after` that names no place.
+pub(super) fn unknown_cursor() -> ApiError {
+    ApiError::invalid(
+        "after",
+        "it is neither the id of something in this list nor a next_cursor",
+    )
+}
+
+async fn search(
+    state: &AppState,
+    snapshot: &Arc<Snapshot>,
+    asked: &Asked,
+    text: String,
+) -> Result<Listed, ApiError> {
+    let after = match &asked.after {
+        None => None,
+        Some(after) => Some(search_cursor(snapshot, after).await?),
+    };
+    let filter = asked.filter.clone();
+    let search = Search {
+        text,
+        filter,
+        limit: asked.limit,
+        after,
+        time: SEARCH_TIME,
+    };
+    let found = state
+        .engine
+        .search(Arc::clone(snapshot) as _, search)
+        .await?;
+    let of = Arc::clone(snapshot);
+    let entries = blocking(move || -> Result<Vec<_>, ReadError> {
+        let rows = found.hits.into_iter().map(|hit| {
+            let found = TraceMatch {
+                place: place_word(hit.place),
+                snippet: hit.snippet,
+            };
+            Ok(of.trace(&hit.trace_id)?.map(|entry| (entry, Some(found))))
+        });
+        rows.filter_map(Result::transpose).collect()
+    });
+    Ok(Listed {
+        entries: entries.await??,
+        next: found.next.as_ref().map(cursors::of_search),
+        partial: found.partial,
+    })
+}
+
+fn place_word(place: HitPlace) -> &'static str {
+    match place {
+        HitPlace::Message => "message",
+        HitPlace::Name => "name",
+        HitPlace::Error => "error",
+        HitPlace::Data => "data",
+    }
+}
+
+async fn search_cursor(snapshot: &Arc<Snapshot>, text: &str) -> Result<SearchCursor, ApiError> {
+    if let Some(cursor) = cursors::search(text) {
+        return Ok(cursor);
+    }
+    let id = TraceId::new(text).map_err(|_| unknown_cursor())?;
+    let of = Arc::clone(snapshot);
+    let entry = blocking(move || of.trace(&id))
+        .await??
+        .ok_or_else(unknown_cursor)?;
+    let trace_id = Some(entry.row.item.trace_id.clone());
+    Ok(SearchCursor {
+        started_at: entry.home_started_at,
+        trace_id,
+    })
+}
+
+fn list_pieces(
+    snapshot: Arc<Snapshot>,
+    listed: Listed,
+    asked: &Asked,
+) -> impl Iterator<Item = Piece> + Send + 'static {
+    let tail = list_tail(&listed, asked.text.is_some());
+    let (include, payload) = (asked.include, asked.payload);
+    let head = std::iter::once(Ok(br#"{"object":"list","data":["#.to_vec()));
+    let data = listed
+        .entries
+        .into_iter()
+        .enumerate()
+        .map(move |(n, (entry, found))| {
+            let mut piece = if n > 0 { b",".to_vec() } else { Vec::new() };
+            match include.spans {
+                true => piece.append(&mut with_spans(&snapshot, entry, payload, include.merged)?),
+                false => {
+                    let (now, idle) = (snapshot.now(), snapshot.idle_micros());
+                    let object = TraceObject::new(snapshot.project(), &entry.row, now, idle);
+                    piece.append(&mut match found {
+                        Some(found) => json(&object.found_at(found)),
+                        None => json(&object),
+                    });
+                }
+            }
+            Ok(piece)
+        });
+    head.chain(data).chain(std::iter::once(Ok(tail)))
+}
+
+/// Returns the end of a list: where it begins and ends, and how to go on.
+fn list_tail(listed: &Listed, is_search: bool) -> Vec<u8> {
+    #[derive(serde::Serialize)]
+    struct Tail<'a> {
+        first_id: Option<&'a str>,
+        last_id: Option<&'a str>,
+        has_more: bool,
+        next_cursor: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        partial: Option<bool>,
+    }
+    let id = |entry: Option<&'_ (TraceEntry, Option<TraceMatch>)>| {
+        entry.map(|(entry, _)| entry.row.item.trace_id.as_str().to_owned())
+    };
+    let (first, last) = (id(listed.entries.first()), id(listed.entries.last()));
+    let mut tail = json(&Tail {
+        first_id: first.as_deref(),
+        last_id: last.as_deref(),
+        has_more: listed.next.is_some(),
+        next_cursor: listed.next.as_deref(),
+        partial: is_search.then_some(listed.partial),
+    });
+    tail[0] = b',';
+    tail.insert(0, b']');
+    tail
+}
+
+fn with_spans(
+    snapshot: &Snapshot,
+    entry: TraceEntry,
+    payload: Option<Detail>,
+    with_merged: bool,
+) -> Result<Vec<u8>, ReadError> {
+    let loaded = Loaded::of_entry(snapshot, entry, payload)?;
+    let mut piece = loaded.head(snapshot.project());
+    for (n, at) in loaded.told(with_merged).into_iter().enumerate() {
+        if n > 0 {
+            piece.push(b',');
+        }
+        piece.append(&mut loaded.span_json(at));
+    }
+    piece.extend_from_slice(b"]}");
+    Ok(piece)
+}
+
+/// Returns a trace with its spans in start order.
+#[utoipa::path(
+    get,
+    path = "/v1/traces/{id}",
+    tag = "read",
+    params(
+        ("id" = String, Path, description = "The trace"),
+        ("payload" = Option<String>, Query, description = "none, preview or full; without it full, but preview where the payload has more than 5 MB. `payload` in the answer says which"),
+        ("include" = Option<String>, Query, description = "merged: also spans that tell of a model call which another span tells of better"),
+    ),
+    responses(
+        (status = 200, description = "The trace, with `payload` and `spans: [Span…]`", body = crate::objects::TraceObject),
+        (status = 404, body = ErrorBody, description = "There is no such trace"),
+    )
+)]
+pub(super) async fn retrieve_trace(
+    State(state): State<AppState>,
+    principal: Principal,
+    Path(id): Path<String>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let id = trace_id(&id)?;
+    let payload = params.take_payload()?;
+    let include = params.take_include(&["spans", "merged"])?;
+    params.finish()?;
+    let wanted = id.clone();
+    let read = move |snapshot: &Snapshot| Loaded::read(snapshot, &wanted, payload);
+    let loaded = of_trace(&state, &principal.project, &id, read).await?;
+    let head = loaded.head(&principal.project);
+    let spans = loaded
+        .told(include.merged)
+        .into_iter()
+        .enumerate()
+        .map(move |(n, at)| {
+            let mut piece = if n > 0 { b",".to_vec() } else { Vec::new() };
+            piece.append(&mut loaded.span_json(at));
+            Ok(piece)
+        });
+    let tail = std::iter::once(Ok(b"]}".to_vec()));
+    respond(
+        "application/json",
+        std::iter::once(Ok(head)).chain(spans).chain(tail),
+    )
+    .await
+}

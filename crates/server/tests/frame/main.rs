@@ -1,0 +1,12 @@
+//! The real server in this process, on a free port, over a folder of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what supports a test is a test: it fails by panicking"
+)]
+
+mod capture;
+mod doors;
+mod operate;
+mod run;
+mod support;

@@ -1,1 +1,31 @@
-fn main(){}
+//! tracegrade: records what AI agents do and grades it. Parse, dispatch, print.
+//!
+//! A command returns an error and never ends the process; the exit code is made here, from what the
+//! error is, so that scripts can rely on it.
+
+mod cli;
+mod client;
+mod commands;
+mod demo;
+mod output;
+mod text;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::fail(&anyhow::Error::new(error).context("failed to start")),
+    };
+    match runtime.block_on(commands::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::fail(&error),
+    }
+}

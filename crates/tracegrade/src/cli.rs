@@ -1,0 +1,427 @@
+//! What can be typed? The commands and their help, which teaches by examples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::client::Connection;
+use crate::commands::filter::FilterArgs;
+use crate::commands::settings::Settings;
+
+/// Records what AI agents do, keeps it, and answers questions about it.
+#[derive(Debug, Parser)]
+#[command(name = "tracegrade", version, after_help = TOP_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Print the server's JSON instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const TOP_HELP: &str = "\
+Begin here:
+  tracegrade demo                        a fortnight of a shop's agents, offline, to look around in
+  tracegrade serve                       record your own: point the Agents SDK's exporter at it
+  tracegrade traces list --status error  what failed
+  tracegrade traces tree TRACE           where a run spent its time
+
+Exit codes: 0 done; 1 failed or refused; 2 the command line cannot be understood; 3 no server answers.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fill a folder with the traces of a made-up shop and serve it: no key, no network.
+    #[command(after_help = "Examples:
+  tracegrade demo
+  tracegrade demo --fresh --listen 127.0.0.1:0
+
+The folder is kept and served again the next time; --fresh tells the story anew, up to this moment.")]
+    Demo(Demo),
+    /// Run the server.
+    #[command(after_help = "Examples:
+  tracegrade serve
+  tracegrade serve --data-dir /var/lib/tracegrade --listen 127.0.0.1:8080
+  tracegrade serve --print-config > tracegrade.toml
+
+Each setting is a flag, a variable TRACEGRADE_… and a line of the TOML file; flags win over variables,
+variables over the file. Nothing is sent anywhere.")]
+    Serve(Serve),
+    /// Look at traces, or delete them.
+    #[command(subcommand)]
+    Traces(Traces),
+    /// Ask the tables `traces`, `spans` and `messages` in SQL.
+    #[command(after_help = "Examples:
+  tracegrade sql 'show tables'
+  tracegrade sql \"select model, sum(cost_nano_usd) / 1e9 as usd from spans group by model order by usd desc\"
+  tracegrade sql --format parquet --output spans.parquet 'select * from spans'
+  tracegrade sql - < report.sql")]
+    Sql(Sql),
+    /// Bring in recorded traces from files.
+    #[command(after_help = "Examples:
+  tracegrade import traces.jsonl
+  tracegrade import --project shop backup-*.jsonl.zst
+  zcat old.jsonl.gz | tracegrade import -
+
+A file holds JSON, one document after the other: items as the Agents SDK sends them, requests
+{\"data\":[…]}, lists of items, or exported traces {\"trace\":{…},\"spans\":[…]}. gzip and zstd are
+recognised. What cannot be read is told and passed over; the rest is kept, and the exit code is 1.")]
+    Import(Import),
+    /// Take traces out, in the form in which `import` reads them, or a table of them.
+    #[command(after_help = "Examples:
+  tracegrade export --output all.jsonl
+  tracegrade export --status error --start-date -7d > failed.jsonl
+  tracegrade export --format parquet --output traces.parquet")]
+    Export(Export),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Make, list and delete projects.
+    #[command(subcommand)]
+    Projects(Projects),
+    /// See and set what models cost.
+    #[command(subcommand)]
+    Prices(Prices),
+    /// Print the completions for a shell.
+    #[command(after_help = "Examples:
+  tracegrade completions bash > ~/.local/share/bash-completion/completions/tracegrade
+  tracegrade completions zsh > ~/.zfunc/_tracegrade
+  tracegrade completions fish > ~/.config/fish/completions/tracegrade.fish")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The folder of the demo. One that holds anything else is refused.
+    #[arg(long, default_value = "tracegrade-demo")]
+    pub(crate) data_dir: PathBuf,
+    /// Address and port to serve on; port 0 picks a free one. Default: as for `serve`.
+    #[arg(long)]
+    pub(crate) listen: Option<String>,
+    /// Throw the last demo away and make a new one.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Fill the folder and end, without serving it.
+    #[arg(long)]
+    pub(crate) no_serve: bool,
+    /// The seed of the story: the same one tells the same story.
+    #[arg(long, default_value_t = 2026)]
+    pub(crate) seed: u64,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Print every setting with who set it, and end.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+/// `traces`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Traces {
+    /// List traces, newest first.
+    #[command(after_help = "Examples:
+  tracegrade traces list
+  tracegrade traces list --status error --start-date -24h
+  tracegrade traces list --tool issue_refund --min-cost-usd 0.05 --limit 100
+  tracegrade traces list --search 'order 1042'")]
+    List(TracesList),
+    /// Tell a trace step by step: who said what, which tools were called, what failed.
+    #[command(
+        after_help = "Example:\n  tracegrade traces show trace_04de62d890804fe2aad17ce49c5c7567"
+    )]
+    Show {
+        /// The trace's id.
+        trace: String,
+    },
+    /// Draw the spans of a trace as a tree with their durations.
+    #[command(after_help = "Examples:
+  tracegrade traces tree TRACE
+  tracegrade traces tree TRACE --depth 3
+  tracegrade traces tree TRACE --all | less -R")]
+    Tree(TracesTree),
+    /// Print traces as they come in, until interrupted.
+    #[command(after_help = "Examples:
+  tracegrade traces tail
+  tracegrade traces tail --status error --json")]
+    Tail(TracesTail),
+    /// Delete traces; they are gone from disk soon after.
+    #[command(after_help = "Examples:
+  tracegrade traces delete TRACE
+  tracegrade traces delete --before -30d --dry-run
+  tracegrade traces delete --user-id u_17 --yes")]
+    Delete(TracesDelete),
+}
+
+/// `traces list`.
+#[derive(Debug, Args)]
+pub(crate) struct TracesList {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// A text to search messages, names, errors and data for.
+    #[arg(long)]
+    pub(crate) search: Option<String>,
+    /// How many to list, 1 to 1000.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Go on behind this trace, or at a `next_cursor`.
+    #[arg(long)]
+    pub(crate) after: Option<String>,
+    /// Oldest first.
+    #[arg(long)]
+    pub(crate) oldest: bool,
+}
+
+/// `traces tree`.
+#[derive(Debug, Args)]
+pub(crate) struct TracesTree {
+    /// The trace's id.
+    pub(crate) trace: String,
+    /// Levels to draw.
+    #[arg(long, default_value_t = 32)]
+    pub(crate) depth: usize,
+    /// Children of one span to draw; of the others those that failed are drawn.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) children: usize,
+    /// Draw every span.
+    #[arg(long, conflicts_with_all = ["depth", "children"])]
+    pub(crate) all: bool,
+}
+
+/// `traces tail`.
+#[derive(Debug, Args)]
+pub(crate) struct TracesTail {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// Seconds between two looks.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) every: u64,
+}
+
+/// `traces delete`.
+#[derive(Debug, Args)]
+pub(crate) struct TracesDelete {
+    /// Traces by their ids.
+    pub(crate) traces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// Those that started before: a date, a moment, or -30d.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) before: Option<String>,
+    /// Delete every trace of the project.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only count them.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Delete without a look at the count first.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `sql`.
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// One statement that reads; - takes it from stdin.
+    pub(crate) query: String,
+    /// How rows are written.
+    #[arg(long, value_enum, default_value_t = SqlFormat::Table)]
+    pub(crate) format: SqlFormat,
+    /// The file to write; without it, stdout.
+    #[arg(long, short)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SqlFormat {
+    /// Columns for people.
+    Table,
+    /// One object with `columns` and `data`.
+    Json,
+    /// With a header.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+    /// A Parquet file.
+    Parquet,
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Files to read; - is stdin.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// jsonl can be imported again; csv and parquet are the table `traces`, without a filter.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub(crate) format: ExportFormat,
+    /// The file to write; without it, stdout.
+    #[arg(long, short)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How traces are taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One trace a line, whole.
+    Jsonl,
+    /// The table `traces`.
+    Csv,
+    /// The table `traces`.
+    Parquet,
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key. From the first one on, every request needs one.
+    #[command(after_help = "Examples:
+  tracegrade keys create admin --scopes admin
+  tracegrade keys create ci --scopes ingest --projects shop
+  tracegrade keys create admin --scopes admin --data-dir /var/lib/tracegrade   (no server needed)
+
+The key is shown once.")]
+    Create {
+        /// What people call it.
+        name: String,
+        /// What it may do: ingest, read, admin.
+        #[arg(long, value_delimiter = ',', default_value = "ingest,read")]
+        scopes: Vec<String>,
+        /// The projects it opens; without any, all of them.
+        #[arg(long, value_delimiter = ',')]
+        projects: Vec<String>,
+        /// Make it in this data folder, which no server has open.
+        #[arg(long)]
+        data_dir: Option<PathBuf>,
+    },
+    /// List keys, without their secrets.
+    List,
+    /// Revoke a key at once.
+    Revoke {
+        /// The key's id.
+        id: String,
+    },
+}
+
+/// `projects`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Projects {
+    /// List projects.
+    List,
+    /// Make a project.
+    Create {
+        /// Its id, which cannot be changed.
+        id: String,
+        /// What people call it.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Delete a project and all its traces.
+    Delete {
+        /// Its id.
+        id: String,
+        /// Yes, with all its traces.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
+}
+
+/// `prices`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Prices {
+    /// List the prices in force, in US dollars per million tokens.
+    List {
+        /// Only models whose name contains this.
+        model: Option<String>,
+    },
+    /// Set what a model costs from a day on, in US dollars per million tokens.
+    #[command(after_help = "Example:
+  tracegrade prices set my-model --from 2026-01-01 --input 2.50 --cached-input 0.25 --output 10")]
+    Set(PriceSet),
+}
+
+/// `prices set`.
+#[derive(Debug, Args)]
+pub(crate) struct PriceSet {
+    /// The model, or the beginning of its name and *.
+    pub(crate) model: String,
+    /// The first day or moment it holds.
+    #[arg(long)]
+    pub(crate) from: String,
+    /// Tokens read.
+    #[arg(long)]
+    pub(crate) input: String,
+    /// Tokens read from the provider's cache.
+    #[arg(long)]
+    pub(crate) cached_input: Option<String>,
+    /// Tokens written.
+    #[arg(long)]
+    pub(crate) output: String,
+    /// Tokens of reasoning.
+    #[arg(long)]
+    pub(crate) reasoning: Option<String>,
+    /// Who must have served the call.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// It holds for calls that read more tokens than this.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) input_above: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_says_what_it_does() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            command
+                .get_subcommands()
+                .filter(|sub| sub.get_name() != "help")
+                .for_each(check);
+        }
+        Cli::command().debug_assert();
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn dates_that_begin_with_a_dash_are_values() {
+        let typed = [
+            "tracegrade",
+            "traces",
+            "list",
+            "--start-date",
+            "-4d",
+            "--status",
+            "error",
+        ];
+        let Command::Traces(Traces::List(list)) = Cli::try_parse_from(typed).unwrap().command
+        else {
+            panic!("it is another command")
+        };
+        assert_eq!(
+            list.filter.json().to_string(),
+            r#"{"status":["error"],"start_date":"-4d"}"#
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! `projects`: what keeps one team's traces apart from another's.
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::cli::Projects;
+use crate::output::{self, Align, Cell};
+use crate::text::{safe_text, short_text};
+
+use super::Ask;
+
+#[derive(Debug, Deserialize)]
+struct List {
+    data: Vec<Project>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Project {
+    id: String,
+    name: String,
+    created_at: String,
+    settings: Value,
+}
+
+/// Runs a command of the family.
+pub(super) async fn run(ask: &Ask, projects: &Projects) -> anyhow::Result<()> {
+    match projects {
+        Projects::List => list(ask).await,
+        Projects::Create { id, name } => {
+            let mut body = json!({"id": id});
+            if let Some(name) = name {
+                body["name"] = json!(name);
+            }
+            let answer = ask
+                .client
+                .send_json(Method::POST, &["v1", "projects"], &body)
+                .await?;
+            told(ask, answer, "made", id).await
+        }
+        Projects::Delete { id, yes: _ } => {
+            let answer = ask.client.delete(&["v1", "projects", id]).await?;
+            told(ask, answer, "deleted", id).await
+        }
+    }
+}
+
+async fn told(ask: &Ask, answer: reqwest::Response, what: &str, id: &str) -> anyhow::Result<()> {
+    match ask.tell::<Value>(answer).await? {
+        Some(_) => Ok(output::line(format!("{what} project {}", safe_text(id)))?),
+        None => Ok(()),
+    }
+}
+
+async fn list(ask: &Ask) -> anyhow::Result<()> {
+    let answer = ask.client.get(&["v1", "projects"], &[]).await?;
+    let Some(list) = ask.tell::<List>(answer).await? else {
+        return Ok(());
+    };
+    let columns = ["id", "name", "made", "settings"].map(|name| (name, Align::Left));
+    let row = |project: &Project| {
+        let texts = [
+            &project.id,
+            &project.name,
+            &project.created_at,
+            &project.settings.to_string(),
+        ];
+        texts
+            .iter()
+            .map(|text| Cell::from(short_text(text, 80)))
+            .collect()
+    };
+    let rows: Vec<Vec<Cell>> = list.data.iter().map(row).collect();
+    Ok(output::block(&output::table(&columns, &rows))?)
+}

@@ -1,0 +1,45 @@
+//! `serve`: the server, until it is told to end.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use model::SystemClock;
+use server::{App, Config};
+use tokio::net::TcpListener;
+
+use crate::cli::Serve;
+use crate::output;
+
+use super::local;
+
+/// Runs the server.
+pub(super) async fn run(serve: &Serve) -> anyhow::Result<()> {
+    let config = Config::load(&serve.settings.flags)?;
+    if serve.print_config {
+        return Ok(output::block(&config.to_toml())?);
+    }
+    server::start_log(&config).context("failed to start the log")?;
+    // Bound first: a port that is taken is told before a large store is opened.
+    let listener = server::bind(&config).await?;
+    let app = local::build(config, Arc::new(SystemClock)).await?;
+    until_told(app, listener, &[]).await
+}
+
+/// Serves, greets with what may be tried, and ends when it is told to.
+pub(super) async fn until_told(
+    app: App,
+    listener: TcpListener,
+    hints: &[String],
+) -> anyhow::Result<()> {
+    let address = listener
+        .local_addr()
+        .context("failed to read the socket's address")?;
+    let greeting = app.greeting(address);
+    let running = app.spawn(listener).context("failed to listen")?;
+    let noted = running.store().set_address(&format!("http://{address}"));
+    noted.context("failed to note the address in the data folder")?;
+    for line in greeting.iter().chain(hints) {
+        output::line(line)?;
+    }
+    Ok(server::run(running).await?)
+}

@@ -1,0 +1,324 @@
+//! The program as people run it: the built binary, a real server on a free port, a folder of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop here"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn tracegrade() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracegrade"));
+    for name in [
+        "TRACEGRADE_URL",
+        "TRACEGRADE_API_KEY",
+        "TRACEGRADE_PROJECT",
+        "TRACEGRADE_DATA_DIR",
+        "TRACEGRADE_LISTEN",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A server that ends with the test.
+struct Server {
+    child: Child,
+    url: String,
+    /// What it said when it was ready, this line included.
+    greeting: Vec<String>,
+    dir: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        Self::spawn(
+            dir,
+            &[
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--data-dir",
+                data.to_str().unwrap(),
+            ],
+            "read ",
+        )
+    }
+
+    /// Starts a command that serves, and waits for the line that begins with `last`.
+    fn spawn(dir: TempDir, args: &[&str], last: &str) -> Self {
+        let mut child = tracegrade()
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut greeting: Vec<String> = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let is_last = line.starts_with(last);
+            greeting.push(line);
+            if is_last {
+                break;
+            }
+        }
+        let url = greeting[0]
+            .split_once(" listens on ")
+            .expect("a greeting")
+            .1
+            .to_owned();
+        Self {
+            child,
+            url,
+            greeting,
+            dir,
+        }
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        tracegrade()
+            .args(["--url", &self.url])
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    /// Returns what a command prints that must not fail.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// Writes the bodies that a capture holds to a file, one a line.
+fn bodies(capture: &Path, dir: &Path) -> PathBuf {
+    let capture: Value = serde_json::from_slice(&std::fs::read(capture).unwrap()).unwrap();
+    let requests = capture["requests"].as_array().unwrap();
+    let lines: Vec<String> = requests
+        .iter()
+        .map(|request| request["body"].to_string())
+        .collect();
+    let path = dir.join("bodies.jsonl");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+fn captures() -> Vec<PathBuf> {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
+    let folders = ["openai-agents", "openai-agents-js"];
+    let files = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(testdata.join(folder)).unwrap());
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "json"));
+    files.sort();
+    assert!(files.len() > 60, "{}", files.len());
+    files
+}
+
+/// Takes out what an import makes anew, and how long what is still open has been going on.
+fn without_arrival(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(object) => {
+            if object.get("open") == Some(&true.into())
+                || object.get("status") == Some(&"open".into())
+            {
+                object.remove("duration_ms");
+            }
+            for name in [
+                "seq",
+                "received_at",
+                "first_received_at",
+                "last_received_at",
+            ] {
+                object.remove(name);
+            }
+            object
+                .values_mut()
+                .for_each(|value| *value = without_arrival(value.take()));
+        }
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|value| *value = without_arrival(value.take())),
+        _ => {}
+    }
+    value
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    let data = list["data"].as_array().unwrap();
+    data.iter()
+        .map(|trace| trace["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_capture_is_imported_and_an_export_says_the_same_elsewhere() {
+    let (first, second) = (Server::start(), Server::start());
+    for capture in captures() {
+        let file = bodies(&capture, first.dir.path());
+        let output = first.run(&["import", file.to_str().unwrap()]);
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            capture.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let exported = first.dir.path().join("all.jsonl");
+    first.ok(&["export", "--output", exported.to_str().unwrap()]);
+    second.ok(&["import", exported.to_str().unwrap()]);
+    let list = ["traces", "list", "--limit", "1000", "--json"];
+    let mut all = ids(&first.json(&list));
+    assert!(all.len() > 40, "{}", all.len());
+    let mut again = ids(&second.json(&list));
+    all.sort();
+    again.sort();
+    assert_eq!(all, again);
+    for id in &all {
+        let show = ["traces", "show", id, "--json"];
+        let (one, other) = (
+            without_arrival(first.json(&show)),
+            without_arrival(second.json(&show)),
+        );
+        assert_eq!(one, other, "{id}");
+        // Each can be drawn and told, whatever is in it.
+        for verb in ["show", "tree"] {
+            let text = first.ok(&["traces", verb, id]);
+            assert!(!text.is_empty() && !text.contains('\x1b'), "{id}: {text}");
+        }
+    }
+}
+
+#[test]
+fn traces_are_listed_asked_for_and_deleted() {
+    let server = Server::start();
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/openai-agents");
+    let file = bodies(&testdata.join("handoff_chain.full.json"), server.dir.path());
+    server.ok(&["import", file.to_str().unwrap()]);
+    let id = ids(&server.json(&["traces", "list", "--json"])).remove(0);
+    let table = server.ok(&["traces", "list"]);
+    assert!(table.contains(&id) && !table.contains('\x1b'), "{table}");
+    let tree = server.ok(&["traces", "tree", &id]);
+    let shown = server.json(&["traces", "show", &id, "--json"]);
+    let spans = shown["spans"].as_array().unwrap();
+    assert!(
+        spans.len() > 3 && tree.lines().count() == spans.len(),
+        "{tree}"
+    );
+    for agent in shown["agents"].as_array().unwrap() {
+        assert!(tree.contains(agent.as_str().unwrap()), "{agent}: {tree}");
+    }
+    let csv = server.ok(&["sql", "--format", "csv", "select count(*) as n from traces"]);
+    assert_eq!(csv, "n\n1\n");
+    let unsure = server.run(&["traces", "delete", "--start-date", "2000-01-01"]);
+    assert_eq!(unsure.status.code(), Some(1));
+    server.ok(&["traces", "delete", "--start-date", "2000-01-01", "--yes"]);
+    assert_eq!(
+        ids(&server.json(&["traces", "list", "--json"])),
+        Vec::<String>::new()
+    );
+    let gone = server.run(&["traces", "show", &id]);
+    assert_eq!(gone.status.code(), Some(1));
+}
+
+#[test]
+fn a_folder_in_use_and_a_missing_server_are_told_with_a_way_out() {
+    let server = Server::start();
+    let data = server.data_dir();
+    let create = [
+        "keys",
+        "create",
+        "x",
+        "--scopes",
+        "admin",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    let output = tracegrade().args(create).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains(&format!("--url {}", server.url)), "{error}");
+    let nobody = tracegrade()
+        .args(["--url", "http://127.0.0.1:1", "traces", "list"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(nobody.stderr).unwrap();
+    assert_eq!(nobody.status.code(), Some(3), "{error}");
+    assert!(error.contains("tracegrade serve"), "{error}");
+    let mistyped = tracegrade().args(["traces", "lst"]).output().unwrap();
+    assert_eq!(mistyped.status.code(), Some(2));
+}
+
+#[test]
+fn keys_close_the_server_to_those_without_one() {
+    let server = Server::start();
+    let key = server.ok(&["keys", "create", "me", "--scopes", "admin"]);
+    let key = key.trim();
+    assert!(key.starts_with("tg_"), "{key}");
+    let closed = server.run(&["traces", "list"]);
+    assert_eq!(closed.status.code(), Some(1));
+    assert!(
+        String::from_utf8(closed.stderr)
+            .unwrap()
+            .contains("TRACEGRADE_API_KEY")
+    );
+    let keys = server.ok(&["--api-key", key, "keys", "list"]);
+    assert!(keys.contains("admin") && !keys.contains(key), "{keys}");
+}
+
+#[test]
+fn a_demo_is_told_and_what_it_suggests_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    let demo = Server::spawn(
+        dir,
+        &["demo", "--listen", "127.0.0.1:0", "--data-dir", data],
+        "Ctrl-C",
+    );
+    let commands: Vec<&String> = demo
+        .greeting
+        .iter()
+        .filter(|line| line.contains(" --url http://"))
+        .collect();
+    assert!(commands.len() >= 4, "{:?}", demo.greeting);
+    for command in commands {
+        let output = Command::new("sh").args(["-c", command]).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            output.stdout.iter().filter(|byte| **byte == b'\n').count() > 1,
+            "{command}"
+        );
+    }
+}

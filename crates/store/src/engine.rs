@@ -306,8 +306,8 @@ impl Engine {
         ended.map_err(|died| StoreError::Worker(died.to_string()))?
     }
 
-    /// Commits to the catalog, and takes in the trace filters of new files before anybody can see the
-    /// version with them.
+    /// Commits to the catalog, then takes in the trace filters of the new files. A reader in between
+    /// finds no filter, which means "maybe".
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         match self.catalog.commit(commit).await {
             Ok(_) => {}

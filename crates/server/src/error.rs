@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use store::meta::MetaError;
-use store::{AppendError, Limit, Refusal, ShareFull, StoreError};
+use store::{AppendError, DeleteError, Limit, Refusal, ShareFull, StoreError};
 use utoipa::ToSchema;
 
 /// The longest time that a sender is asked to wait: the Agents SDK caps it there.
@@ -257,6 +257,15 @@ impl From<AppendError> for ApiError {
             AppendError::TooLarge { .. } => Self::new(ErrorCode::BodyTooLarge, error.to_string()),
             AppendError::Lookup(_) => Self::internal(error),
             AppendError::Stopped(_) => Self::stopped(error),
+        }
+    }
+}
+
+impl From<DeleteError> for ApiError {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::Refused(refused) => refused.into(),
+            DeleteError::NotKept(_) => Self::internal(error),
         }
     }
 }

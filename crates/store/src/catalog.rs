@@ -132,10 +132,16 @@ impl Catalog {
         self.shared.cancel_pins_before(version);
     }
 
-    /// Returns the files that no pin holds and that were taken out at least `grace_micros` ago. They
-    /// may be deleted, and are then to be forgotten.
+    /// Returns the files that no pin holds and that were taken out at least `grace_micros` ago, in the
+    /// order in which they were taken out. They may be deleted, in that order, and are then to be
+    /// forgotten.
     pub fn removable(&self, grace_micros: i64) -> Vec<RemovedFile> {
         self.shared.removable(grace_micros)
+    }
+
+    /// Returns the files that were taken out and may still be on disk.
+    pub fn removed(&self) -> Vec<RemovedFile> {
+        self.shared.removed()
     }
 
     /// Drops what the catalog knows of files that were taken out, after they were deleted from disk.

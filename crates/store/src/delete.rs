@@ -17,7 +17,25 @@ use crate::compact::MergeJob;
 use crate::engine::{Engine, StoreError};
 use crate::lake::Table;
 use crate::live::TraceKey;
+use crate::meta::DeletedTrace;
+use crate::sqlite::DbError;
 use crate::writer::Job;
+
+/// Ids of traces that people deleted are kept this long: 90 days, after which a backup is too old to be
+/// restored without a look at what was deleted since.
+const KEPT_FOR_BACKUPS_MICROS: i64 = 90 * 86_400_000_000;
+
+/// Why traces were not deleted, or why it is not known whether a backup would bring them back.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The deletion was not taken.
+    #[error(transparent)]
+    Refused(#[from] AppendError),
+    /// The traces are deleted; that they were could not be written down for the day when a backup is
+    /// restored. Deleting them again mends it.
+    #[error("the traces are deleted, but their ids could not be kept for later restores")]
+    NotKept(#[from] DbError),
+}
 
 /// What was promised when traces were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +47,46 @@ pub struct Deleted {
 }
 
 impl Engine {
+    /// Makes traces unreadable because somebody asked for it, and keeps their ids: a backup that is
+    /// restored must not bring them back.
+    pub(crate) async fn delete_for_good(
+        &self,
+        project: &ProjectId,
+        traces: Vec<TraceId>,
+    ) -> Result<Deleted, DeleteError> {
+        let (deleted, seq) = self.log_deletion(project, traces.clone()).await?;
+        let at = self.clock.now();
+        let one = |trace_id| DeletedTrace {
+            project_id: project.clone(),
+            trace_id,
+            upto_seq: seq,
+            deleted_at: at,
+        };
+        let kept: Vec<_> = traces.into_iter().map(one).collect();
+        let until = at.plus_micros(KEPT_FOR_BACKUPS_MICROS);
+        self.meta.keep_deleted(&kept, until).await?;
+        Ok(deleted)
+    }
+
     /// Makes traces unreadable and sees to it that their bytes go.
     pub(crate) async fn delete_traces(
         &self,
         project: &ProjectId,
         traces: Vec<TraceId>,
     ) -> Result<Deleted, AppendError> {
+        let logged = self.log_deletion(project, traces).await;
+        logged.map(|(deleted, _)| deleted)
+    }
+
+    async fn log_deletion(
+        &self,
+        project: &ProjectId,
+        traces: Vec<TraceId>,
+    ) -> Result<(Deleted, i64), AppendError> {
         let at = self.clock.now();
         let gone_by = at.plus_micros(self.config.delete_within_ms * 1_000);
         let count = traces.len();
+        let mut seq = 0;
         if count > 0 {
             let (done, answer) = oneshot::channel();
             let project = project.clone();
@@ -48,7 +97,7 @@ impl Engine {
                 done,
             })
             .await?;
-            answer
+            seq = answer
                 .await
                 .map_err(|_| AppendError::Stopped("the writer is gone".to_owned()))??;
             self.counters
@@ -56,10 +105,27 @@ impl Engine {
                 .fetch_add(count as u64, Ordering::Relaxed);
             self.wake.notify_waiters();
         }
-        Ok(Deleted {
+        let deleted = Deleted {
             traces: count,
             gone_by,
-        })
+        };
+        Ok((deleted, seq))
+    }
+
+    /// Writes down, apart from the catalog, what was deleted (D5).
+    pub(crate) async fn keep_deleted(&self, tombstones: &[Tombstone]) -> Result<(), StoreError> {
+        let one = |tombstone: &Tombstone| DeletedTrace {
+            project_id: tombstone.project_id.clone(),
+            trace_id: tombstone.trace_id.clone(),
+            upto_seq: tombstone.upto_seq,
+            deleted_at: tombstone.deleted_at,
+        };
+        let deleted: Vec<_> = tombstones.iter().map(one).collect();
+        let until = tombstones.iter().map(|one| one.expires_at).max();
+        match until {
+            Some(until) => Ok(self.meta.keep_deleted(&deleted, until).await?),
+            None => Ok(()),
+        }
     }
 
     /// Removes the bytes of deleted traces from disk. Returns how many traces are gone for good.

@@ -1,6 +1,5 @@
 //! The parts of an open store, and what they hold on to.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +20,6 @@ use crate::ledger::{Ledger, Share};
 use crate::live::{Home, Live, LoadedTrace, Published, TraceKey};
 use crate::lock::LockError;
 use crate::meta::{Meta, MetaError};
-use crate::outputs::LAKE_DIR;
 use crate::snapshot::ReadError;
 use crate::sqlite::DbError;
 use crate::wal::{Wal, WalError};
@@ -66,6 +64,28 @@ pub enum StoreError {
     /// The parts of the data folder do not belong together.
     #[error("{0}; `tracegrade rebuild-catalog` makes a new catalog from the files")]
     Mismatch(String),
+    /// A file of the lake cannot be read.
+    #[error("failed to read {path}")]
+    Unreadable {
+        /// The file, below the data folder.
+        path: String,
+        /// Why not.
+        #[source]
+        source: lake::ReadError,
+    },
+    /// A file of the lake belongs to another store.
+    #[error("{path} belongs to store {found}, not to {expected}: move it out of the data folder")]
+    Foreign {
+        /// The file, below the data folder.
+        path: String,
+        /// The store it belongs to.
+        found: String,
+        /// The store of the folder.
+        expected: String,
+    },
+    /// An id in a file is none.
+    #[error("an id in a file of the lake is not one")]
+    BadId(#[source] model::IdError),
     /// A deletion was not taken just now.
     #[error("failed to delete traces: {0}")]
     Refused(String),
@@ -330,14 +350,6 @@ impl Engine {
                 self.files.set_trace_set(file.id, Arc::new(set));
             }
         }
-    }
-
-    /// Returns the folders of the lake that hold files.
-    pub(crate) fn lake_dirs(&self) -> Vec<PathBuf> {
-        let lake = self.config.data_dir.join(LAKE_DIR);
-        let dirs =
-            |table: Table| Level::ALL.map(|level| lake.join(table.as_str()).join(level.as_str()));
-        Table::ALL.into_iter().flat_map(dirs).collect()
     }
 
     /// Returns what Parquet holds of a trace, or `None` if it is new.

@@ -23,7 +23,7 @@ use crate::snapshot::ReadError;
 const OPEN_FILES_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
 
 /// A file of the disk as the lake reads it.
-struct Source(Arc<dyn DiskRead>);
+pub(crate) struct Source(pub(crate) Arc<dyn DiskRead>);
 
 impl ReadAt for Source {
     fn len(&self) -> u64 {

@@ -92,6 +92,8 @@ impl Engine {
                 .map(|commit| (commit, views))
         };
         let (commit, views) = self.on_worker(work).await?;
+        // D5: with the log cut, the catalog alone would know of a deletion.
+        self.keep_deleted(&commit.tombstones).await?;
         self.commit(&commit).await?;
         self.live
             .write()

@@ -4,6 +4,7 @@
 //! is small, it is backed up, and no flush or compaction writes to it. Every change names who made it
 //! and is entered in the audit log by the same transaction, so the log cannot miss one.
 
+mod deleted;
 mod key;
 mod project;
 mod schema;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use model::{Clock, Time};
 use uuid::Uuid;
 
+pub use deleted::DeletedTrace;
 pub use key::{ApiKey, KeyProjects, NewKey};
 pub use project::{DEFAULT_PROJECT, Project, ProjectSettings};
 pub use setting::{AuditEntry, PriceOverride};

@@ -1,24 +1,42 @@
 //! New files of the lake: written under another name, synced, and only then given their own.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use model::Time;
 use uuid::Uuid;
 
 use crate::catalog::{FileFacts, FileProject, NewFile, Version};
-use crate::disk::{Appender, DiskError};
+use crate::disk::{Appender, Disk, DiskError};
 use crate::engine::{Engine, StoreError};
 use crate::lake::{
-    FileSummary, Finished, Footer, LakeRow, LakeWriter, Partition, SplitLimits, Splitter, Table,
-    WriteError, WriterLimits,
+    FileSummary, Finished, Footer, LakeRow, LakeWriter, Level, Partition, SplitLimits, Splitter,
+    Table, WriteError, WriterLimits,
 };
 
 /// Where the lake lies below the data folder.
 pub(crate) const LAKE_DIR: &str = "lake";
 /// What the names of unfinished files end in. The next start removes them.
 pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
+
+/// Returns the paths of all files in the lake, below the data folder.
+pub(crate) fn lake_paths(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<String>, DiskError> {
+    let mut paths = Vec::new();
+    for (table, level) in Table::ALL
+        .into_iter()
+        .flat_map(|table| Level::ALL.map(|level| (table, level)))
+    {
+        let dir = format!("{LAKE_DIR}/{}/{}", table.as_str(), level.as_str());
+        if !disk.exists(&data_dir.join(&dir))? {
+            continue;
+        }
+        let names = disk.list(&data_dir.join(&dir))?;
+        let names = names.iter().filter_map(|path| path.file_name()?.to_str());
+        paths.extend(names.map(|name| format!("{dir}/{name}")));
+    }
+    Ok(paths)
+}
 
 /// A file on its way, under a name that nobody looks for.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The store as the rest of the program sees it: open it, append, read, delete, shut it down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::append::{Ack, AppendError, Prepared};
 use crate::catalog::{Catalog, FileId};
 use crate::config::StoreConfig;
-use crate::delete::Deleted;
+use crate::delete::{DeleteError, Deleted};
 use crate::disk::Disk;
 use crate::engine::{Engine, Parts, StoreError};
 use crate::lake::{Level, Table, TraceSet};
@@ -19,7 +20,7 @@ use crate::ledger::Ledger;
 use crate::live::{Live, Published, TraceKey};
 use crate::lock::DataLock;
 use crate::meta::Meta;
-use crate::outputs::{LAKE_DIR, PARTIAL_SUFFIX};
+use crate::outputs::{self, LAKE_DIR, PARTIAL_SUFFIX};
 use crate::record::{BatchRecord, DeleteWhat, Record};
 use crate::snapshot::Snapshot;
 use crate::wal::{RecoveryReport, StoreId, Wal, WalOptions};
@@ -116,7 +117,8 @@ impl Store {
         };
         let engine = Engine::new(parts);
         engine.load_trace_sets().await?;
-        engine.remove_partial_files()?;
+        engine.check_files_exist()?;
+        engine.remove_strays()?;
         while let Some(frame) = recovery.next_frame()? {
             engine.replay(frame.seq as i64, &frame.payload).await?;
         }
@@ -224,19 +226,62 @@ impl Engine {
         }
     }
 
-    /// Removes what a crash left half-written.
-    fn remove_partial_files(&self) -> Result<(), StoreError> {
-        for dir in self.lake_dirs() {
-            if !self.disk.exists(&dir)? {
-                continue;
-            }
-            for path in self.disk.list(&dir)? {
-                if path.to_string_lossy().ends_with(PARTIAL_SUFFIX) {
-                    self.disk.remove(&path)?;
-                }
-            }
+    /// A catalog that names files which are not there is not of this folder's latest state.
+    fn check_files_exist(&self) -> Result<(), StoreError> {
+        let on_disk = self.lake_files()?;
+        let catalog = self.catalog.current();
+        let mut missing = catalog
+            .all_files()
+            .filter(|file| !on_disk.contains(&file.path));
+        match missing.next() {
+            None => Ok(()),
+            Some(file) => Err(StoreError::Mismatch(format!(
+                "catalog.db names {} and {} more files that are not there",
+                file.path,
+                missing.count()
+            ))),
         }
-        Ok(())
+    }
+
+    /// Removes what a crash left: half-written files, and whole ones that no commit names. The log
+    /// still has their rows, or the files that they were merged from are there. We hold the lock and
+    /// nothing runs yet, so none of them is anybody's work under way.
+    fn remove_strays(&self) -> Result<(), StoreError> {
+        let mut strays = self.strays()?;
+        strays.extend(
+            self.lake_paths()?
+                .filter(|path| path.ends_with(PARTIAL_SUFFIX)),
+        );
+        if !strays.is_empty() {
+            tracing::info!(
+                files = strays.len(),
+                "removed files that a crash left unfinished"
+            );
+        }
+        Ok(self.remove_files(strays.iter().map(String::as_str))?)
+    }
+
+    /// Returns the files of the lake that the catalog does not name, not even as replaced.
+    pub(crate) fn strays(&self) -> Result<Vec<String>, StoreError> {
+        let catalog = self.catalog.current();
+        let mut unknown = self.lake_files()?;
+        for file in catalog.all_files() {
+            unknown.remove(&file.path);
+        }
+        for removed in self.catalog.removed() {
+            unknown.remove(&removed.file.path);
+        }
+        Ok(unknown.into_iter().collect())
+    }
+
+    /// Returns the finished files of the lake, by their paths below the data folder.
+    pub(crate) fn lake_files(&self) -> Result<BTreeSet<String>, StoreError> {
+        let is_file = |path: &String| path.ends_with(".parquet");
+        Ok(self.lake_paths()?.filter(is_file).collect())
+    }
+
+    fn lake_paths(&self) -> Result<impl Iterator<Item = String> + use<>, StoreError> {
+        Ok(outputs::lake_paths(&*self.disk, &self.config.data_dir)?.into_iter())
     }
 
     /// Does again what one frame of the log says.
@@ -400,8 +445,8 @@ impl Store {
         &self,
         project: &ProjectId,
         traces: Vec<TraceId>,
-    ) -> Result<Deleted, AppendError> {
-        self.engine.delete_traces(project, traces).await
+    ) -> Result<Deleted, DeleteError> {
+        self.engine.delete_for_good(project, traces).await
     }
 
     /// Deletes the traces of a project whose last row was received before `before`.

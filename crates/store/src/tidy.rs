@@ -1,5 +1,7 @@
 //! Housekeeping: free space, files nobody needs, tombstones that have done their duty, retention.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,6 +9,7 @@ use model::{ProjectId, Time, TraceId};
 
 use crate::append::AppendError;
 use crate::catalog::Commit;
+use crate::disk::DiskError;
 use crate::engine::{Engine, StoreError};
 use crate::lake::{Columns, Table, TraceEntry, decode};
 use crate::live::TraceKey;
@@ -49,15 +52,10 @@ impl Engine {
         let ids: Vec<_> = removable.iter().map(|removed| removed.file.id).collect();
         let this = Arc::clone(self);
         self.on_worker(move || {
-            for removed in &removable {
-                match this
-                    .disk
-                    .remove(&this.config.data_dir.join(&removed.file.path))
-                {
-                    // Removed by an earlier try that could not note it.
-                    Err(error) if error.is_not_found() => {}
-                    other => other?,
-                }
+            // A commit's files are gone for good before those that a later one took out (D5).
+            for one_commit in removable.chunk_by(|a, b| a.removed_v == b.removed_v) {
+                let paths = one_commit.iter().map(|removed| removed.file.path.as_str());
+                this.remove_files(paths)?;
             }
             Ok(())
         })
@@ -67,15 +65,33 @@ impl Engine {
         Ok(ids.len())
     }
 
+    /// Removes files below the data folder, durably. Some may be gone already.
+    pub(crate) fn remove_files<'a>(
+        &self,
+        paths: impl Iterator<Item = &'a str>,
+    ) -> Result<(), DiskError> {
+        let mut dirs = BTreeSet::new();
+        for path in paths {
+            let path = self.config.data_dir.join(path);
+            match self.disk.remove(&path) {
+                // Removed by an earlier try that could not note it.
+                Err(error) if error.is_not_found() => {}
+                other => other?,
+            }
+            dirs.extend(path.parent().map(Path::to_owned));
+        }
+        dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir))
+    }
+
     async fn drop_tombstones(&self) -> Result<(), StoreError> {
         let mut commit = Commit::new(self.clock.now());
         let catalog = self.catalog.current();
         commit.tombstones_dropped = catalog.tombstones().expired(commit.at).cloned().collect();
         if commit.tombstones_dropped.is_empty() {
-            Ok(())
-        } else {
-            self.commit(&commit).await
+            return Ok(());
         }
+        self.commit(&commit).await?;
+        Ok(self.meta.forget_deleted(commit.at).await?)
     }
 
     /// Deletes the traces of every project that are older than the project keeps them.

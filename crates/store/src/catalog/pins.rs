@@ -113,7 +113,12 @@ impl Shared {
             file.removed_at.plus_micros(grace_micros) <= now
                 && oldest.is_none_or(|pinned| file.removed_v <= pinned)
         };
-        state.removed.values().filter(is_free).cloned().collect()
+        let mut removed: Vec<_> = state.removed.values().collect();
+        removed.sort_by_key(|file| (file.removed_v, file.file.id));
+        // Up to the first that must stay: what took a file's place never goes before it, so whoever
+        // finds both on disk knows that the one was made from the other (D5).
+        let free = removed.into_iter().take_while(is_free);
+        free.cloned().collect()
     }
 
     pub(super) fn forget(&self, ids: &[FileId]) {

@@ -64,10 +64,7 @@ impl Engine {
             }
             Err(StoreError::Commit(CommitError::Superseded { .. })) => {
                 self.counters.merges_lost.fetch_add(1, Ordering::Relaxed);
-                for file in &commit.added {
-                    self.disk
-                        .remove(&self.config.data_dir.join(&file.facts.path))?;
-                }
+                self.remove_files(commit.added.iter().map(|file| file.facts.path.as_str()))?;
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -88,8 +85,11 @@ impl Engine {
         let table = first.table;
         let columns = Columns::all(table);
         let mut streams = Vec::with_capacity(inputs.len());
+        let mut range = (i64::MAX, i64::MIN);
         for file in inputs {
             let open = self.files.open(file)?;
+            let Footer { lo, hi, .. } = *open.footer();
+            range = (range.0.min(lo), range.1.max(hi));
             streams.push(
                 open.scan(&columns, None)
                     .map_err(|e| StoreError::read(file, e))?,
@@ -97,7 +97,7 @@ impl Engine {
         }
         let keep = |key: &RowKey<'_>| !is_hidden(catalog, first, key);
         let merged = Merge::new(table, MergeLimits::default(), streams, keep)?;
-        let footer = self.merged_footer(catalog, inputs, to);
+        let footer = self.merged_footer(catalog, inputs, range, to);
         let skewed = first.partition == Partition::Skewed;
         let partition = move |home: Time| match (skewed, to) {
             (true, _) => Partition::Skewed,
@@ -115,6 +115,7 @@ impl Engine {
         &self,
         catalog: &CatalogVersion,
         inputs: &[Arc<FileEntry>],
+        (lo, hi): (i64, i64),
         to: Level,
     ) -> Footer {
         Footer {
@@ -123,8 +124,8 @@ impl Engine {
             table: inputs[0].table,
             level: to,
             node: self.config.node.clone(),
-            lo: inputs.iter().map(|file| file.lo_seq).min().unwrap_or(0),
-            hi: inputs.iter().map(|file| file.hi_seq).max().unwrap_or(0),
+            lo,
+            hi,
             partition: Partition::Mixed,
             part: 0,
             parts: 1,

@@ -32,7 +32,8 @@ impl TraceHash {
         Self::of_text(project.as_str(), trace_id.as_str())
     }
 
-    pub(super) fn of_text(project: &str, trace_id: &str) -> Self {
+    /// Returns the hash of a trace, given by the texts as they stand in a file.
+    pub fn of_text(project: &str, trace_id: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(project.len() as u64).to_le_bytes());
         hasher.update(project.as_bytes());

@@ -40,5 +40,5 @@ pub use source::ReadAt;
 pub use spans::SpanRow;
 pub use split::{SplitError, SplitLimits, Splitter};
 pub use traces::TraceEntry;
-pub use view::RowKey;
+pub use view::{RowKey, RowKeys};
 pub use writer::{Finished, LakeWriter, WriteError, WriterLimits};

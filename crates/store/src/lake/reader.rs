@@ -185,6 +185,11 @@ impl LakeFile {
         &self.meta.info.footer
     }
 
+    /// Returns what errors call the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.meta.info.rows

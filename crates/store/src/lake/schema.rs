@@ -192,6 +192,14 @@ impl Columns {
         )
     }
 
+    /// Returns the columns that tell who a row is: what [`super::RowKeys`] needs.
+    pub fn keys(table: Table) -> Self {
+        let whole = schema(table);
+        let names = ["project_id", "trace_id", "span_id", "seq"];
+        let indices = names.iter().filter_map(|name| whole.index_of(name).ok());
+        Self::of(table, indices.collect())
+    }
+
     /// Returns the named columns.
     pub fn named(table: Table, names: &[&str]) -> Result<Self, UnknownColumn> {
         let whole = schema(table);

@@ -28,14 +28,50 @@ pub struct RowKey<'a> {
     pub seq: i64,
 }
 
-/// The identity, order, time and size of the rows of one batch. Holds the batch's buffers, not copies.
+/// Who the rows of one batch are. Holds the batch's buffers, not copies.
 #[derive(Debug, Clone)]
-pub(super) struct View {
+pub struct RowKeys {
     projects: StringArray,
     traces: StringArray,
     spans: Option<StringArray>,
-    hashes: Option<FixedSizeBinaryArray>,
     seqs: Int64Array,
+}
+
+impl RowKeys {
+    /// Returns the keys of a batch that has [`super::Columns::keys`].
+    pub fn of(table: Table, batch: &RecordBatch) -> Result<Self, DecodeError> {
+        Ok(Self {
+            projects: text_column(table, batch, "project_id")?.clone(),
+            traces: text_column(table, batch, "trace_id")?.clone(),
+            spans: match table {
+                Table::Spans => Some(text_column(table, batch, "span_id")?.clone()),
+                Table::Messages | Table::Traces => None,
+            },
+            seqs: typed(column(table, batch, "seq", Kind::Int)?),
+        })
+    }
+
+    /// Returns the key of a row.
+    pub fn key(&self, row: usize) -> RowKey<'_> {
+        RowKey {
+            project: self.projects.value(row),
+            trace_id: self.traces.value(row),
+            span_id: self.spans.as_ref().map(|ids| ids.value(row)),
+            seq: self.seqs.value(row),
+        }
+    }
+
+    /// Returns all keys in the order of the rows.
+    pub fn iter(&self) -> impl Iterator<Item = RowKey<'_>> {
+        (0..self.seqs.len()).map(|row| self.key(row))
+    }
+}
+
+/// The identity, order, time and size of the rows of one batch. Holds the batch's buffers, not copies.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    keys: RowKeys,
+    hashes: Option<FixedSizeBinaryArray>,
     homes: TimestampMicrosecondArray,
     times: TimestampMicrosecondArray,
     order: Vec<OrderColumn>,
@@ -58,17 +94,11 @@ impl View {
     /// Returns the view of a batch with all columns of `table`.
     pub(super) fn of(table: Table, batch: &RecordBatch) -> Result<Self, DecodeError> {
         Ok(Self {
-            projects: text_column(table, batch, "project_id")?.clone(),
-            traces: text_column(table, batch, "trace_id")?.clone(),
-            spans: match table {
-                Table::Spans => Some(text_column(table, batch, "span_id")?.clone()),
-                Table::Messages | Table::Traces => None,
-            },
+            keys: RowKeys::of(table, batch)?,
             hashes: match table {
                 Table::Messages => Some(typed(column(table, batch, "hash", Kind::Hash)?)),
                 Table::Spans | Table::Traces => None,
             },
-            seqs: typed(column(table, batch, "seq", Kind::Int)?),
             homes: typed(column(table, batch, table.home_column(), Kind::Time)?),
             times: typed(column(table, batch, table.time_column(), Kind::Time)?),
             order: order_columns(table, batch)?,
@@ -76,16 +106,11 @@ impl View {
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.seqs.len()
+        self.keys.seqs.len()
     }
 
     pub(super) fn key(&self, row: usize) -> RowKey<'_> {
-        RowKey {
-            project: self.projects.value(row),
-            trace_id: self.traces.value(row),
-            span_id: self.spans.as_ref().map(|ids| ids.value(row)),
-            seq: self.seqs.value(row),
-        }
+        self.keys.key(row)
     }
 
     /// Returns the message's hash, in the table of messages.
@@ -107,14 +132,14 @@ impl View {
 
     /// Returns the first row after `row` that belongs to another project, else the number of rows.
     pub(super) fn project_end(&self, row: usize) -> usize {
-        let project = self.projects.value(row);
+        let project = self.keys.projects.value(row);
         let last = self.rows() - 1;
         // Rows are sorted by project, and most batches hold only one.
-        if self.projects.value(last) == project {
+        if self.keys.projects.value(last) == project {
             return self.rows();
         }
         (row + 1..last)
-            .find(|&next| self.projects.value(next) != project)
+            .find(|&next| self.keys.projects.value(next) != project)
             .unwrap_or(last)
     }
 

@@ -2,7 +2,8 @@
 
 use crate::sqlite::Migrations;
 
-pub(super) const MIGRATIONS: Migrations = &["
+pub(super) const MIGRATIONS: Migrations = &[
+    "
 CREATE TABLE store (
     id BIGINT PRIMARY KEY CHECK (id = 1),
     store_id TEXT NOT NULL,
@@ -47,4 +48,15 @@ CREATE TABLE audit (
     who TEXT NOT NULL,
     what TEXT NOT NULL
 );
-"];
+",
+    "
+CREATE TABLE deleted_traces (
+    project_id TEXT NOT NULL,
+    trace_id TEXT NOT NULL,
+    upto_seq BIGINT NOT NULL,
+    deleted_at BIGINT NOT NULL,
+    kept_until BIGINT NOT NULL,
+    PRIMARY KEY (project_id, trace_id)
+);
+",
+];

@@ -6,5 +6,6 @@
 mod crash;
 mod delete;
 mod lifecycle;
+mod rebuild;
 mod schedules;
 mod world;

@@ -35,6 +35,7 @@ async fn run(seed: u64) {
                 .clock
                 .advance_micros(dice.roll(100_000_000_000) as i64 - 20_000_000_000),
             14 => world.disk.fail_after(dice.roll(40)),
+            15 if dice.roll(3) == 0 => drop(world.lose_catalog(&what).await),
             _ => world.power_cut(dice.roll(u64::MAX)).await,
         }
         if world.store().stopped().is_some() {

@@ -15,7 +15,7 @@ use crate::append::AppendError;
 use crate::disk::faulty::FaultyDisk;
 use crate::engine::StoreError;
 use crate::lake::{Columns, Table};
-use crate::{Store, StoreConfig};
+use crate::{Rebuilt, Store, StoreConfig, rebuild_catalog};
 
 /// 2026-01-02T03:04:05Z.
 pub(super) const NOW: Time = Time::from_micros(1_767_323_045_000_000);
@@ -143,6 +143,27 @@ impl World {
         self.kill().await;
         self.disk.heal();
         self.open().await.expect("the store opens after a kill");
+    }
+
+    /// Ends the process, loses the catalog, makes a new one and starts again.
+    pub(super) async fn lose_catalog(&mut self, what: &str) -> Rebuilt {
+        self.kill().await;
+        self.disk.heal();
+        for ending in ["", "-wal", "-shm"] {
+            // The journal is there or not, as the databases were closed.
+            drop(std::fs::remove_file(
+                self.dir.path().join(format!("catalog.db{ending}")),
+            ));
+        }
+        let disk = Arc::new(self.disk.clone());
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let rebuilt = rebuild_catalog(&self.config, clock, disk)
+            .await
+            .unwrap_or_else(|e| panic!("{what}: a new catalog: {}", crate::lanes::chain(&e)));
+        self.open()
+            .await
+            .unwrap_or_else(|e| panic!("{what}: opens: {}", crate::lanes::chain(&e)));
+        rebuilt
     }
 
     /// Sends spans in one batch and notes what became of it.

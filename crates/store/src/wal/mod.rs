@@ -9,6 +9,7 @@
 //! The log knows bytes and sequence numbers. It knows neither records nor time.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -169,6 +170,16 @@ impl Wal {
         cursor: u64,
     ) -> Result<Recovery, WalError> {
         Recovery::open(disk, data_dir, store, options, cursor)
+    }
+
+    /// Returns the runs of sequence numbers in the log of the store in `data_dir`, lowest first. Changes
+    /// nothing.
+    pub fn survey(
+        disk: &dyn Disk,
+        data_dir: &Path,
+        store: StoreId,
+    ) -> Result<Vec<RangeInclusive<u64>>, WalError> {
+        recovery::survey(disk, data_dir, store)
     }
 
     fn new(disk: Arc<dyn Disk>, dir: PathBuf, closed: Vec<SegmentInfo>) -> Self {

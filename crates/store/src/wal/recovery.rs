@@ -5,6 +5,7 @@
 //! was written, it is the tail of a drain that was never acked, and is cut; else it is damage, and is
 //! kept in `quarantine/` for whoever wants to look. Nothing is changed before [`Recovery::finish`].
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -404,6 +405,41 @@ impl SegmentFile {
             bytes: self.used,
         }
     }
+}
+
+/// Returns the runs of sequence numbers that the segments of a log hold. Changes nothing.
+pub(super) fn survey(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    store: StoreId,
+) -> Result<Vec<RangeInclusive<u64>>, WalError> {
+    let dir = data_dir.join("wal");
+    let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
+    if !disk.exists(&dir).map_err(WalError::Disk)? {
+        return Ok(runs);
+    }
+    for path in disk.list(&dir).map_err(WalError::Disk)? {
+        let Some(number) = segment_number(&path) else {
+            continue;
+        };
+        let Some(header) = SegmentFile::open(disk, path.clone(), number, store)?.header else {
+            continue;
+        };
+        let reader = disk.open_read(&path).map_err(WalError::Disk)?;
+        let mut scanner = Scanner::new(reader, header.frames());
+        loop {
+            match scanner.next().map_err(WalError::Disk)? {
+                Found::Frame { seq, .. } => match runs.last_mut() {
+                    Some(run) if seq <= *run.end() => {}
+                    Some(run) if seq == run.end() + 1 => *run = *run.start()..=seq,
+                    _ => runs.push(seq..=seq),
+                },
+                Found::Bad(_) => {}
+                Found::End => break,
+            }
+        }
+    }
+    Ok(runs)
 }
 
 fn copy_range(

@@ -37,7 +37,7 @@ pub use intake::{IntakeError, Rejected, Taken};
 pub mod local {
     pub use ingest::agents_sdk::Documents;
     pub use store::disk::RealDisk;
-    pub use store::{AppendError, StoreError};
+    pub use store::{AppendError, Checkup, StoreConfig, StoreError, rebuild_catalog, restore};
 }
 pub use logging::start_log;
 pub use openapi::document as openapi_document;

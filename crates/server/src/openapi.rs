@@ -30,6 +30,8 @@ use crate::{capture, operate, read};
         operate::create_project,
         operate::update_project,
         operate::delete_project,
+        operate::doctor,
+        operate::backup,
         operate::list_prices,
         operate::set_price,
     ),

@@ -4,6 +4,7 @@ mod health;
 mod keys;
 mod prices;
 mod projects;
+mod upkeep;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -18,6 +19,8 @@ pub(crate) use prices::{__path_list_prices, __path_set_price};
 pub(crate) use projects::{
     __path_create_project, __path_delete_project, __path_list_projects, __path_update_project,
 };
+
+pub(crate) use upkeep::{__path_backup, __path_doctor};
 
 /// Returns the routes that answer without a key: they tell nothing of what is kept.
 pub(crate) fn open_routes() -> Router<AppState> {
@@ -48,4 +51,6 @@ pub(crate) fn admin_routes() -> Router<AppState> {
             post(projects::update_project).delete(projects::delete_project),
         )
         .route("/v1/prices", axum::routing::put(prices::set_price))
+        .route("/v1/health/doctor", get(upkeep::doctor))
+        .route("/v1/backup", post(upkeep::backup))
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::engine::Engine;
 use crate::gate::Refusal;
 use crate::ledger::Share;
-use crate::live::{Admission, Published, TraceKey};
+use crate::live::{Admission, Live, Published, TraceKey};
 use crate::record::EncodedRecord;
 use crate::snapshot::ReadError;
 use crate::writer::Job;
@@ -145,18 +145,32 @@ impl Engine {
             engine: Arc::clone(self),
             keys: Vec::new(),
         };
-        for trace_id in trace_ids(batch) {
-            let key = TraceKey {
-                project: project.clone(),
-                trace_id: trace_id.clone(),
-            };
-            if self.live.write().pin(&key) == Admission::Unknown {
-                let loaded = self
-                    .load_trace(&key)
-                    .map_err(|e| AppendError::Lookup(Arc::new(e)))?;
-                self.live.write().admit(&key, loaded);
+        let key = |trace_id: &TraceId| TraceKey {
+            project: project.clone(),
+            trace_id: trace_id.clone(),
+        };
+        let keys: Vec<_> = trace_ids(batch).into_iter().map(key).collect();
+        let is_known = |live: &mut Live, key: &TraceKey| live.pin(key) == Admission::Known;
+        let unknown: Vec<TraceKey> = {
+            let mut live = self.live.write();
+            let (known, unknown) = keys.into_iter().partition(|key| is_known(&mut live, key));
+            pins.keys = known;
+            unknown
+        };
+        let load = |key: TraceKey| match self.load_trace(&key) {
+            Ok(loaded) => Ok((key, loaded)),
+            Err(error) => Err(AppendError::Lookup(Arc::new(error))),
+        };
+        let loaded = unknown
+            .into_iter()
+            .map(load)
+            .collect::<Result<Vec<_>, _>>()?;
+        if !loaded.is_empty() {
+            let mut live = self.live.write();
+            for (key, loaded) in loaded {
+                live.admit(&key, loaded);
+                pins.keys.push(key);
             }
-            pins.keys.push(key);
         }
         Ok(pins)
     }

@@ -5,6 +5,7 @@
 //! `delete_within`: memory is flushed, the log is rolled and cut, every file that may hold the trace
 //! is written anew without it, readers of older versions are cut off, and the old files unlinked.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,7 +16,8 @@ use crate::append::AppendError;
 use crate::catalog::{Commit, Erasure, FileEntry, Tombstone};
 use crate::compact::MergeJob;
 use crate::engine::{Engine, StoreError};
-use crate::lake::Table;
+use crate::files::Source;
+use crate::lake::{LakeFile, Table, TraceHash, TraceSet};
 use crate::live::TraceKey;
 use crate::meta::DeletedTrace;
 use crate::sqlite::DbError;
@@ -153,6 +155,7 @@ impl Engine {
             .collect();
         self.cut_log_behind(&tombstones).await?;
         self.rewrite_without(&tombstones).await?;
+        self.clear_quarantine(&tombstones).await?;
         let mut commit = Commit::new(self.clock.now());
         let done = |one: &Tombstone| Tombstone {
             erasure: Erasure::Done,
@@ -191,6 +194,54 @@ impl Engine {
             this.cut_wal(cursor)
         })
         .await
+    }
+
+    /// Removes what is kept aside and may hold one of the traces (D6): what nobody could read yet is not
+    /// worth a broken promise.
+    async fn clear_quarantine(
+        self: &Arc<Self>,
+        tombstones: &[Tombstone],
+    ) -> Result<(), StoreError> {
+        let (this, tombstones) = (Arc::clone(self), tombstones.to_owned());
+        self.on_worker(move || {
+            let mut doomed = Vec::new();
+            for path in this.quarantined()? {
+                if this.may_be_about(&path, &tombstones)? {
+                    tracing::warn!(path = %path.display(), "removed a file from quarantine: it may hold a trace that was deleted");
+                    doomed.push(path);
+                }
+            }
+            for path in &doomed {
+                this.disk.remove(path)?;
+            }
+            match doomed.first().and_then(|path| path.parent()) {
+                Some(dir) => Ok(this.disk.sync_dir(dir)?),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Returns whether a file that is kept aside may hold one of the traces. The log's bytes have ids in
+    /// them as they are; a file of the lake is compressed, and if its end cannot be read, it may.
+    fn may_be_about(&self, path: &Path, tombstones: &[Tombstone]) -> Result<bool, StoreError> {
+        if path.extension().is_some_and(|ending| ending == "parquet") {
+            let source = Arc::new(Source(self.disk.open_read(path)?));
+            let set =
+                LakeFile::open(&path.to_string_lossy(), source).and_then(|file| file.trace_set());
+            let holds = |set: &TraceSet, one: &Tombstone| {
+                set.maybe_contains(TraceHash::of(&one.project_id, &one.trace_id))
+            };
+            return Ok(match set {
+                Ok(set) => tombstones.iter().any(|one| holds(&set, one)),
+                Err(_) => true,
+            });
+        }
+        let bytes = self.disk.read(path)?;
+        let holds = |one: &Tombstone| {
+            memchr::memmem::find(&bytes, one.trace_id.as_str().as_bytes()).is_some()
+        };
+        Ok(tombstones.iter().any(holds))
     }
 
     /// Writes every file anew that may hold one of the traces. Merges that run meanwhile may take a

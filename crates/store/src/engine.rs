@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use model::{Clock, Received, TraceId};
+use model::{Clock, Received, Time, TraceId};
 use parking_lot::RwLock;
 use tokio::sync::{Notify, mpsc};
 
@@ -64,15 +64,6 @@ pub enum StoreError {
     /// The parts of the data folder do not belong together.
     #[error("{0}; `tracegrade rebuild-catalog` makes a new catalog from the files")]
     Mismatch(String),
-    /// A file of the lake cannot be read.
-    #[error("failed to read {path}")]
-    Unreadable {
-        /// The file, below the data folder.
-        path: String,
-        /// Why not.
-        #[source]
-        source: lake::ReadError,
-    },
     /// A file of the lake belongs to another store.
     #[error("{path} belongs to store {found}, not to {expected}: move it out of the data folder")]
     Foreign {
@@ -208,6 +199,11 @@ impl Engine {
         }
     }
 
+    /// Returns the log, once it has been replayed.
+    pub(crate) fn wal(&self) -> Option<&Wal> {
+        self.wal.get()
+    }
+
     /// Returns how many bytes are in the log.
     pub(crate) fn wal_bytes(&self) -> u64 {
         self.wal.get().map_or(0, Wal::bytes)
@@ -234,9 +230,9 @@ impl Engine {
     }
 
     fn load(&self) -> Load {
-        let (active_bytes, sealed) = {
+        let ((active_bytes, live_bytes), sealed) = {
             let live = self.live.read();
-            (live.bytes().0, live.sealed_count())
+            (live.bytes(), live.sealed_count())
         };
         let catalog = self.catalog.current();
         let l0 = |table| {
@@ -255,6 +251,8 @@ impl Engine {
             sealed_max: self.config.sealed_max,
             active_bytes,
             buffer_bytes: self.config.buffer_bytes,
+            live_bytes,
+            live_bytes_max: self.ledger.limit(Share::LiveRows),
             wal_bytes: self.wal_bytes(),
             wal_bytes_max: self.config.wal_bytes_max,
             l0_files: Table::ALL.into_iter().map(l0).max().unwrap_or(0),
@@ -310,11 +308,14 @@ impl Engine {
         self.ledger.set(Share::LiveRows, live.bytes().1);
     }
 
-    /// Wakes the flush lane if the active buffer is full.
-    pub(crate) fn wake_if_due(&self) {
-        if self.live.read().bytes().0 >= self.config.buffer_bytes {
-            self.wake.notify_waiters();
+    /// Closes the active buffer if it is full and few wait, and returns whether there is something to
+    /// flush. The writer does this itself: while the flush lane writes one buffer, nobody else would.
+    pub(crate) fn seal_if_full(&self, live: &mut Live, now: Time) -> bool {
+        let is_full = live.bytes().0 >= self.config.buffer_bytes;
+        if is_full && live.sealed_count() < self.config.sealed_max {
+            live.seal(now);
         }
+        is_full
     }
 
     /// Runs work that blocks on a thread of its own.

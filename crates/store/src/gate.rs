@@ -56,6 +56,8 @@ pub(crate) struct Load {
     pub(crate) sealed_max: usize,
     pub(crate) active_bytes: usize,
     pub(crate) buffer_bytes: usize,
+    pub(crate) live_bytes: usize,
+    pub(crate) live_bytes_max: usize,
     pub(crate) wal_bytes: u64,
     pub(crate) wal_bytes_max: u64,
     pub(crate) l0_files: usize,
@@ -88,6 +90,14 @@ pub(crate) fn check(load: &Load) -> Result<(), Refusal> {
             load.sealed + 1
         );
         return refuse(Limit::FlushLag, message, 2);
+    }
+    if load.live_bytes >= load.live_bytes_max {
+        let message = format!(
+            "rows that are not in Parquet yet take {} MiB of the {} MiB they may have",
+            load.live_bytes >> 20,
+            load.live_bytes_max >> 20
+        );
+        return refuse(Limit::Memory, message, 2);
     }
     if load.wal_bytes >= load.wal_bytes_max {
         let message = format!(
@@ -146,6 +156,7 @@ mod tests {
             free_bytes_min: 5,
             sealed_max: 2,
             buffer_bytes: 100,
+            live_bytes_max: 300,
             wal_bytes_max: 100,
             l0_files_max: 8,
             ..Load::default()
@@ -180,6 +191,13 @@ mod tests {
                     ..calm
                 },
                 Limit::FlushLag,
+            ),
+            (
+                Load {
+                    live_bytes: 300,
+                    ..calm
+                },
+                Limit::Memory,
             ),
             (
                 Load {

@@ -50,11 +50,11 @@ impl Share {
     /// Returns the share's part of the budget, in percent.
     const fn percent(self) -> usize {
         match self {
-            Share::Bodies => 15,
+            Share::Bodies => 25,
             Share::WalQueue => 10,
-            Share::LiveRows => 30,
+            Share::LiveRows => 25,
             Share::Rewrite => 15,
-            Share::Queries => 25,
+            Share::Queries => 20,
             Share::Caches => 5,
         }
     }
@@ -151,8 +151,8 @@ mod tests {
         let ledger = Ledger::new(1_000);
         assert_eq!(Share::ALL.iter().map(|s| s.percent()).sum::<usize>(), 100);
         let first = ledger.reserve(Share::Bodies, 100).unwrap();
-        let full = ledger.reserve(Share::Bodies, 51).unwrap_err();
-        assert_eq!((full.used, full.limit, full.wanted), (100, 150, 51));
+        let full = ledger.reserve(Share::Bodies, 151).unwrap_err();
+        assert_eq!((full.used, full.limit, full.wanted), (100, 250, 151));
         drop(first);
         let _large = ledger
             .reserve(Share::Bodies, 5_000)

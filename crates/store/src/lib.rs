@@ -6,11 +6,13 @@
 //! their asserts here, and in the names of the tests.
 
 mod append;
+mod backup;
 pub mod catalog;
 mod compact;
 mod config;
 mod delete;
 pub mod disk;
+mod doctor;
 mod engine;
 mod files;
 mod flush;
@@ -34,8 +36,10 @@ pub mod wal;
 mod writer;
 
 pub use append::{Ack, AppendError, Prepared};
+pub use backup::{BackupError, MANIFEST, Manifest, ManifestFile, Restored, read_manifest, restore};
 pub use config::StoreConfig;
 pub use delete::{DeleteError, Deleted};
+pub use doctor::{Check, Checkup};
 pub use engine::StoreError;
 pub use gate::{Limit, Refusal};
 pub use lake::{Columns, SpanRow, Table, TraceEntry};

@@ -17,6 +17,8 @@ use crate::lake::{
 
 /// Where the lake lies below the data folder.
 pub(crate) const LAKE_DIR: &str = "lake";
+/// Where bytes lie that cannot be read, below the data folder.
+pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 /// What the names of unfinished files end in. The next start removes them.
 pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
 

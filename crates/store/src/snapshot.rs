@@ -15,8 +15,8 @@ use crate::catalog::{CatalogVersion, FileEntry, FileId, Pin, ProjectHides};
 use crate::disk::DiskError;
 use crate::engine::Engine;
 use crate::lake::{
-    self, Columns, EncodeError, LakeRow, MessageRow, SpanRow, Table, TraceEntry, TraceSet,
-    UnknownColumn, encode,
+    self, Columns, EncodeError, LakeRow, MessageRow, RowKeys, SpanRow, Table, TraceEntry, TraceSet,
+    UnknownColumn, decode, encode,
 };
 use crate::live::{TraceKey, TraceView};
 
@@ -48,8 +48,13 @@ pub enum ReadError {
 
 impl ReadError {
     pub(crate) fn damaged(file: &FileEntry, source: lake::ReadError) -> Self {
+        Self::of(&file.path, source)
+    }
+
+    /// Returns the error of a file that is named by its path below the data folder.
+    pub(crate) fn of(path: &str, source: lake::ReadError) -> Self {
         Self::Damaged {
-            path: file.path.clone(),
+            path: path.to_owned(),
             source,
         }
     }
@@ -238,6 +243,29 @@ impl Snapshot {
             .iter()
             .filter_map(scan)
             .collect()
+    }
+
+    /// Calls `with` for every visible row of a table, in no order.
+    pub(crate) fn each_row<R: LakeRow>(
+        &self,
+        columns: &Columns,
+        mut with: impl FnMut(R),
+    ) -> Result<(), ReadError> {
+        let hides = self.hides(R::TABLE);
+        for file in self.pin.catalog().files(R::TABLE) {
+            let damaged = |error| ReadError::damaged(file, error);
+            let open = self.engine.files.open(file)?;
+            for batch in open.scan_project(&self.project, columns).map_err(damaged)? {
+                let batch = batch.map_err(damaged)?;
+                let keys = RowKeys::of(R::TABLE, &batch)?;
+                let rows = keys.iter().zip(decode::<R>(&batch)?);
+                rows.filter(|(key, _)| !hides.hides(key.trace_id, key.span_id, key.seq))
+                    .for_each(|(_, row)| with(row));
+            }
+        }
+        let memory = self.memory(R::TABLE, columns.indices())?;
+        decode(&memory)?.into_iter().for_each(with);
+        Ok(())
     }
 
     /// Returns the rows that are in memory only, in the order of the table.

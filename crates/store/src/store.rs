@@ -1,6 +1,7 @@
 //! The store as the rest of the program sees it: open it, append, read, delete, shut it down.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,10 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::append::{Ack, AppendError, Prepared};
+use crate::backup::{BackupError, Manifest};
 use crate::catalog::{Catalog, FileId};
 use crate::config::StoreConfig;
 use crate::delete::{DeleteError, Deleted};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError};
+use crate::doctor::Checkup;
 use crate::engine::{Engine, Parts, StoreError};
 use crate::lake::{Level, Table, TraceSet};
 use crate::lanes::Lanes;
@@ -20,10 +23,10 @@ use crate::ledger::Ledger;
 use crate::live::{Live, Published, TraceKey};
 use crate::lock::DataLock;
 use crate::meta::Meta;
-use crate::outputs::{self, LAKE_DIR, PARTIAL_SUFFIX};
+use crate::outputs::{self, LAKE_DIR, PARTIAL_SUFFIX, QUARANTINE_DIR};
 use crate::record::{BatchRecord, DeleteWhat, Record};
 use crate::snapshot::Snapshot;
-use crate::wal::{RecoveryReport, StoreId, Wal, WalOptions};
+use crate::wal::{RecoveryReport, SegmentWriter, StoreId, Wal, WalOptions};
 use crate::writer;
 
 /// Jobs that may wait for the writer; their bytes are bounded by the ledger.
@@ -36,11 +39,14 @@ pub struct Store {
     running: Arc<Mutex<Option<Running>>>,
 }
 
+/// Ends with the log it wrote to.
+type WriterThread = std::thread::JoinHandle<SegmentWriter>;
+
 /// What must be stopped.
 #[derive(Debug)]
 struct Running {
     lanes: Option<Lanes>,
-    writer: std::thread::JoinHandle<()>,
+    writer: WriterThread,
     lock: DataLock,
 }
 
@@ -124,6 +130,14 @@ impl Store {
         }
         let (wal, wal_writer, report) = recovery.finish()?;
         engine.start(wal, queue);
+        // What a commit has covered need not be read at the next start.
+        engine.cut_wal(
+            engine
+                .catalog
+                .current()
+                .cursor(&engine.config.node)
+                .unwrap_or(0),
+        )?;
         log_recovery(&report);
         engine.note_free_bytes()?;
         let writer_engine = Arc::clone(&engine);
@@ -362,13 +376,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Returns the files that are kept aside because they could not be read.
+    pub(crate) fn quarantined(&self) -> Result<Vec<PathBuf>, DiskError> {
+        let dir = self.config.data_dir.join(QUARANTINE_DIR);
+        match self.disk.exists(&dir)? {
+            true => self.disk.list(&dir),
+            false => Ok(Vec::new()),
+        }
+    }
+
     /// Keeps bytes that cannot be used, for whoever wants to look.
     pub(crate) fn quarantine(
         &self,
         name: &str,
         bytes: &[u8],
     ) -> Result<std::path::PathBuf, StoreError> {
-        let dir = self.config.data_dir.join("quarantine");
+        let dir = self.config.data_dir.join(QUARANTINE_DIR);
         self.disk.create_dir_all(&dir)?;
         let path = dir.join(name);
         if !self.disk.exists(&path)? {
@@ -449,6 +472,21 @@ impl Store {
         self.engine.delete_for_good(project, traces).await
     }
 
+    /// Deletes every trace of a project. Close it for new rows first; what slips in is found later.
+    pub async fn delete_project_rows(&self, project: &ProjectId) -> Result<usize, StoreError> {
+        self.engine.delete_project_rows(project).await
+    }
+
+    /// Copies the whole store to a folder that is not there yet, while it serves.
+    pub async fn backup(&self, dest: &Path) -> Result<Manifest, BackupError> {
+        self.engine.backup(dest).await
+    }
+
+    /// Looks whether everything is there, once, and as it was written; `deep` reads every byte.
+    pub async fn doctor(&self, deep: bool) -> Result<Checkup, StoreError> {
+        self.engine.doctor(deep).await
+    }
+
     /// Deletes the traces of a project whose last row was received before `before`.
     pub async fn retire(&self, project: &ProjectId, before: Time) -> Result<usize, StoreError> {
         self.engine.retire(project, before).await
@@ -526,10 +564,10 @@ impl Store {
         let Some(running) = self.running.lock().take() else {
             return Ok(());
         };
-        self.stop(running.lanes, running.writer).await;
-        let flushed = match self.engine.stopped() {
-            Some(_) => Ok(()),
-            None => self.engine.flush_all().await,
+        let log = self.stop(running.lanes, running.writer).await;
+        let flushed = match (self.engine.stopped(), log) {
+            (None, Some(log)) => self.flush_and_empty(log).await,
+            _ => Ok(()),
         };
         let closed = self.close().await;
         drop(running.lock);
@@ -537,21 +575,45 @@ impl Store {
     }
 
     /// Waits for the writer, which ends with its queue, and for the lanes.
-    async fn stop(&self, lanes: Option<Lanes>, writer: std::thread::JoinHandle<()>) {
+    async fn stop(&self, lanes: Option<Lanes>, writer: WriterThread) -> Option<SegmentWriter> {
         // The writer ends when the last sender is gone.
         drop(self.engine.queue.write().take());
         let joined = tokio::task::spawn_blocking(move || writer.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
+        let log = joined.ok().and_then(Result::ok);
+        if log.is_none() {
             tracing::error!("the writer of the log died");
         }
         if let Some(lanes) = lanes {
             lanes.stop().await;
         }
+        log
+    }
+
+    /// Writes everything to Parquet and ends the last segment of the log, so that it can go: the next
+    /// start has nothing to replay.
+    async fn flush_and_empty(&self, mut log: SegmentWriter) -> Result<(), StoreError> {
+        let engine = &self.engine;
+        engine.on_worker(move || Ok(log.roll()?)).await?;
+        engine.flush_all().await?;
+        engine.cut_wal(
+            engine
+                .catalog
+                .current()
+                .cursor(&engine.config.node)
+                .unwrap_or(0),
+        )
     }
 
     async fn close(&self) -> Result<(), StoreError> {
         self.engine.catalog.close().await?;
         Ok(self.engine.meta.close().await?)
+    }
+
+    /// Returns the paths of the active files.
+    #[cfg(test)]
+    pub(crate) fn active_paths(&self) -> Vec<String> {
+        let catalog = self.engine.catalog.current();
+        catalog.all_files().map(|file| file.path.clone()).collect()
     }
 
     /// Ends as a killed process does, but for the threads.
@@ -560,7 +622,7 @@ impl Store {
         let Some(running) = self.running.lock().take() else {
             return;
         };
-        self.stop(running.lanes, running.writer).await;
+        drop(self.stop(running.lanes, running.writer).await);
         drop(self.close().await);
         drop(running.lock);
     }

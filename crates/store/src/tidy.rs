@@ -29,6 +29,7 @@ impl Engine {
         self.note_free_bytes()?;
         self.unlink(UNLINK_GRACE_MICROS).await?;
         self.drop_tombstones().await?;
+        self.retire_deleted_projects().await?;
         self.retire_all().await
     }
 
@@ -94,6 +95,35 @@ impl Engine {
         Ok(self.meta.forget_deleted(commit.at).await?)
     }
 
+    /// Deletes what is left of deleted projects: a request may have been on its way when its project
+    /// was deleted, and a deletion may have been cut short by a crash.
+    async fn retire_deleted_projects(self: &Arc<Self>) -> Result<(), StoreError> {
+        for project in self.meta.deleted_projects().await? {
+            let has_files = self
+                .catalog
+                .current()
+                .files(Table::Traces)
+                .iter()
+                .any(|file| file.project(&project.id).is_some());
+            if has_files || !self.live.read().views(&project.id).is_empty() {
+                self.delete_project_rows(&project.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes every trace of a project, those in memory too.
+    pub(crate) async fn delete_project_rows(
+        self: &Arc<Self>,
+        project: &ProjectId,
+    ) -> Result<usize, StoreError> {
+        let views = self.live.read().views(project);
+        let in_memory: Vec<_> = views.into_iter().map(|view| view.item.trace_id).collect();
+        self.delete_all(project, &in_memory).await?;
+        let stored = self.retire(project, Time::from_micros(i64::MAX)).await?;
+        Ok(in_memory.len() + stored)
+    }
+
     /// Deletes the traces of every project that are older than the project keeps them.
     async fn retire_all(self: &Arc<Self>) -> Result<(), StoreError> {
         let now = self.clock.now();
@@ -121,7 +151,12 @@ impl Engine {
         let old = self
             .on_worker(move || this.traces_last_received_before(&of, before))
             .await?;
-        for chunk in old.chunks(RETIRE_CHUNK) {
+        self.delete_all(project, &old).await?;
+        Ok(old.len())
+    }
+
+    async fn delete_all(&self, project: &ProjectId, traces: &[TraceId]) -> Result<(), StoreError> {
+        for chunk in traces.chunks(RETIRE_CHUNK) {
             self.delete_traces(project, chunk.to_vec())
                 .await
                 .map_err(|error| match error {
@@ -129,7 +164,7 @@ impl Engine {
                     other => StoreError::Refused(other.to_string()),
                 })?;
         }
-        Ok(old.len())
+        Ok(())
     }
 
     fn traces_last_received_before(

@@ -69,8 +69,12 @@ struct Logged {
 /// The messages of the drain under way, by trace.
 type Pending = HashSet<(TraceKey, MessageHash)>;
 
-/// Runs until the queue is closed.
-pub(crate) fn run(engine: &Arc<Engine>, mut queue: mpsc::Receiver<Job>, mut wal: SegmentWriter) {
+/// Runs until the queue is closed, and gives the log back.
+pub(crate) fn run(
+    engine: &Arc<Engine>,
+    mut queue: mpsc::Receiver<Job>,
+    mut wal: SegmentWriter,
+) -> SegmentWriter {
     while let Some(first) = queue.blocking_recv() {
         let mut bytes = first.bytes();
         let mut jobs = vec![first];
@@ -86,6 +90,7 @@ pub(crate) fn run(engine: &Arc<Engine>, mut queue: mpsc::Receiver<Job>, mut wal:
             Err(error) => note_refusal(engine, &error),
         }
     }
+    wal
 }
 
 /// Logs, syncs, publishes and answers one drain.
@@ -209,7 +214,7 @@ fn publish(engine: &Arc<Engine>, logged: Vec<Logged>) {
     let now = engine.clock.now();
     let mut answers = Vec::with_capacity(logged.len());
     let mut pins = Vec::new();
-    {
+    let is_flush_due = {
         let mut live = engine.live.write();
         live.start_active(now);
         for Logged { job, seq, fresh } in logged {
@@ -237,12 +242,15 @@ fn publish(engine: &Arc<Engine>, logged: Vec<Logged>) {
             }
         }
         engine.note_live_bytes(&live);
-    }
+        engine.seal_if_full(&mut live, now)
+    };
     // Giving back a pin takes the lock again.
     drop(pins);
     for (done, seq) in answers {
         // D1: the drain is synced and readable. Whoever asked may have hung up.
         drop(done.send(Ok(seq)));
     }
-    engine.wake_if_due();
+    if is_flush_due {
+        engine.wake.notify_waiters();
+    }
 }

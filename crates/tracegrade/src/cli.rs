@@ -85,6 +85,37 @@ recognised. What cannot be read is told and passed over; the rest is kept, and t
     /// See and set what models cost.
     #[command(subcommand)]
     Prices(Prices),
+    /// Look whether everything that was kept is there, once, and as it was written.
+    #[command(after_help = "Examples:
+  tracegrade doctor                             ask the server
+  tracegrade doctor --deep                      read every byte: checksums, rows, references
+  tracegrade doctor --data-dir tracegrade-data  a folder that no server has open
+
+The exit code is 1 if something is wrong.")]
+    Doctor(Doctor),
+    /// Copy the whole store to a folder, while it serves.
+    #[command(after_help = "Examples:
+  tracegrade backup /backups/monday
+  tracegrade backup /backups/monday --data-dir tracegrade-data
+
+What was acknowledged before the backup began is in it, of all projects. The folder is on the machine of
+the server; on the same file system files are linked, which takes no time and no space.")]
+    Backup(Backup),
+    /// Make a data folder of a backup, checking every file.
+    #[command(after_help = "Examples:
+  tracegrade restore /backups/monday --data-dir tracegrade-data --replace
+  tracegrade restore /backups/monday --data-dir copy --deletions-from tracegrade-data
+
+Traces that were deleted since the backup are deleted again, if the folder that was in use since is
+known: with --replace it is the one that is replaced, which is kept under another name.")]
+    Restore(Restore),
+    /// Make a new catalog from the files and the log, if catalog.db is lost or damaged.
+    #[command(after_help = "Example:
+  tracegrade rebuild-catalog --data-dir tracegrade-data
+
+No row is lost by it, none is there twice, and what was deleted stays deleted. Files that cannot be read
+are moved to quarantine/ and named. The old catalog, if there is one, is kept as catalog.db.replaced.")]
+    RebuildCatalog(RebuildCatalog),
     /// Print the completions for a shell.
     #[command(after_help = "Examples:
   tracegrade completions bash > ~/.local/share/bash-completion/completions/tracegrade
@@ -319,6 +350,51 @@ The key is shown once.")]
         /// The key's id.
         id: String,
     },
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Read every byte.
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Look at this data folder, which no server has open.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The folder to make.
+    pub(crate) dest: PathBuf,
+    /// Copy this data folder, which no server has open.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The folder of the backup.
+    pub(crate) backup: PathBuf,
+    /// The data folder to make.
+    #[arg(long)]
+    pub(crate) data_dir: PathBuf,
+    /// Replace a folder that is there; it is kept under another name.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// The data folder that was in use since the backup, which knows what was deleted.
+    #[arg(long)]
+    pub(crate) deletions_from: Option<PathBuf>,
+}
+
+/// `rebuild-catalog`.
+#[derive(Debug, Args)]
+pub(crate) struct RebuildCatalog {
+    /// The data folder, which no server has open.
+    #[arg(long, default_value = "tracegrade-data")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// `projects`.

@@ -159,7 +159,7 @@ pub(crate) async fn delete_project(
     meta.delete_project(principal.who(), &id).await?;
     // Closed for new requests before its rows go, so that none comes in behind the deletion.
     state.projects.reload(meta).await?;
-    state.store.retire(&id, Time::from_micros(i64::MAX)).await?;
+    state.store.delete_project_rows(&id).await?;
     Ok(Json(DeletedProject {
         object: "project.deleted",
         id,

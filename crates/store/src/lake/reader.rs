@@ -190,6 +190,11 @@ impl LakeFile {
         &self.name
     }
 
+    /// Returns the length of the file.
+    pub fn bytes(&self) -> u64 {
+        Length::len(&self.source)
+    }
+
     /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.meta.info.rows
@@ -225,7 +230,7 @@ impl LakeFile {
         Ok(FileSummary {
             footer: info.footer.clone(),
             rows: info.rows,
-            bytes: Length::len(&self.source),
+            bytes: self.bytes(),
             min_time: projects.iter().filter_map(|project| project.min_time).min(),
             max_time: projects.iter().filter_map(|project| project.max_time).max(),
             min_seq: info.min_seq,

@@ -22,7 +22,8 @@ use crate::files::Source;
 use crate::lake::{LakeFile, Table, TraceHash, TraceSet};
 use crate::lock::DataLock;
 use crate::meta::{DeletedTrace, Meta};
-use crate::outputs::{lake_paths, new_file};
+use crate::outputs::{QUARANTINE_DIR, lake_paths, new_file};
+use crate::snapshot::ReadError;
 use crate::wal::{StoreId, Wal};
 use lineage::judge;
 
@@ -171,10 +172,7 @@ fn read_files(
 
 fn read_file(disk: &Arc<dyn Disk>, data_dir: &Path, path: &str) -> Result<Found, StoreError> {
     let source = Source(disk.open_read(&data_dir.join(path))?);
-    let unreadable = |error| StoreError::Unreadable {
-        path: path.to_owned(),
-        source: error,
-    };
+    let unreadable = |error| StoreError::from(ReadError::of(path, error));
     let open = LakeFile::open(path, Arc::new(source)).map_err(unreadable)?;
     let summary = open.summary().map_err(unreadable)?;
     let file = new_file(path.to_owned(), summary);
@@ -182,7 +180,7 @@ fn read_file(disk: &Arc<dyn Disk>, data_dir: &Path, path: &str) -> Result<Found,
 }
 
 fn put_aside(disk: &dyn Disk, data_dir: &Path, path: &str) -> Result<(), StoreError> {
-    let quarantine = data_dir.join("quarantine");
+    let quarantine = data_dir.join(QUARANTINE_DIR);
     disk.create_dir_all(&quarantine)?;
     let (from, name) = (data_dir.join(path), path.replace('/', "-"));
     disk.rename(&from, &quarantine.join(name))?;

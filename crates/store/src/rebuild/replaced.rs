@@ -97,10 +97,7 @@ fn each_key(
     file: &LakeFile,
     mut with: impl FnMut(RowKey<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let unreadable = |source| StoreError::Unreadable {
-        path: file.name().to_owned(),
-        source,
-    };
+    let unreadable = |error| StoreError::from(ReadError::of(file.name(), error));
     let table = file.footer().table;
     for batch in file.scan(&Columns::keys(table), None).map_err(unreadable)? {
         let batch = batch.map_err(unreadable)?;

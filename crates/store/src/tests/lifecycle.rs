@@ -218,3 +218,58 @@ async fn two_merges_of_the_same_files_lose_and_double_nothing() {
         .sum();
     assert!(rows > 0);
 }
+
+#[tokio::test]
+async fn a_clean_stop_leaves_nothing_to_replay() {
+    let mut world = World::new().await;
+    world.send(&[span("t", "a")]).await.unwrap();
+    world.store().flush().await.unwrap();
+    world.send(&[span("u", "a")]).await.unwrap();
+    let store = world.store.take().unwrap();
+    store.shutdown().await.unwrap();
+    let log = crate::wal::Wal::survey(&world.disk, world.dir(), store_id(&store)).unwrap();
+    assert!(log.is_empty(), "{log:?}");
+    world.open().await.unwrap();
+    world.check("after a clean stop");
+}
+
+fn store_id(store: &crate::Store) -> crate::wal::StoreId {
+    crate::wal::StoreId(*store.meta().store_id().as_bytes())
+}
+
+#[tokio::test]
+async fn rows_beyond_their_share_of_memory_are_refused_and_taken_again_after_a_flush() {
+    let mut world = World::with(|config| config.memory_bytes_max = 16 << 10).await;
+    let mut refused = None;
+    for n in 0..100 {
+        if let Err(error) = world.send(&[span(&format!("t{n}"), "a")]).await {
+            refused = Some(error.to_string());
+            break;
+        }
+    }
+    let refused = refused.expect("memory is bounded");
+    assert!(refused.contains("not in Parquet yet"), "{refused}");
+    world.store().flush().await.unwrap();
+    world.send(&[span("later", "a")]).await.unwrap();
+    world.check("after a flush");
+}
+
+#[tokio::test]
+async fn a_deleted_project_leaves_no_row_in_memory_or_in_files() {
+    let mut world = World::new().await;
+    world.send(&[span("stored", "a")]).await.unwrap();
+    world.store().flush().await.unwrap();
+    world.send(&[span("memory", "a")]).await.unwrap();
+    let project = world.project.clone();
+    assert_eq!(
+        world.store().delete_project_rows(&project).await.unwrap(),
+        2
+    );
+    for trace in ["stored", "memory"] {
+        world.note_deleted(&model::TraceId::new(trace).unwrap());
+    }
+    world.check("deleted with its project");
+    world.store().erase().await.unwrap();
+    world.restart().await;
+    world.check("deleted with its project, after a restart");
+}

@@ -3,6 +3,7 @@
 //! One world (a store on a simulated disk, and a plain account of what was acknowledged) serves all
 //! of them: after anything that happens, [`World::check`] compares the two.
 
+mod backup;
 mod crash;
 mod delete;
 mod lifecycle;

@@ -112,6 +112,10 @@ impl World {
         self.dir.path()
     }
 
+    pub(super) fn config(&self) -> &StoreConfig {
+        &self.config
+    }
+
     pub(super) async fn open(&mut self) -> Result<(), StoreError> {
         let disk = Arc::new(self.disk.clone());
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;

@@ -14,6 +14,7 @@ pub(crate) mod settings;
 mod sql;
 mod steps;
 mod traces;
+mod upkeep;
 
 use std::path::Path;
 
@@ -44,6 +45,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Keys(keys) => keys::run(&cli.connection, cli.json, keys).await,
         Command::Projects(projects) => projects::run(&ask()?, projects).await,
         Command::Prices(prices) => prices::run(&ask()?, prices).await,
+        Command::Doctor(doctor) => upkeep::doctor(&cli.connection, cli.json, doctor).await,
+        Command::Backup(backup) => upkeep::backup(&cli.connection, cli.json, backup).await,
+        Command::Restore(restore) => upkeep::restored(cli.json, restore).await,
+        Command::RebuildCatalog(rebuild) => upkeep::rebuild(cli.json, rebuild).await,
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -137,7 +137,7 @@ fn overload(time: Duration) -> Result<()> {
             told.failed.len()
         ),
     );
-    for failure in told.failed.iter().take(5) {
+    for failure in told.failed.iter().take(8) {
         note(failure);
     }
     ensure!(told.failed.is_empty(), "a refusal that is no 429");

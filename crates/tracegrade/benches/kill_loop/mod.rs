@@ -25,6 +25,8 @@ const FLAGS: [&str; 6] = [
     "--wal-segment-bytes",
     "2MiB",
 ];
+/// Rows of one answer.
+const PAGE: usize = 50_000;
 /// Traces that are read one by one at the end.
 const LOOKUPS: usize = 200;
 
@@ -212,13 +214,21 @@ impl<'a> Books<'a> {
     }
 }
 
+/// Returns how many spans each trace has, page by page: an answer has a limit of rows.
 fn spans_by_trace(client: &mut Client) -> BTreeMap<String, usize> {
-    let query = "select trace_id, count(*) as n from spans group by trace_id";
-    let body = serde_json::json!({ "query": query, "format": "csv" }).to_string();
-    let answer = client.post("/v1/sql", body.as_bytes()).and_then(|a| a.ok());
-    let answer = answer.expect("the server answers");
-    let text = String::from_utf8(answer.body).expect("CSV is text");
-    let rows = text.lines().skip(1).filter_map(|line| line.split_once(','));
-    rows.map(|(id, count)| (id.to_owned(), count.parse().unwrap_or(0)))
-        .collect()
+    let (mut all, mut last) = (BTreeMap::new(), String::new());
+    loop {
+        let query = format!(
+            "select trace_id, count(*) as n from spans where trace_id > '{last}' group by trace_id order by trace_id limit {PAGE}"
+        );
+        let rows = client.sql(&query).expect("the server answers");
+        for row in &rows {
+            last = row["trace_id"].as_str().expect("an id").to_owned();
+            let count = row["n"].as_u64().expect("a count") as usize;
+            all.insert(last.clone(), count);
+        }
+        if rows.len() < PAGE {
+            return all;
+        }
+    }
 }

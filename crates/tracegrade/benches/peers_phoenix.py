@@ -16,7 +16,7 @@ import time
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-SPANS, BODIES, PATIENCE_S = 100, 40, 600
+SPANS, BODIES, PATIENCE_S = 100, 40, 120
 RANDOM = random.Random(7)
 WORDS = [
     "".join(RANDOM.choice("aeioubcdfglmnprstv") for _ in range(RANDOM.randint(3, 10)))

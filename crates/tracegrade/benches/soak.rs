@@ -181,6 +181,7 @@ fn kills(kills: usize) {
     let told = kill_loop::run(&kill_loop::Plan {
         binary: BINARY,
         kills,
+        check_every: 20,
         between: Duration::from_millis(100)..Duration::from_secs(4),
         connections: 4,
         seed: 23,
@@ -188,7 +189,7 @@ fn kills(kills: usize) {
     print_row(
         &format!("{kills} times kill -9 under load"),
         &format!(
-            "{} bodies acknowledged at once and {} after a kill, {} spans there, each once ({} s)",
+            "{} bodies acknowledged at once and {} after a kill or a 429, {} spans there, each once ({} s)",
             told.acknowledged,
             told.doubted,
             told.spans,

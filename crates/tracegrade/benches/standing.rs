@@ -164,7 +164,7 @@ fn skeleton(server: &Server, id: &str, place: &str) -> Result<()> {
     let first = Instant::now();
     client.get(&path)?.ok()?;
     let first = first.elapsed();
-    for _ in 0..20 {
+    for _ in 0..REPETITIONS {
         let sent = Instant::now();
         bytes = client.get(&path)?.ok()?.body.len();
         times.push(sent.elapsed());

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use testkit::bench::{Arguments, print_row, venv};
 use testkit::drive::{Plan, Until, run};
 use testkit::load::{self, Shape, Timeline};
-use testkit::server::Server;
+use testkit::server::{Server, bytes_under};
 
 /// The program under test, built with the bench's profile.
 const BINARY: &str = env!("CARGO_BIN_EXE_tracegrade");
@@ -71,9 +71,10 @@ fn ours(time: Duration) {
     print_row(
         "tracegrade, Agents SDK JSON",
         &format!(
-            "{:.0} spans/s acknowledged, which is durable and visible; {:.2} KB a span on disk; peak RSS {:.0} MB; {}; {} errors",
+            "{:.0} spans/s acknowledged, which is durable and visible; {:.2} KB a span on disk ({:.2} of it the log's open segment); peak RSS {:.0} MB; {}; {} errors",
             told.spans_per_second(),
             server.disk_bytes() as f64 / 1e3 / told.spans as f64,
+            bytes_under(&server.data_dir().join("wal")) as f64 / 1e3 / told.spans as f64,
             peak as f64 / 1e6,
             told.cores(),
             told.failed.len()

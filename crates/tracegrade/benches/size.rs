@@ -2,8 +2,8 @@
 //!
 //! Traces of one length at a time, no text twice but where an agent itself repeats it, so what is
 //! saved is what histories repeat and what compression honestly saves. Flushed and merged before it
-//! is weighed. Everything in the data folder counts but the log: its open segment, of 64 MiB at most, is
-//! there whatever the store holds, and is told beside. Arguments: `--megabytes 200` of JSON for each.
+//! is weighed. Everything in the data folder counts but the log: its last segments, of 64 MiB each, are
+//! there whatever the store holds, and are told beside. Arguments: `--megabytes 200` of JSON for each.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -24,7 +24,8 @@ cargo xtask COMMAND
   licences                           the licence of every dependency is on the list
   bench [ARGS]                       the bench programs; ARGS are passed on to each
   bench-peers [ARGS]                 the bench program `peers`: other systems, same load, same machine
-  soak [ARGS]                        the bench program `soak`: hours of load, then the books are checked
+  soak [ARGS]                        the bench program `soak`: hours of load, then the books are checked; and the
+                                     store's random schedules, 10,000 of them
   fuzz                               every fuzz target for a minute (needs nightly and cargo-fuzz)
   release                            the optimised binary, and whether it keeps its size budget
   help                               this list
@@ -57,7 +58,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "licences" => licences::run(&workspace),
         "bench" => programs::bench_all(&workspace, rest),
         "bench-peers" => programs::bench_one(&workspace, programs::PEERS, rest),
-        "soak" => programs::bench_one(&workspace, programs::SOAK, rest),
+        "soak" => programs::soak(&workspace, rest),
         "fuzz" => programs::fuzz(&workspace),
         "release" => programs::release(&workspace),
         _ => bail!("no command `{command}`; `cargo xtask help` lists them"),

@@ -22,6 +22,8 @@ pub(crate) const PEERS: &str = "peers";
 /// The bench target that runs for hours.
 pub(crate) const SOAK: &str = "soak";
 
+/// The store's random schedules in a soak; `make test` runs a few.
+const SCHEDULES: &str = "10000";
 const FUZZ_SECONDS_PER_TARGET: u32 = 60;
 /// The binary's budget; BENCHMARKS.md carries the same number.
 const RELEASE_BYTES_MAX: u64 = 80_000_000;
@@ -29,36 +31,59 @@ const RELEASE_BYTES_MAX: u64 = 80_000_000;
 /// Runs every bench target but the two that are asked for by name.
 pub(crate) fn bench_all(workspace: &Workspace, args: &[String]) -> Result<()> {
     let mut benches = benches(&workspace.packages);
-    benches.retain(|(_, bench)| *bench != PEERS && *bench != SOAK);
+    benches.retain(|bench| *bench != PEERS && *bench != SOAK);
     if benches.is_empty() {
         bail!("no crate has a bench target");
     }
     benches
         .into_iter()
-        .try_for_each(|(package, bench)| run_bench(package, bench, args))
+        .try_for_each(|bench| run_bench(bench, args))
 }
 
 /// Runs the bench target called `name`.
 pub(crate) fn bench_one(workspace: &Workspace, name: &str, args: &[String]) -> Result<()> {
-    let (package, bench) = benches(&workspace.packages)
+    let bench = benches(&workspace.packages)
         .into_iter()
-        .find(|(_, bench)| *bench == name)
+        .find(|bench| *bench == name)
         .with_context(|| format!("no crate has a bench target `{name}`"))?;
-    run_bench(package, bench, args)
+    run_bench(bench, args)
 }
 
-/// Returns (package, bench target) pairs.
-fn benches(packages: &[Package]) -> Vec<(&str, &str)> {
+/// Runs the bench target `soak`, then the store's schedules in their long form. With arguments only
+/// the bench: who gives them wants something shorter.
+pub(crate) fn soak(workspace: &Workspace, args: &[String]) -> Result<()> {
+    bench_one(workspace, SOAK, args)?;
+    if !args.is_empty() {
+        return Ok(());
+    }
+    eprintln!("\n{SCHEDULES} random schedules of the store");
+    let line = ["nextest", "run", "--workspace", "-E", "test(schedules)"];
+    let status = Command::new("cargo")
+        .args(line)
+        .env("TRACEGRADE_SCHEDULES", SCHEDULES)
+        .stdin(Stdio::null())
+        .status()
+        .context("failed to start `cargo nextest`")?;
+    if !status.success() {
+        bail!("the store's schedules ended with {status}");
+    }
+    Ok(())
+}
+
+/// Returns the names of all bench targets; no two crates share one.
+fn benches(packages: &[Package]) -> Vec<&str> {
     packages
         .iter()
-        .flat_map(|package| package.targets.iter().map(move |target| (package, target)))
-        .filter(|(_, target)| target.kind.iter().any(|kind| kind == "bench"))
-        .map(|(package, target)| (package.name.as_str(), target.name.as_str()))
+        .flat_map(|package| &package.targets)
+        .filter(|target| target.kind.iter().any(|kind| kind == "bench"))
+        .map(|target| target.name.as_str())
         .collect()
 }
 
-fn run_bench(package: &str, bench: &str, args: &[String]) -> Result<()> {
-    let mut line = vec!["bench", "--package", package, "--bench", bench, "--"];
+fn run_bench(bench: &str, args: &[String]) -> Result<()> {
+    // with `--workspace`, so that the features are those of every other build and nothing heavy
+    // compiles twice; the name alone selects the bench
+    let mut line = vec!["bench", "--workspace", "--bench", bench, "--"];
     line.extend(args.iter().map(String::as_str));
     cargo(&line)
 }

@@ -1,0 +1,188 @@
+//! How soon is a question answered when there is much to look through?
+//!
+//! Arguments: `--spans 10_000_000`, `--chdb no` to leave ClickHouse out. ClickHouse is `chdb` from
+//! PyPI, installed in a folder of its own under the target folder; it is given the very rows, read
+//! from the store's files, in a table of its own kind.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use testkit::bench::{Arguments, note, print_row, venv};
+use testkit::drive::{Plan, Until, run};
+use testkit::figures::p50_p99;
+use testkit::http::Client;
+use testkit::load::{self, Body, Shape, Timeline};
+use testkit::prng::Prng;
+use testkit::server::Server;
+
+/// The program under test, built with the bench's profile.
+const BINARY: &str = env!("CARGO_BIN_EXE_tracegrade");
+/// The traces lie in this many days, as if they had come in that slowly.
+const DAYS: u64 = 7;
+const GROUP_BY: &str = "select model, count(*) as n, sum(input_tokens) as i, sum(output_tokens) as o, avg(duration_ms) as ms from spans group by model order by n desc";
+const PATIENCE: Duration = Duration::from_secs(900);
+
+fn main() -> Result<()> {
+    let Some(arguments) = Arguments::read() else {
+        return Ok(());
+    };
+    let wanted = arguments.number("--spans", 10_000_000);
+    let bodies = load::pool(Shape::SMALL, 31, 2_000);
+    let sendings = wanted.div_ceil(bodies[0].spans as u64) as u32;
+    let step = Duration::from_secs(DAYS * 86_400) / sendings;
+    let mut timeline = Timeline::from_now(step);
+    timeline.start_micros -= (DAYS * 86_400_000_000) as i64;
+    let mut server = Server::start(BINARY, &[]);
+    let spans = fill(&server, &bodies, sendings, timeline)?;
+    settle(&server)?;
+    let size = format!("among {:.1} M spans", spans as f64 / 1e6);
+    ask(&mut server.client(), &bodies, sendings, &size)?;
+    server.stop();
+    if arguments.text("--chdb") != Some("no") {
+        clickhouse(&server.data_dir(), spans)?;
+    }
+    Ok(())
+}
+
+fn fill(server: &Server, bodies: &[Body], sendings: u32, timeline: Timeline) -> Result<u64> {
+    let stamps = AtomicU32::new(0);
+    let plan = Plan {
+        bodies,
+        connections: 8,
+        until: Until::Stamp(sendings),
+        timeline,
+        stamps: &stamps,
+        patient: true,
+        pause: Duration::ZERO,
+    };
+    let told = run(server, &plan);
+    ensure!(told.failed.is_empty(), "{:?}", told.failed.first());
+    print_row(
+        "durable ingest, small spans",
+        &format!(
+            "{:.0} spans/s ({} spans of {:.1} KB), {}, {} asked to come back, peak RSS {:.0} MB",
+            told.spans_per_second(),
+            told.spans,
+            told.bytes as f64 / 1e3 / told.spans as f64,
+            told.cores(),
+            told.refused,
+            server.peak_rss_bytes() as f64 / 1e6
+        ),
+    );
+    Ok(told.spans)
+}
+
+/// Waits until the store has flushed and no merge was made for ten seconds.
+fn settle(server: &Server) -> Result<()> {
+    let begun = Instant::now();
+    let (mut merges, mut since) = (-1.0, Instant::now());
+    while begun.elapsed() < PATIENCE {
+        let now = server.metric("tracegrade_merges_total", "")?;
+        if now > merges {
+            (merges, since) = (now, Instant::now());
+        }
+        let is_flushed = server.metric("tracegrade_live_bytes", "")? == 0.0;
+        if is_flushed && since.elapsed() > Duration::from_secs(10) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    note(&format!(
+        "{merges} merges; files: {} of level 0, {} hour, {} day; settled {:.0} s after the last body",
+        server.metric("tracegrade_files", "level=\"l0\"")?,
+        server.metric("tracegrade_files", "level=\"hour\"")?,
+        server.metric("tracegrade_files", "level=\"day\"")?,
+        begun.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+fn ask(client: &mut Client, bodies: &[Body], sendings: u32, size: &str) -> Result<()> {
+    let mut prng = Prng::new(5);
+    let mut by_id = || {
+        let stamp = prng.below(sendings as usize) as u32;
+        let traces = &bodies[stamp as usize % bodies.len()].traces;
+        traces[prng.below(traces.len())].id(stamp)
+    };
+    let mut time = |what: &str, times: usize, path: &mut dyn FnMut() -> String| -> Result<()> {
+        let mut took = Vec::new();
+        for _ in 0..times {
+            let path = path();
+            let sent = Instant::now();
+            client.get(&path)?.ok().with_context(|| path.clone())?;
+            took.push(sent.elapsed());
+        }
+        let first = took[0].as_secs_f64() * 1e3;
+        print_row(
+            &format!("{what} {size}"),
+            &format!("{} (first {first:.1} ms, {times} times)", p50_p99(&took)),
+        );
+        Ok(())
+    };
+    time("one trace by id", 200, &mut || {
+        format!("/v1/traces/{}", by_id())
+    })?;
+    time("newest 50 traces", 50, &mut || {
+        "/v1/traces?limit=50".to_owned()
+    })?;
+    for (name, filter) in [
+        (
+            "workflow and model",
+            "workflow_name=Returns%20desk&model=o4-mini",
+        ),
+        ("slow ones", "min_duration_ms=6500"),
+        ("none matches", "workflow_name=Nothing"),
+    ] {
+        let path = format!("/v1/traces?limit=50&{filter}");
+        time(&format!("filtered list ({name})"), 20, &mut || path.clone())?;
+    }
+    for (name, word) in [("common", "warehouse"), ("in no text", "xylophone")] {
+        let path = format!("/v1/traces?limit=50&q={word}");
+        time(
+            &format!("text search, first page ({name} term)"),
+            5,
+            &mut || path.clone(),
+        )?;
+    }
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let sent = Instant::now();
+        client.sql(GROUP_BY)?;
+        took.push(sent.elapsed());
+    }
+    print_row(
+        &format!("group-by through /v1/sql {size}"),
+        &format!(
+            "{} (first {:.0} ms)",
+            p50_p99(&took),
+            took[0].as_secs_f64() * 1e3
+        ),
+    );
+    Ok(())
+}
+
+/// The same question, asked of ClickHouse over the same rows.
+fn clickhouse(data: &Path, spans: u64) -> Result<()> {
+    let python = venv("chdb", &["chdb"])?;
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/queries_chdb.py");
+    let output = Command::new(python)
+        .arg(script)
+        .arg(data.join("lake/spans"))
+        .arg(spans.to_string())
+        .arg(GROUP_BY)
+        .output()
+        .context("failed to run chdb")?;
+    ensure!(
+        output.status.success(),
+        "chdb: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    print_row(
+        "… the same group-by in ClickHouse (chdb), MergeTree",
+        String::from_utf8_lossy(&output.stdout).trim(),
+    );
+    Ok(())
+}

@@ -32,6 +32,7 @@ use crate::{capture, operate, read};
         operate::delete_project,
         operate::list_prices,
         operate::set_price,
+        operate::remove_price,
     ),
     tags(
         (name = "capture", description = "Where traces are sent"),

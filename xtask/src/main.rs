@@ -25,7 +25,7 @@ cargo xtask COMMAND
   bench [ARGS]                       the bench programs; ARGS are passed on to each
   bench-peers [ARGS]                 the bench program `peers`: other systems, same load, same machine
   soak [ARGS]                        the bench program `soak`: hours of load, then the books are checked
-  fuzz                               every fuzz target for a minute (needs nightly and cargo-fuzz)
+  fuzz                               every fuzz target for a minute (needs cargo-fuzz)
   release                            the optimised binary, and whether it keeps its size budget
   help                               this list
 ";

@@ -23,7 +23,7 @@ bench-peers: setup ## other systems under the same load on this machine
 soak: setup ## hours of load, then every span is accounted for
 	cargo xtask soak
 
-fuzz: setup ## every decoder against hostile bytes, a minute each (nightly and cargo-fuzz)
+fuzz: setup ## every decoder against hostile bytes, a minute each (needs cargo-fuzz)
 	cargo xtask fuzz
 
 release: setup ## the optimised binary, checked against its size budget

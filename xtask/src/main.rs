@@ -26,7 +26,7 @@ cargo xtask COMMAND
   bench-peers [ARGS]                 the bench program `peers`: other systems, same load, same machine
   soak [ARGS]                        the bench program `soak`: hours of load, then the books are checked; and the
                                      store's random schedules, 10,000 of them
-  fuzz                               every fuzz target for a minute (needs nightly and cargo-fuzz)
+  fuzz                               every fuzz target for a minute (needs cargo-fuzz)
   release                            the optimised binary, and whether it keeps its size budget
   help                               this list
 ";

@@ -20,8 +20,11 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::error::SqlError;
+use crate::error::{Limit, SqlError};
 use crate::sql::SqlStream;
+
+/// A row group is written once it takes this much memory: it is held whole until then.
+const ROW_GROUP_BYTES: usize = 32 << 20;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,30 +59,62 @@ impl SqlStream {
         format: Format,
     ) -> Result<impl Stream<Item = Result<Bytes, SqlError>> + Send, SqlError> {
         check_names(self.schema())?;
-        let out = Out::default();
-        let encoder = Encoder::new(format, self.schema(), &out)?;
-        let state = Some(Encoding {
-            rows: self,
-            encoder,
-            out,
-        });
-        Ok(stream::try_unfold(state, |state| async move {
-            let Some(mut encoding) = state else {
-                return Ok(None);
-            };
-            loop {
-                let is_done = encoding.step().await?;
-                let bytes = encoding.out.take();
-                match (is_done, bytes.is_empty()) {
-                    (true, true) => return Ok(None),
-                    (true, false) => return Ok(Some((bytes, None))),
-                    (false, false) => return Ok(Some((bytes, Some(encoding)))),
-                    // Parquet writes a row group at a time.
-                    (false, true) => {}
-                }
-            }
-        }))
+        let schema = Arc::clone(self.schema());
+        encode(self, format, schema)
     }
+}
+
+/// Rows that can be written: where they come from, and whether they are all.
+pub(crate) trait Rows: Send {
+    /// Returns the next rows, or `None` at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<RecordBatch>, SqlError>> + Send;
+
+    /// Returns how many rows were given out.
+    fn count(&self) -> usize;
+
+    /// Returns the limit at which they were cut.
+    fn cut(&self) -> Option<Limit>;
+}
+
+impl Rows for SqlStream {
+    async fn next(&mut self) -> Result<Option<RecordBatch>, SqlError> {
+        Self::next(self).await
+    }
+
+    fn count(&self) -> usize {
+        self.rows()
+    }
+
+    fn cut(&self) -> Option<Limit> {
+        Self::cut(self)
+    }
+}
+
+/// Returns rows of `schema` as the bytes of `format`.
+pub(crate) fn encode(
+    rows: impl Rows,
+    format: Format,
+    schema: SchemaRef,
+) -> Result<impl Stream<Item = Result<Bytes, SqlError>> + Send, SqlError> {
+    let out = Out::default();
+    let encoder = Encoder::new(format, &schema, &out)?;
+    let state = Some(Encoding { rows, encoder, out });
+    Ok(stream::try_unfold(state, |state| async move {
+        let Some(mut encoding) = state else {
+            return Ok(None);
+        };
+        loop {
+            let is_done = encoding.step().await?;
+            let bytes = encoding.out.take();
+            match (is_done, bytes.is_empty()) {
+                (true, true) => return Ok(None),
+                (true, false) => return Ok(Some((bytes, None))),
+                (false, false) => return Ok(Some((bytes, Some(encoding)))),
+                // Parquet writes a row group at a time.
+                (false, true) => {}
+            }
+        }
+    }))
 }
 
 fn check_names(schema: &SchemaRef) -> Result<(), SqlError> {
@@ -99,13 +134,13 @@ fn check_names(schema: &SchemaRef) -> Result<(), SqlError> {
 }
 
 /// A result on its way to bytes.
-struct Encoding {
-    rows: SqlStream,
+struct Encoding<R> {
+    rows: R,
     encoder: Encoder,
     out: Out,
 }
 
-impl Encoding {
+impl<R: Rows> Encoding<R> {
     /// Encodes the next batch, or the end; returns whether that was the end.
     async fn step(&mut self) -> Result<bool, SqlError> {
         let internal = |error: EncodeError| SqlError::Internal(error.into());
@@ -118,8 +153,9 @@ impl Encoding {
                 if let (Some(limit), false) = (self.rows.cut(), self.encoder.says_cut()) {
                     return Err(SqlError::Cut(limit));
                 }
+                let (count, cut) = (self.rows.count(), self.rows.cut());
                 self.encoder
-                    .finish(&self.rows, &mut self.out)
+                    .finish(count, cut, &mut self.out)
                     .map_err(internal)?;
                 Ok(true)
             }
@@ -234,22 +270,25 @@ impl Encoder {
             Self::Parquet(writer) => {
                 if let Some(writer) = writer {
                     writer.write(batch)?;
+                    if writer.memory_size() > ROW_GROUP_BYTES {
+                        writer.flush()?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn finish(&mut self, rows: &SqlStream, out: &mut Out) -> Result<(), EncodeError> {
+    fn finish(
+        &mut self,
+        count: usize,
+        cut: Option<Limit>,
+        out: &mut Out,
+    ) -> Result<(), EncodeError> {
         match self {
             Self::Json(_) => {
-                let cut = rows.cut();
-                write!(
-                    out,
-                    "],\"row_count\":{},\"truncated\":{}",
-                    rows.rows(),
-                    cut.is_some()
-                )?;
+                let is_cut = cut.is_some();
+                write!(out, "],\"row_count\":{count},\"truncated\":{is_cut}")?;
                 if let Some(limit) = cut {
                     write!(out, ",\"truncated_by\":\"{}\"", limit.as_str())?;
                 }

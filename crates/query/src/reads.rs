@@ -19,7 +19,7 @@ use crate::cursor::Cursor;
 use crate::files::FileError;
 use crate::filter::filter_expr;
 use crate::session::{Engine, Session};
-use crate::tables::{status_at, time_lit};
+use crate::tables::{newest_first, status_at, time_lit};
 use crate::view::{View, ViewError};
 
 /// Why a read failed. Filters, orders and cursors are typed, so it is never the caller's mistake.
@@ -379,10 +379,7 @@ impl Reader {
         let plan = || {
             self.traces(filter)?
                 .project([col("started_at"), col("trace_id"), col("project_id")])?
-                .sort(vec![
-                    col("started_at").sort(false, false),
-                    col("trace_id").sort(true, false),
-                ])?
+                .sort(newest_first())?
                 .build()
         };
         let entries = self.entries(&plan().map_err(|e| self.failed(e))?).await?;

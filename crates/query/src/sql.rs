@@ -20,6 +20,8 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 use futures::StreamExt;
 use futures::future::{Either, select};
+use model::TraceId;
+use store::lake::Table;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Sleep;
 
@@ -74,17 +76,52 @@ impl Engine {
                 .try_acquire_owned()
                 .map_err(|_| SqlError::Busy)?,
         );
+        let failed = |error| SqlError::new(sql, self.memory_bytes_each(), error);
+        let statement = readable(parse(sql).map_err(failed)?)?;
+        let query = Query {
+            asked: Asked::Statement(Box::new(statement)),
+            sql,
+            limits,
+        };
+        self.start(&view, query, slot).await
+    }
+
+    /// Starts to read what a table shows of these traces. Where [`Engine::sql`] refuses because too
+    /// many queries run, this waits: whoever takes a table out in parts cannot begin again.
+    pub(crate) async fn rows(
+        &self,
+        view: Arc<dyn View>,
+        table: Table,
+        ids: Vec<TraceId>,
+        limits: Limits,
+    ) -> Result<SqlStream, SqlError> {
+        let slot = self.slots().acquire_owned().await;
+        let query = Query {
+            asked: Asked::Rows(table, ids),
+            sql: "",
+            limits,
+        };
+        let slot = Arc::new(slot.expect("the slots are never closed"));
+        self.start(&view, query, slot).await
+    }
+
+    async fn start(
+        &self,
+        view: &Arc<dyn View>,
+        query: Query<'_>,
+        slot: Arc<OwnedSemaphorePermit>,
+    ) -> Result<SqlStream, SqlError> {
+        let Query { asked, sql, limits } = query;
         let memory_bytes = limits.memory_bytes_max.min(self.memory_bytes_each());
-        let failed = |error| SqlError::new(sql, memory_bytes, error);
-        let statement = parse(sql).map_err(failed)?;
-        let statement = readable(statement)?;
-        let session = self.session(&view, memory_bytes).map_err(failed)?;
+        let session = self
+            .session(view, memory_bytes)
+            .map_err(|error| SqlError::new(sql, memory_bytes, error))?;
         let (sender, receiver) = mpsc::channel(2);
         let deadline = self.sleep(limits.time);
         let task_slot = Arc::clone(&slot);
         let task = self.spawn(async move {
             let _slot = task_slot;
-            produce(&session, statement, limits, sender).await;
+            produce(&session, asked, limits, sender).await;
         });
         let mut stream = SqlStream {
             schema: Arc::new(arrow::datatypes::Schema::empty()),
@@ -104,6 +141,22 @@ impl Engine {
         stream.start().await?;
         Ok(stream)
     }
+}
+
+/// What is asked, and what may be used for it.
+struct Query<'a> {
+    asked: Asked,
+    /// The text, for messages that show a part of it.
+    sql: &'a str,
+    limits: Limits,
+}
+
+/// Where a plan comes from.
+enum Asked {
+    /// Somebody's own words.
+    Statement(Box<Statement>),
+    /// The rows that a table shows of these traces.
+    Rows(Table, Vec<TraceId>),
 }
 
 /// What the task of a query sends.
@@ -316,13 +369,8 @@ fn canned(sql: &str) -> Result<Statement, SqlError> {
 }
 
 /// Runs a statement to its end, or until nobody listens.
-async fn produce(
-    session: &Session,
-    statement: Statement,
-    limits: Limits,
-    sender: mpsc::Sender<Sent>,
-) {
-    let (Ok(last) | Err(last)) = send_all(session, statement, limits, &sender).await;
+async fn produce(session: &Session, asked: Asked, limits: Limits, sender: mpsc::Sender<Sent>) {
+    let (Ok(last) | Err(last)) = send_all(session, asked, limits, &sender).await;
     // Nobody may be there to hear it.
     let _gone = sender.send(last).await;
 }
@@ -330,10 +378,34 @@ async fn produce(
 /// Sends the rows and returns the last word on them.
 async fn send_all(
     session: &Session,
-    statement: Statement,
+    asked: Asked,
     limits: Limits,
     sender: &mpsc::Sender<Sent>,
 ) -> Result<Sent, Sent> {
+    let plan = match asked {
+        Asked::Statement(statement) => plan_of(session, *statement, limits).await?,
+        Asked::Rows(table, ids) => session
+            .tables
+            .of_traces(table, &ids)
+            .map_err(Sent::Failed)?,
+    };
+    let mut batches = session.execute(&plan).await.map_err(Sent::Failed)?;
+    let _gone = sender.send(Sent::Schema(batches.schema())).await;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(Sent::Failed)?;
+        if sender.send(Sent::Batch(batch)).await.is_err() {
+            break;
+        }
+    }
+    Ok(Sent::End)
+}
+
+/// Returns the plan of a statement that reads and is not too large.
+async fn plan_of(
+    session: &Session,
+    statement: Statement,
+    limits: Limits,
+) -> Result<LogicalPlan, Sent> {
     let plan = session
         .state
         .statement_to_plan(statement)
@@ -347,16 +419,7 @@ async fn send_all(
     if node_count(&plan).map_err(Sent::Failed)? > limits.plan_nodes_max {
         return Err(Sent::TooLarge("steps in its plan", limits.plan_nodes_max));
     }
-    let plan = printable(plan).map_err(Sent::Failed)?;
-    let mut batches = session.execute(&plan).await.map_err(Sent::Failed)?;
-    let _gone = sender.send(Sent::Schema(batches.schema())).await;
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(Sent::Failed)?;
-        if sender.send(Sent::Batch(batch)).await.is_err() {
-            break;
-        }
-    }
-    Ok(Sent::End)
+    printable(plan).map_err(Sent::Failed)
 }
 
 fn node_count(plan: &LogicalPlan) -> Result<usize, DataFusionError> {

@@ -11,9 +11,9 @@ use datafusion::catalog::SchemaProvider;
 use datafusion::common::plan_datafusion_err;
 use datafusion::datasource::{TableProvider, ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit, when};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col, lit, when};
 use datafusion::scalar::ScalarValue;
-use model::{Time, TraceStatus};
+use model::{Time, TraceId, TraceStatus};
 use store::lake::{self, Table};
 
 use crate::files::Files;
@@ -47,6 +47,14 @@ pub(crate) fn status_at(now: Time, idle_micros: i64) -> Result<Expr, DataFusionE
     .otherwise(col("status"))
 }
 
+/// Returns the order of lists of traces.
+pub(crate) fn newest_first() -> Vec<SortExpr> {
+    vec![
+        col("started_at").sort(false, false),
+        col("trace_id").sort(true, false),
+    ]
+}
+
 /// The tables of one view.
 #[derive(Debug)]
 pub(crate) struct Tables {
@@ -65,8 +73,31 @@ impl Tables {
         LogicalPlanBuilder::scan(table.as_str(), provider_as_source(Arc::new(provider)), None)
     }
 
+    /// Returns a plan of the rows that a table shows of these traces; traces come newest first.
+    pub(crate) fn of_traces(
+        &self,
+        table: Table,
+        ids: &[TraceId],
+    ) -> Result<LogicalPlan, DataFusionError> {
+        let ids = ids.iter().map(|id| lit(id.as_str())).collect();
+        let rows = self
+            .stored(table)?
+            .filter(col("trace_id").in_list(ids, false))?;
+        match table {
+            Table::Traces => LogicalPlanBuilder::from(self.shown(rows)?)
+                .sort(newest_first())?
+                .build(),
+            Table::Spans | Table::Messages => rows.build(),
+        }
+    }
+
     /// Returns the plan behind `traces`.
     fn traces(&self) -> Result<LogicalPlan, DataFusionError> {
+        self.shown(self.stored(Table::Traces)?)
+    }
+
+    /// Returns stored rows of `traces` with the status that they have now.
+    fn shown(&self, rows: LogicalPlanBuilder) -> Result<LogicalPlan, DataFusionError> {
         let status = status_at(self.view.now(), self.view.idle_micros())?;
         let schema = lake::schema(Table::Traces);
         let shown = schema
@@ -76,7 +107,7 @@ impl Tables {
                 "status" => status.clone().alias("status"),
                 name => col(name),
             });
-        self.stored(Table::Traces)?.project(shown)?.build()
+        rows.project(shown)?.build()
     }
 }
 

@@ -10,8 +10,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::serve::ListenerExt;
-
 use bytes::Bytes;
 use model::{Clock, ProjectId, Source};
 use query::{Engine, EngineError};
@@ -31,7 +29,7 @@ use crate::prices::Prices;
 use crate::projects::Projects;
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
-use crate::{auth, capture, http, operate, origin, read};
+use crate::{auth, capture, http, listen, operate, origin, read};
 
 /// How often the use of keys is written down.
 const KEY_USE_SAVED_EVERY: Duration = Duration::from_secs(60);
@@ -73,9 +71,9 @@ pub struct BindError {
 /// The server did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The socket failed.
-    #[error("failed to serve")]
-    Socket(#[source] std::io::Error),
+    /// The signals that end the process cannot be listened for.
+    #[error("failed to listen for the signals that end the server")]
+    Signals(#[source] std::io::Error),
     /// The store did not shut down; what was acknowledged is in the log.
     #[error("failed to shut the store down")]
     Store(#[source] StoreError),
@@ -139,6 +137,12 @@ impl App {
         &self.state.store
     }
 
+    /// Returns what handlers share.
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> &AppState {
+        &self.state
+    }
+
     /// Takes in the body of an ingest request without HTTP: decoded, priced, logged, readable.
     pub async fn ingest(
         &self,
@@ -194,11 +198,12 @@ impl App {
         self.state.store.set_address(&format!("http://{address}"))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(answer(
-            router(&self.state),
-            listener,
-            stopping(stopped.clone()),
-        ));
+        let header_timeout = self.state.config.header_timeout;
+        let (router, stopped_too) = (router(&self.state), stopped.clone());
+        tasks.spawn(async move {
+            listen::serve(router, listener, header_timeout, stopped_too).await;
+            Ok(())
+        });
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
         Ok(Running {
             address,
@@ -278,7 +283,7 @@ pub async fn bind(config: &Config) -> Result<TcpListener, BindError> {
 
 /// Runs until the process is told to end: once to end well, twice to end at once.
 pub async fn run(mut running: Running) -> Result<(), ServeError> {
-    let mut signals = Signals::new().map_err(ServeError::Socket)?;
+    let mut signals = Signals::new().map_err(ServeError::Signals)?;
     tokio::select! {
         () = signals.next() => {}
         error = running.failed() => {
@@ -340,23 +345,6 @@ pub(crate) fn router(state: &AppState) -> Router {
     routes.with_state(Arc::clone(state))
 }
 
-async fn answer(
-    router: Router,
-    listener: TcpListener,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
-    // Answers are small and wanted at once.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "failed to set TCP_NODELAY");
-        }
-    });
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
-        .await;
-    served.map_err(ServeError::Socket)
-}
-
 /// Writes down when keys were used, now and then and at the end.
 async fn save_key_use(
     state: AppState,
@@ -377,7 +365,8 @@ async fn save_key_use(
     }
 }
 
-async fn stopping(mut stop: watch::Receiver<bool>) {
+/// Waits until the server is told to stop.
+pub(crate) async fn stopping(mut stop: watch::Receiver<bool>) {
     // The sender is gone only when the server is, and then there is nothing left to wait for.
     let _gone = stop.wait_for(|stop| *stop).await;
 }

@@ -50,6 +50,9 @@ pub struct Config {
     pub requests_max: usize,
     /// How long a request may take until its answer begins.
     pub request_timeout: Duration,
+    /// How long a client may take to send the head of a request, and how long it may keep a connection
+    /// open without sending one.
+    pub header_timeout: Duration,
     /// How long requests may take to end once the server was told to stop.
     pub drain_timeout: Duration,
     /// What is logged, in the words of `tracing`.
@@ -121,6 +124,11 @@ impl Config {
         )]
         let environment = |name: &str| std::env::var(name).ok();
         Self::load_with(flags, &environment)
+    }
+
+    /// Returns whether whoever started the process wants no colours anywhere (no-color.org).
+    pub fn is_plain() -> bool {
+        std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty())
     }
 
     /// As [`Config::load`], with another environment.
@@ -221,6 +229,7 @@ impl Default for Config {
             inflated_bytes_max: 64 << 20,
             requests_max: 1_024,
             request_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             log: "info".to_owned(),
             log_format: LogFormat::Text,

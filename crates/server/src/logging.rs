@@ -1,6 +1,6 @@
 //! Where does the log go?
 
-use std::io::stderr;
+use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
@@ -14,6 +14,8 @@ pub fn start_log(config: &Config) -> Result<(), TryInitError> {
     // The filter was tried when the settings were read.
     let log = fmt()
         .with_env_filter(EnvFilter::new(&config.log))
+        // A file or a collector would keep the escape sequences as they are.
+        .with_ansi(stderr().is_terminal() && !Config::is_plain())
         .with_writer(stderr);
     match config.log_format {
         LogFormat::Text => log.finish().try_init(),

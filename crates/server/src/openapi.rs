@@ -34,6 +34,7 @@ use crate::{capture, operate, read};
         operate::backup,
         operate::list_prices,
         operate::set_price,
+        operate::remove_price,
     ),
     tags(
         (name = "capture", description = "Where traces are sent"),

@@ -7,7 +7,7 @@ mod projects;
 mod upkeep;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use crate::state::AppState;
 
@@ -15,7 +15,7 @@ pub(crate) use health::{
     __path_health, __path_ingest_health, __path_metrics, __path_openapi_document,
 };
 pub(crate) use keys::{__path_create_key, __path_list_keys, __path_revoke_key};
-pub(crate) use prices::{__path_list_prices, __path_set_price};
+pub(crate) use prices::{__path_list_prices, __path_remove_price, __path_set_price};
 pub(crate) use projects::{
     __path_create_project, __path_delete_project, __path_list_projects, __path_update_project,
 };
@@ -50,7 +50,10 @@ pub(crate) fn admin_routes() -> Router<AppState> {
             "/v1/projects/{id}",
             post(projects::update_project).delete(projects::delete_project),
         )
-        .route("/v1/prices", axum::routing::put(prices::set_price))
+        .route(
+            "/v1/prices",
+            put(prices::set_price).delete(prices::remove_price),
+        )
         .route("/v1/health/doctor", get(upkeep::doctor))
         .route("/v1/backup", post(upkeep::backup))
 }

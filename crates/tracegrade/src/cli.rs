@@ -79,7 +79,7 @@ recognised. What cannot be read is told and passed over; the rest is kept, and t
     /// Make, list and revoke API keys.
     #[command(subcommand)]
     Keys(Keys),
-    /// Make, list and delete projects.
+    /// Make, list, change and delete projects.
     #[command(subcommand)]
     Projects(Projects),
     /// See and set what models cost.
@@ -294,6 +294,9 @@ pub(crate) struct Import {
     /// Files to read; - is stdin.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// Put them into this data folder, which no server has open, instead of sending them to one.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// `export`.
@@ -301,9 +304,12 @@ pub(crate) struct Import {
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// jsonl can be imported again; csv and parquet are the table `traces`, without a filter.
+    /// jsonl has whole traces and can be imported again; csv and parquet are one table.
     #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
     pub(crate) format: ExportFormat,
+    /// Of csv and parquet: which table of the traces that are meant; without it, traces.
+    #[arg(long, value_enum)]
+    pub(crate) table: Option<ExportTable>,
     /// The file to write; without it, stdout.
     #[arg(long, short)]
     pub(crate) output: Option<PathBuf>,
@@ -314,10 +320,21 @@ pub(crate) struct Export {
 pub(crate) enum ExportFormat {
     /// One trace a line, whole.
     Jsonl,
-    /// The table `traces`.
+    /// A table as text, with a header.
     Csv,
-    /// The table `traces`.
+    /// A table for DuckDB, pandas, Spark and the like.
     Parquet,
+}
+
+/// Which table is taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportTable {
+    /// One row a trace.
+    Traces,
+    /// One row a span.
+    Spans,
+    /// One row a message of a trace.
+    Messages,
 }
 
 /// `keys`.
@@ -410,6 +427,21 @@ pub(crate) enum Projects {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Change what is decided for a project: its name, how long traces are kept, how calls are priced.
+    #[command(after_help = "Settings:
+  name=TEXT             what people call it
+  retention_days=DAYS   traces are dropped this many days after their last span; empty keeps them
+  assumed_model=MODEL   calls that do not tell their model are priced as this one; empty prices none
+
+Example:
+  tracegrade projects set default retention_days=90 assumed_model=gpt-5-mini")]
+    Set {
+        /// Its id.
+        id: String,
+        /// What to set; nothing behind the = takes a setting back.
+        #[arg(required = true, value_name = "SETTING=VALUE")]
+        settings: Vec<String>,
+    },
     /// Delete a project and all its traces.
     Delete {
         /// Its id.
@@ -432,6 +464,26 @@ pub(crate) enum Prices {
     #[command(after_help = "Example:
   tracegrade prices set my-model --from 2026-01-01 --input 2.50 --cached-input 0.25 --output 10")]
     Set(PriceSet),
+    /// Remove a price that was set; the one that this version came with holds again.
+    #[command(after_help = "Example:
+  tracegrade prices remove my-model --from 2026-01-01")]
+    Remove(PriceRemove),
+}
+
+/// `prices remove`.
+#[derive(Debug, Args)]
+pub(crate) struct PriceRemove {
+    /// The model, as it was set.
+    pub(crate) model: String,
+    /// The first day or moment it holds, as it was set.
+    #[arg(long)]
+    pub(crate) from: String,
+    /// The provider, if one was set.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// The tokens above which it holds, if some were set.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) input_above: u64,
 }
 
 /// `prices set`.

@@ -94,11 +94,15 @@ impl Client {
             "{:?} is not the URL of a server, such as http://127.0.0.1:4318",
             connection.url.as_str()
         );
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .build()?;
+        // There may be one already, which is as good.
+        let _first = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
+        if connection.url.scheme() == "http" {
+            // Reading the system's certificates takes longer than most commands do.
+            http = http.tls_certs_only([]);
+        }
         Ok(Self {
-            http,
+            http: http.build()?,
             connection: connection.clone(),
         })
     }
@@ -132,8 +136,12 @@ impl Client {
     }
 
     /// Sends DELETE.
-    pub(crate) async fn delete(&self, path: &[&str]) -> Result<Response, ClientError> {
-        self.send(self.request(Method::DELETE, path, &[])).await
+    pub(crate) async fn delete(
+        &self,
+        path: &[&str],
+        pairs: &[(String, String)],
+    ) -> Result<Response, ClientError> {
+        self.send(self.request(Method::DELETE, path, pairs)).await
     }
 
     /// Sends a body of items, again if the server is busy.

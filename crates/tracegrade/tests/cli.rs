@@ -322,3 +322,152 @@ fn a_demo_is_told_and_what_it_suggests_works() {
         );
     }
 }
+
+#[test]
+fn tables_are_exported_and_settings_are_changed() {
+    let server = Server::start();
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/openai-agents");
+    let file = bodies(&testdata.join("handoff_chain.full.json"), server.dir.path());
+    server.ok(&["import", file.to_str().unwrap()]);
+    let csv = server.ok(&["export", "--format", "csv", "--table", "spans"]);
+    let rows = server.json(&["sql", "--json", "select count(*) as n from spans"]);
+    assert_eq!(
+        csv.lines().count() as i64,
+        1 + rows["data"][0]["n"].as_i64().unwrap()
+    );
+    let none = server.ok(&["export", "--format", "csv", "--workflow-name", "none"]);
+    assert_eq!(none.lines().count(), 1);
+    let parquet = server.dir.path().join("traces.parquet");
+    server.ok(&[
+        "export",
+        "--format",
+        "parquet",
+        "-o",
+        parquet.to_str().unwrap(),
+    ]);
+    assert!(std::fs::read(parquet).unwrap().ends_with(b"PAR1"));
+
+    server.ok(&[
+        "projects",
+        "set",
+        "default",
+        "retention_days=90",
+        "name=Support",
+    ]);
+    server.ok(&["projects", "set", "default", "assumed_model=gpt-5"]);
+    let project = &server.json(&["projects", "list", "--json"])["data"][0];
+    assert_eq!(
+        (&project["name"], &project["settings"]),
+        (
+            &"Support".into(),
+            &serde_json::json!({"retention_days": 90, "assumed_model": "gpt-5"})
+        )
+    );
+    server.ok(&[
+        "projects",
+        "set",
+        "default",
+        "retention_days=",
+        "assumed_model=",
+    ]);
+    let project = &server.json(&["projects", "list", "--json"])["data"][0];
+    assert_eq!(project["settings"], serde_json::json!({}));
+    let mistyped = server.run(&["projects", "set", "default", "retention_day=1"]);
+    assert_eq!(mistyped.status.code(), Some(1));
+    assert!(
+        String::from_utf8(mistyped.stderr)
+            .unwrap()
+            .contains("retention_days")
+    );
+
+    let day = ["my-model", "--from", "2026-01-01"];
+    server.ok(&[
+        &["prices", "set"][..],
+        &day,
+        &["--input", "1", "--output", "2"],
+    ]
+    .concat());
+    server.ok(&[&["prices", "remove"][..], &day].concat());
+    let again = server.run(&[&["prices", "remove"][..], &day].concat());
+    assert_eq!(again.status.code(), Some(1));
+}
+
+#[test]
+fn files_are_imported_into_a_folder_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/openai-agents");
+    let file = bodies(&testdata.join("handoff_chain.full.json"), dir.path());
+    let import = [
+        "import",
+        file.to_str().unwrap(),
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    let output = tracegrade().args(import).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    let server = Server::spawn(dir, &args, "read ");
+    assert_eq!(ids(&server.json(&["traces", "list", "--json"])).len(), 1);
+    let output = tracegrade().args(import).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains(&server.url),
+        "a folder in use names its server: {error}"
+    );
+}
+
+#[test]
+fn a_log_that_goes_to_a_file_has_no_colours_and_https_is_spoken() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = dir.path().join("log");
+    let child = tracegrade()
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log",
+            "debug",
+            "--data-dir",
+        ])
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut server = Server {
+        child,
+        url: String::new(),
+        greeting: Vec::new(),
+        dir,
+    };
+    let mut lines = BufReader::new(server.child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    server.url = first.split_once(" listens on ").unwrap().1.to_owned();
+    server.ok(&["traces", "list"]);
+    let logged = std::fs::read_to_string(log).unwrap();
+    assert!(
+        logged.contains("answered") && !logged.contains('\x1b'),
+        "{logged}"
+    );
+    // A server that speaks no TLS is found out by a client that does.
+    let secure = server.url.replace("http:", "https:");
+    let output = tracegrade()
+        .args(["--url", &secure, "traces", "list"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    assert!(!error.contains("scheme"), "{error}");
+}

@@ -48,9 +48,9 @@ pub(super) fn wrapper<'b, 't>(output: Value<'b, 't>) -> Option<Value<'b, 't>> {
         .find(|element| is_response(*element) || element.get("choices").is_some())
 }
 
-/// Returns the first words of the last thing the user said.
-pub(super) fn asked(input: Value<'_, '_>) -> Option<String> {
-    let mut text = TextBuilder::new(PREVIEW_CHARS_MAX);
+/// Returns the first `chars_max` characters of the last thing the user said.
+pub(super) fn asked(input: Value<'_, '_>, chars_max: usize) -> Option<String> {
+    let mut text = TextBuilder::new(chars_max);
     text.push_string(input);
     if let Some(whole) = text.finish() {
         return Some(whole);
@@ -58,22 +58,25 @@ pub(super) fn asked(input: Value<'_, '_>) -> Option<String> {
     let messages: Vec<_> = input.elements().collect();
     let is_users =
         |message: &Value<'_, '_>| message.get("role").is_some_and(|role| role.is_text("user"));
-    messages.into_iter().rev().filter(is_users).find_map(words)
+    let mut said = messages.into_iter().rev().filter(is_users);
+    said.find_map(|message| words(message, chars_max))
 }
 
-/// Returns the first words of the last answer; of an answer without words, the tools it calls.
-pub(super) fn answered(output: Value<'_, '_>) -> Option<String> {
+/// Returns the first `chars_max` characters of the last answer; of an answer without words, the tools
+/// it calls.
+pub(super) fn answered(output: Value<'_, '_>, chars_max: usize) -> Option<String> {
     let items = wrapper(output)
         .and_then(|wrapper| wrapper.get("output"))
         .unwrap_or(output);
     let messages: Vec<_> = items.elements().map(unwrap_choice).collect();
     if messages.is_empty() {
-        let mut text = TextBuilder::new(PREVIEW_CHARS_MAX);
+        let mut text = TextBuilder::new(chars_max);
         text.push_string(items);
         return text.finish();
     }
-    let spoken = messages.iter().rev().find_map(|message| words(*message));
-    spoken.or_else(|| calls(&messages))
+    let mut messages_back = messages.iter().rev();
+    let spoken = messages_back.find_map(|message| words(*message, chars_max));
+    spoken.or_else(|| calls(&messages, chars_max))
 }
 
 fn unwrap_choice<'b, 't>(message: Value<'b, 't>) -> Value<'b, 't> {
@@ -86,8 +89,8 @@ fn unwrap_choice<'b, 't>(message: Value<'b, 't>) -> Value<'b, 't> {
 }
 
 /// Returns the words of one message: its content, or the text of its parts, or its refusal.
-fn words(message: Value<'_, '_>) -> Option<String> {
-    let mut text = TextBuilder::new(PREVIEW_CHARS_MAX);
+fn words(message: Value<'_, '_>, chars_max: usize) -> Option<String> {
+    let mut text = TextBuilder::new(chars_max);
     text.push_string(message);
     if let Some(content) = message.get("content").filter(|_| !is_reasoning(message)) {
         text.push_string(content);
@@ -100,7 +103,7 @@ fn words(message: Value<'_, '_>) -> Option<String> {
         }
     }
     text.finish().or_else(|| {
-        let mut text = TextBuilder::new(PREVIEW_CHARS_MAX);
+        let mut text = TextBuilder::new(chars_max);
         text.push_string(message.get("refusal")?);
         text.finish()
     })
@@ -113,8 +116,8 @@ fn is_reasoning(message: Value<'_, '_>) -> bool {
 }
 
 /// Returns the tool calls of an answer as `name(arguments), …`.
-fn calls(messages: &[Value<'_, '_>]) -> Option<String> {
-    let mut text = TextBuilder::new(PREVIEW_CHARS_MAX);
+fn calls(messages: &[Value<'_, '_>], chars_max: usize) -> Option<String> {
+    let mut text = TextBuilder::new(chars_max);
     let mut between = "";
     for message in messages {
         let chat = message
@@ -148,7 +151,12 @@ fn calls(messages: &[Value<'_, '_>]) -> Option<String> {
 
 /// Returns the first characters of any value: of a string its text, else its JSON.
 pub(super) fn preview(value: Value<'_, '_>) -> Option<String> {
-    let mut text = TextBuilder::new(PREVIEW_CHARS_MAX);
+    begun(value, PREVIEW_CHARS_MAX)
+}
+
+/// Returns the first `chars_max` characters of any value: of a string its text, else its JSON.
+pub(super) fn begun(value: Value<'_, '_>, chars_max: usize) -> Option<String> {
+    let mut text = TextBuilder::new(chars_max);
     text.push_value(value);
     text.finish()
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Span, SpanType, Time};
+use model::{PREVIEW_CHARS_MAX, Span, SpanType, Time};
 
 use crate::json::Value;
 
@@ -124,11 +124,18 @@ fn generation(span: &mut Span, told: &Told<'_, '_>) -> Option<String> {
         .or_else(message)
         .and_then(Value::words);
     span.finish_reason = stopped_by.map(Into::into);
-    span.input_preview = input.and_then(conversation::asked);
+    span.input_preview = input.and_then(|input| conversation::asked(input, PREVIEW_CHARS_MAX));
     let answered = response
         .and_then(|response| response.get("output"))
         .or(output);
-    span.output_preview = answered.and_then(conversation::answered);
+    span.output_preview =
+        answered.and_then(|answer| conversation::answered(answer, PREVIEW_CHARS_MAX));
+    span.ttft_ms = told
+        .metadata
+        .and_then(|metadata| metadata.get("ttft_ms"))
+        .and_then(Value::scalar)
+        .and_then(|told| told.parse::<f64>().ok())
+        .filter(|ms| ms.is_finite() && *ms >= 0.0);
     told.text("name").or_else(|| span.model.clone())
 }
 

@@ -23,6 +23,7 @@ mod span;
 mod trace;
 mod traces;
 mod usage;
+mod words;
 
 use bytes::Bytes;
 use model::{Batch, NanoUsd, Rejection, Source, Time, Usage};
@@ -32,6 +33,7 @@ pub use documents::{DocumentError, Documents, decode_document};
 pub use envelope::EnvelopeError;
 use refusal::Refusal;
 use traces::Traces;
+pub use words::{Words, words};
 
 /// What decoding needs to know besides the bytes.
 #[derive(Clone, Copy)]

@@ -420,3 +420,20 @@ fn a_response_tells_model_end_and_tokens() {
     );
     assert_eq!(chat.spans[0].finish_reason.as_deref(), Some("length"));
 }
+
+#[test]
+fn the_time_to_the_first_token_is_read_where_a_sender_tells_it() {
+    let check = |metadata: &str, want: Option<f64>| {
+        let more = format!(r#","metadata":{metadata}"#);
+        let batch = span_of(r#"{"type":"generation","model":"m"}"#, &more);
+        assert_eq!(batch.spans[0].ttft_ms, want, "{metadata}");
+    };
+    check(r#"{"ttft_ms":412.5}"#, Some(412.5));
+    check(r#"{"ttft_ms":"412"}"#, Some(412.0));
+    check(r#"{"ttft_ms":0}"#, Some(0.0));
+    check(r#"{"ttft_ms":-1}"#, None);
+    check(r#"{"ttft_ms":1e999}"#, None);
+    check(r#"{"ttft_ms":null}"#, None);
+    check("{}", None);
+    check("null", None);
+}

@@ -1,6 +1,10 @@
 //! The query crate from outside: one binary, since linking DataFusion is what a test costs.
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod lists;

@@ -113,6 +113,12 @@ static SETTINGS: &[Setting] = &[
         "How long a request may take until its answer begins."
     ),
     setting!(
+        "header_timeout",
+        header_timeout = duration,
+        duration_text,
+        "How long a client may take to send the head of a request, or keep a connection open without sending one."
+    ),
+    setting!(
         "drain_timeout",
         drain_timeout = duration,
         duration_text,

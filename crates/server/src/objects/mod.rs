@@ -12,8 +12,10 @@ mod span;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod turns;
 
 pub(crate) use export::export_line;
-pub(crate) use payload::{Detail, Fault, Messages, Shown, expanded_bytes};
+pub(crate) use payload::{Detail, Fault, Messages, Shown, expanded_bytes, own_bytes};
 pub(crate) use span::{Place, SpanObject, moved_micros};
 pub(crate) use trace::{TraceMatch, TraceObject, horizon};
+pub(crate) use turns::Turns;

@@ -180,15 +180,20 @@ fn restore(span: &Span, data: &JsonText, messages: &Messages) -> Result<Box<RawV
 /// Returns how many bytes the payload of `span` has as it was sent.
 pub(crate) fn expanded_bytes(span: &Span, messages: &Messages) -> usize {
     let payload = &span.payload;
-    let texts = [&payload.data, &payload.attributes, &payload.events]
-        .into_iter()
-        .flatten();
-    let own: usize = texts.map(|text| text.as_str().len()).sum();
     let refs = payload.input_refs.iter().chain(&payload.output_refs);
     refs.filter_map(|hash| messages.get(hash))
         .map(|message| message.content.len())
         .sum::<usize>()
-        + own
+        + own_bytes(span)
+}
+
+/// Returns how many bytes the payload of `span` has without the messages it refers to.
+pub(crate) fn own_bytes(span: &Span) -> usize {
+    let payload = &span.payload;
+    let texts = [&payload.data, &payload.attributes, &payload.events]
+        .into_iter()
+        .flatten();
+    texts.map(|text| text.as_str().len()).sum()
 }
 
 /// What a span was given, what it gave back, and all it sent.

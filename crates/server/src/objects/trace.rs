@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::span::raw;
+use super::turns::Turns;
 
 /// What to do where a sender's exporter leaves the texts out.
 const CONTENT_HINT: &str = "the sender left out prompts and answers: the stock Agents SDK exporter does \
@@ -97,6 +98,12 @@ pub(crate) struct TraceObject<'a> {
     input_preview: Option<&'a str>,
     /// The first words of the last answer.
     output_preview: Option<&'a str>,
+    /// On a retrieve with the whole payload: what the user said, in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_message: Option<Option<&'a str>>,
+    /// On a retrieve with the whole payload: the last answer, in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    final_response: Option<Option<&'a str>>,
     /// How much of prompts and answers was sent: `none`, `partial` or `full`.
     #[schema(value_type = String)]
     content: Content,
@@ -207,6 +214,8 @@ impl<'a> TraceObject<'a> {
             lists_cut: row.lists_cut,
             input_preview: row.input_preview.as_deref(),
             output_preview: row.output_preview.as_deref(),
+            original_message: None,
+            final_response: None,
             content: row.content,
             content_hint: (row.content != Content::Full).then_some(CONTENT_HINT),
             extra: item.extra.as_ref().and_then(raw),
@@ -215,6 +224,13 @@ impl<'a> TraceObject<'a> {
             seq: row.seq,
             found: None,
         }
+    }
+
+    /// Says in full what was asked and answered.
+    pub(crate) fn with_turns(mut self, turns: &'a Turns) -> Self {
+        self.original_message = Some(turns.original_message.as_deref());
+        self.final_response = Some(turns.final_response.as_deref());
+        self
     }
 
     /// Says where the text that was searched for was found.

@@ -1,7 +1,8 @@
 //! Prices over HTTP.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use model::{Price, PriceErrorKind, Rate, Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -73,6 +74,77 @@ pub(crate) async fn set_price(
     meta.set_price(principal.who(), &kept).await?;
     state.prices.reload(meta).await?;
     Ok(Json(PriceLine::from(&price)))
+}
+
+/// Which price is meant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PriceMeant {
+    model: String,
+    from: String,
+    provider: Option<String>,
+    #[serde(default)]
+    input_above: u64,
+}
+
+/// A price that was removed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeletedPrice {
+    /// `price.deleted`.
+    object: &'static str,
+    model: String,
+    from: String,
+    deleted: bool,
+}
+
+/// Remove a price that somebody entered. Where this version came with one for the same day, that one
+/// holds again; calls that are priced already stay as they are.
+#[utoipa::path(
+    delete,
+    path = "/v1/prices",
+    tag = "operate",
+    params(
+        ("model" = String, Query, description = "The model, as it was entered"),
+        ("from" = String, Query, description = "The first day or moment it holds"),
+        ("provider" = Option<String>, Query, description = "The provider, if one was entered"),
+        ("input_above" = Option<u64>, Query, description = "The tokens above which it holds, if some were entered"),
+    ),
+    responses(
+        (status = 200, body = DeletedPrice),
+        (status = 400, body = ErrorBody),
+        (status = 403, body = ErrorBody),
+        (status = 404, description = "Nobody entered it", body = ErrorBody)
+    )
+)]
+pub(crate) async fn remove_price(
+    State(state): State<AppState>,
+    principal: Principal,
+    meant: Result<Query<PriceMeant>, QueryRejection>,
+) -> Result<Json<DeletedPrice>, ApiError> {
+    principal.require_master()?;
+    let Query(meant) =
+        meant.map_err(|error| ApiError::new(ErrorCode::InvalidParameter, error.body_text()))?;
+    let line = PriceLine {
+        provider: meant.provider,
+        model: meant.model,
+        from: meant.from,
+        input_above: meant.input_above,
+        input: "0".to_owned(),
+        cached_input: None,
+        output: "0".to_owned(),
+        reasoning: None,
+    };
+    let (price, kept) = prices::to_override(line.to_price()?)?;
+    let meta = state.store.meta();
+    meta.remove_price(principal.who(), &kept.model, kept.valid_from)
+        .await?;
+    state.prices.reload(meta).await?;
+    Ok(Json(DeletedPrice {
+        object: "price.deleted",
+        model: price.model,
+        from: price.from.to_string(),
+        deleted: true,
+    }))
 }
 
 impl PriceLine {

@@ -1,10 +1,14 @@
 //! Deleting traces: one by its id, or those that a filter means.
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use model::{Bound, Time, TraceFilter, Zone, parse_bound};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use store::Snapshot;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
@@ -12,8 +16,7 @@ use crate::json::JsonBody;
 use crate::scope::Scope;
 use crate::state::AppState;
 
-use super::loaded::of_trace;
-use super::params::trace_id;
+use super::snapshots::{OneTrace, of_project};
 
 /// So many traces are deleted in one step: each step is one record of the log.
 const TRACES_AT_ONCE: usize = 1_000;
@@ -73,24 +76,16 @@ pub(super) struct DeletedTraces {
         (status = 404, body = ErrorBody, description = "There is no such trace"),
     )
 )]
-pub(super) async fn delete_trace(
-    State(state): State<AppState>,
-    principal: Principal,
-    Path(id): Path<String>,
-) -> Result<Json<DeletedTrace>, ApiError> {
-    principal.require(Scope::Admin)?;
-    let id = trace_id(&id)?;
-    let wanted = id.clone();
-    of_trace(&state, &principal.project, &id, move |snapshot| {
-        snapshot.trace(&wanted)
-    })
-    .await?;
-    let deleted = state
-        .store
-        .delete_traces(&principal.project, vec![id.clone()])
+pub(super) async fn delete_trace(trace: OneTrace) -> Result<Json<DeletedTrace>, ApiError> {
+    trace.principal.require(Scope::Admin)?;
+    trace
+        .read(|snapshot, _, id| Ok(snapshot.trace(id)?))
         .await?;
+    let project = &trace.principal.project;
+    let ids = vec![trace.id.clone()];
+    let deleted = trace.state.store.delete_traces(project, ids).await?;
     Ok(Json(DeletedTrace {
-        id: id.to_string(),
+        id: trace.id.to_string(),
         object: "trace.deleted",
         deleted: true,
         gone_by: deleted.gone_by,
@@ -116,11 +111,13 @@ pub(super) async fn delete_traces(
 ) -> Result<Json<DeletedTraces>, ApiError> {
     principal.require(Scope::Admin)?;
     let filter = meant(&request, state.clock.now())?;
-    let snapshot = state.store.snapshot(&principal.project);
+    let engine = &state.engine;
     let (traces, gone_by) = if request.dry_run {
-        (state.engine.count_traces(snapshot, filter).await?, None)
+        let count = |snapshot: Arc<Snapshot>| engine.count_traces(snapshot, filter.clone());
+        (of_project(&state, &principal.project, count).await?, None)
     } else {
-        let ids = state.engine.trace_ids(snapshot, filter).await?;
+        let find = |snapshot: Arc<Snapshot>| engine.trace_ids(snapshot, filter.clone());
+        let ids = of_project(&state, &principal.project, find).await?;
         let mut gone_by = None;
         for some in ids.chunks(TRACES_AT_ONCE) {
             let deleted = state

@@ -5,6 +5,8 @@ use query::SqlError;
 
 use crate::error::{ApiError, ErrorCode};
 
+use super::loaded::LoadError;
+
 impl From<FilterError> for ApiError {
     fn from(error: FilterError) -> Self {
         Self::invalid(error.field, error.message)
@@ -14,6 +16,15 @@ impl From<FilterError> for ApiError {
 impl From<store::ReadError> for ApiError {
     fn from(error: store::ReadError) -> Self {
         Self::internal(error)
+    }
+}
+
+impl From<LoadError> for ApiError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Read(error) => error.into(),
+            LoadError::Full(full) => full.into(),
+        }
     }
 }
 

@@ -3,22 +3,21 @@
 //! every row would point at all of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use model::{Message, MessageHash};
+use model::{Message, MessageHash, TraceId};
 use query::Needle;
 use serde::Serialize;
-use store::{Snapshot, SpanRow};
+use store::{Ledger, Snapshot, SpanRow};
 use utoipa::ToSchema;
 
-use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::objects::{Detail, Messages};
-use crate::state::AppState;
 
-use super::loaded::{Loaded, of_trace};
-use super::params::{Params, trace_id};
+use super::loaded::Loaded;
+use super::params::Params;
+use super::snapshots::OneTrace;
 
 /// The most rows of an answer.
 const ROWS_MAX: usize = 1_000;
@@ -62,21 +61,17 @@ pub(super) struct SpanHit {
     )
 )]
 pub(super) async fn search_trace(
-    State(state): State<AppState>,
-    principal: Principal,
-    Path(id): Path<String>,
+    trace: OneTrace,
     mut params: Params,
 ) -> Result<Json<SpanHits>, ApiError> {
-    let id = trace_id(&id)?;
     let text = params
         .take("q")?
         .ok_or_else(|| ApiError::invalid("q", "it is missing"))?;
     params.finish()?;
     let needle =
         Needle::new(&text).ok_or_else(|| ApiError::invalid("q", "it has no text to look for"))?;
-    let of = id.clone();
-    let read = move |snapshot: &Snapshot| {
-        let loaded = Loaded::read(snapshot, &of, Some(Detail::Full))?;
+    let read = move |snapshot: &Snapshot, ledger: &Arc<Ledger>, id: &TraceId| {
+        let loaded = Loaded::read(snapshot, ledger, id, Some(Detail::Full))?;
         Ok(loaded.map(|loaded| {
             let mut data = hits(&needle, &loaded.rows, &loaded.messages);
             let has_more = data.len() > ROWS_MAX;
@@ -89,9 +84,7 @@ pub(super) async fn search_trace(
             }
         }))
     };
-    of_trace(&state, &principal.project, &id, read)
-        .await
-        .map(Json)
+    trace.read(read).await.map(Json)
 }
 
 /// Returns the rows that hold the text, one more at most than an answer has.

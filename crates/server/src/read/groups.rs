@@ -16,6 +16,7 @@ use crate::state::AppState;
 
 use super::cursors;
 use super::params::Params;
+use super::snapshots::of_project;
 use super::traces::unknown_cursor;
 
 /// The traces of one group or workflow, summed up.
@@ -125,16 +126,17 @@ async fn summaries(
     let limit = params.take_limit()?;
     let after = params.take("after")?;
     params.finish()?;
-    let snapshot = state.store.snapshot(&principal.project);
-    let after = match after {
-        None => None,
-        Some(text) => Some(cursor(state, &snapshot, by, &filter, &text).await?),
-    };
-    let page = state
-        .engine
-        .list_summaries(snapshot, by, filter, limit, after)
-        .await?;
-    Ok(SummaryPage::of(by, page))
+    let page = of_project(state, &principal.project, async |snapshot| {
+        let after = match &after {
+            None => None,
+            Some(text) => Some(cursor(state, &snapshot, by, &filter, text).await?),
+        };
+        let list = state
+            .engine
+            .list_summaries(snapshot, by, filter.clone(), limit, after);
+        Ok::<_, ApiError>(list.await?)
+    });
+    Ok(SummaryPage::of(by, page.await?))
 }
 
 /// Returns the place that `after` names: our own cursor, or the name of a summary.

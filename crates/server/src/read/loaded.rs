@@ -4,18 +4,33 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::{ProjectId, Time, TraceId, depths, resolve_agents};
-use store::{Columns, ReadError, Snapshot, SpanRow, Table, TraceEntry};
-
-use crate::error::ApiError;
-use crate::objects::{
-    Detail, Messages, Place, Shown, SpanObject, TraceObject, expanded_bytes, horizon,
+use store::{
+    Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
 };
-use crate::state::AppState;
 
-use super::pieces::blocking;
+use crate::objects::{
+    Detail, Messages, Place, Shown, SpanObject, TraceObject, Turns, expanded_bytes, horizon,
+    own_bytes,
+};
+
+use super::pieces::Piece;
 
 /// A trace whose payload has more bytes is told with previews unless all of it is asked for.
 const FULL_BYTES_MAX: usize = 5_000_000;
+
+/// What a span without its payload weighs, about.
+const ROW_BYTES: usize = 1 << 10;
+
+/// Why a trace could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// Its rows could not be read.
+    #[error("failed to read a trace")]
+    Read(#[from] ReadError),
+    /// Other reads hold the memory that it needs.
+    #[error("failed to make room for a trace")]
+    Full(#[from] ShareFull),
+}
 
 /// A trace and its spans in start order.
 #[derive(Debug)]
@@ -29,6 +44,8 @@ pub(super) struct Loaded {
     /// The agent at work in each span.
     pub(super) agents: Vec<Option<Arc<str>>>,
     moment: Moment,
+    /// What it weighs, held until the last piece of the answer is sent.
+    room: Option<Reservation>,
 }
 
 /// The moment that statuses are told for.
@@ -41,16 +58,22 @@ pub(super) struct Moment {
 
 impl Loaded {
     /// Reads a trace; `None`: there is none of that id. Without `detail`, the whole payload is told
-    /// unless it is large.
+    /// unless it is large. What it weighs is held of `ledger`: before it is read as far as that can be
+    /// guessed, then as it is.
     pub(super) fn read(
         snapshot: &Snapshot,
+        ledger: &Arc<Ledger>,
         id: &TraceId,
         detail: Option<Detail>,
-    ) -> Result<Option<Self>, ReadError> {
-        match snapshot.trace(id)? {
-            Some(entry) => Self::of_entry(snapshot, entry, detail).map(Some),
-            None => Ok(None),
-        }
+    ) -> Result<Option<Self>, LoadError> {
+        let Some(entry) = snapshot.trace(id)? else {
+            return Ok(None);
+        };
+        let guess = ledger.reserve(Share::Queries, guessed_bytes(&entry))?;
+        let mut loaded = Self::of_entry(snapshot, entry, detail)?;
+        drop(guess);
+        loaded.room = Some(ledger.reserve(Share::Queries, loaded.bytes())?);
+        Ok(Some(loaded))
     }
 
     /// Reads the spans of a trace.
@@ -77,24 +100,25 @@ impl Loaded {
     /// Reads these columns of a trace's spans, and no message.
     pub(super) fn read_columns(
         snapshot: &Snapshot,
+        ledger: &Arc<Ledger>,
         id: &TraceId,
         columns: &[&str],
-    ) -> Result<Option<Self>, ReadError> {
+    ) -> Result<Option<Self>, LoadError> {
         let Some(entry) = snapshot.trace(id)? else {
             return Ok(None);
         };
-        let rows = snapshot.spans(id, &Columns::named(Table::Spans, columns)?)?;
+        let room = ledger.reserve(Share::Queries, guessed_bytes(&entry))?;
+        let columns = Columns::named(Table::Spans, columns).map_err(ReadError::from)?;
+        let rows = snapshot.spans(id, &columns)?;
         let moment = Moment {
             now: snapshot.now(),
             idle_micros: snapshot.idle_micros(),
         };
-        Ok(Some(Self::new(
-            entry,
-            rows,
-            Messages::new(),
-            Detail::None,
-            moment,
-        )))
+        let loaded = Self::new(entry, rows, Messages::new(), Detail::None, moment);
+        Ok(Some(Self {
+            room: Some(room),
+            ..loaded
+        }))
     }
 
     /// Puts together what was read.
@@ -115,7 +139,15 @@ impl Loaded {
             moment,
             depths,
             agents,
+            room: None,
         }
+    }
+
+    /// Returns what it weighs, about.
+    fn bytes(&self) -> usize {
+        let rows = self.rows.iter().map(|row| ROW_BYTES + own_bytes(&row.span));
+        let texts = self.messages.values().map(|message| message.content.len());
+        rows.chain(texts).sum()
     }
 
     /// Returns up to when open spans are reckoned.
@@ -124,13 +156,16 @@ impl Loaded {
     }
 
     /// Returns the JSON of the trace, without its spans.
-    pub(super) fn trace_json(&self, project: &ProjectId) -> Vec<u8> {
-        json(&TraceObject::new(
-            project,
-            &self.entry.row,
-            self.moment.now,
-            self.moment.idle_micros,
-        ))
+    fn trace_json(&self, project: &ProjectId) -> Vec<u8> {
+        let Moment { now, idle_micros } = self.moment;
+        let trace = TraceObject::new(project, &self.entry.row, now, idle_micros);
+        match self.detail {
+            Detail::Full => {
+                let turns = Turns::of(&self.entry.row, &self.rows, &self.messages);
+                json(&trace.with_turns(&turns))
+            }
+            Detail::None | Detail::Preview => json(&trace),
+        }
     }
 
     /// Returns the JSON of the trace up to and including the bracket that its spans follow.
@@ -156,6 +191,15 @@ impl Loaded {
         json(&SpanObject::new(row, place, &shown))
     }
 
+    /// Returns these spans as the elements of a JSON array, made one by one.
+    pub(super) fn into_pieces(self, rows: Vec<usize>) -> impl Iterator<Item = Piece> + Send {
+        rows.into_iter().enumerate().map(move |(n, at)| {
+            let mut piece = if n > 0 { b",".to_vec() } else { Vec::new() };
+            piece.append(&mut self.span_json(at));
+            Ok(piece)
+        })
+    }
+
     /// Returns the rows that are told: merged ones only if they are asked for.
     pub(super) fn told(&self, with_merged: bool) -> Vec<usize> {
         let is_told = |at: &usize| with_merged || self.rows[*at].span.merged_into.is_none();
@@ -166,6 +210,13 @@ impl Loaded {
 /// Returns the JSON of one of our objects.
 pub(super) fn json(object: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(object).expect("objects have text keys and nothing else that could fail")
+}
+
+/// Returns what a trace may weigh, as far as its own row tells.
+fn guessed_bytes(entry: &TraceEntry) -> usize {
+    usize::try_from(entry.row.span_count)
+        .unwrap_or(0)
+        .saturating_mul(ROW_BYTES)
 }
 
 fn fitting(rows: &[SpanRow], messages: &Messages) -> Detail {
@@ -189,25 +240,4 @@ fn shared(names: &[Option<&str>]) -> Vec<Option<Arc<str>>> {
         );
     }
     shared
-}
-
-/// Reads something of one trace on the blocking pool, with a fresh snapshot if the first one lost
-/// its files to a deletion. `None` becomes "there is no such trace".
-pub(super) async fn of_trace<T: Send + 'static>(
-    state: &AppState,
-    project: &ProjectId,
-    id: &TraceId,
-    read: impl Fn(&Snapshot) -> Result<Option<T>, ReadError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let (state, project, of) = (Arc::clone(state), project.clone(), id.clone());
-    let work = move || {
-        let snapshot = state.store.trace_snapshot(&project, &of);
-        match read(&snapshot) {
-            Err(_) if snapshot.is_expired() => read(&state.store.trace_snapshot(&project, &of)),
-            other => other,
-        }
-    };
-    blocking(work)
-        .await??
-        .ok_or_else(|| ApiError::not_found("trace", id.as_str()))
 }

@@ -15,6 +15,7 @@ mod params;
 mod pieces;
 mod previews;
 mod skeleton;
+mod snapshots;
 mod spans;
 mod sql;
 mod traces;

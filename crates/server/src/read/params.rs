@@ -3,7 +3,7 @@
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use model::{Time, TraceFilter, TraceId};
+use model::{Time, TraceFilter};
 
 use crate::error::{ApiError, ErrorCode};
 use crate::objects::Detail;
@@ -160,11 +160,6 @@ impl Params {
             }
         }
     }
-}
-
-/// Returns the id in a path; what cannot be an id names nothing.
-pub(super) fn trace_id(text: &str) -> Result<TraceId, ApiError> {
-    TraceId::new(text).map_err(|_| ApiError::not_found("trace", text))
 }
 
 #[cfg(test)]

@@ -1,19 +1,18 @@
 //! A few words for each row that is on the screen: what a model decided, what a tool returned.
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::{Path, State};
-use model::{Span, SpanType};
+use model::{Span, SpanType, TraceId};
 use serde::{Deserialize, Serialize};
-use store::Snapshot;
+use store::{Ledger, Snapshot};
 use utoipa::ToSchema;
 
-use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::JsonBody;
-use crate::state::AppState;
 
-use super::loaded::{Loaded, of_trace};
-use super::params::trace_id;
+use super::loaded::Loaded;
+use super::snapshots::OneTrace;
 
 /// The most rows of one request.
 const ROWS_MAX: usize = 1_000;
@@ -83,21 +82,19 @@ pub(super) struct SpanGist {
     )
 )]
 pub(super) async fn previews(
-    State(state): State<AppState>,
-    principal: Principal,
-    Path(id): Path<String>,
+    trace: OneTrace,
     JsonBody(request): JsonBody<PreviewsRequest>,
 ) -> Result<Json<SpanGists>, ApiError> {
-    let id = trace_id(&id)?;
     if request.rows.len() > ROWS_MAX {
         return Err(ApiError::invalid(
             "rows",
             format!("it has more than {ROWS_MAX} rows"),
         ));
     }
-    let of = id.clone();
-    let read = move |snapshot: &Snapshot| Loaded::read_columns(snapshot, &of, COLUMNS);
-    let loaded = of_trace(&state, &principal.project, &id, read).await?;
+    let read = |snapshot: &Snapshot, ledger: &Arc<Ledger>, id: &TraceId| {
+        Loaded::read_columns(snapshot, ledger, id, COLUMNS)
+    };
+    let loaded = trace.read(read).await?;
     let gist = |row: usize| {
         let span = &loaded.rows.get(row).ok_or_else(|| {
             ApiError::invalid(

@@ -6,20 +6,19 @@
 //! changed, and all below it, since their parent and agent may have changed with it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use axum::extract::{Path, State};
 use axum::response::Response;
-use model::{SpanStatus, SpanType, Time, TraceRow};
-use store::{Snapshot, SpanRow};
+use model::{SpanStatus, SpanType, Time, TraceId, TraceRow};
+use store::{Ledger, Snapshot, SpanRow};
 
-use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::objects::moved_micros;
-use crate::state::AppState;
 
-use super::loaded::{Loaded, of_trace};
-use super::params::{Params, trace_id};
+use super::loaded::Loaded;
+use super::params::Params;
 use super::pieces::respond;
+use super::snapshots::OneTrace;
 
 /// What a skeleton is made of.
 const COLUMNS: &[&str] = &[
@@ -81,13 +80,7 @@ struct Asked {
         (status = 404, body = ErrorBody, description = "There is no such trace or span"),
     )
 )]
-pub(super) async fn skeleton(
-    State(state): State<AppState>,
-    principal: Principal,
-    Path(id): Path<String>,
-    mut params: Params,
-) -> Result<Response, ApiError> {
-    let id = trace_id(&id)?;
+pub(super) async fn skeleton(trace: OneTrace, mut params: Params) -> Result<Response, ApiError> {
     let since = params.take("since")?;
     let asked = Asked {
         span: params.take("span")?,
@@ -99,15 +92,11 @@ pub(super) async fn skeleton(
         .span
         .as_deref()
         .map(|span| ApiError::not_found("span", span));
-    let of = id.clone();
-    let read = move |snapshot: &Snapshot| {
-        Ok(Loaded::read_columns(snapshot, &of, COLUMNS)?.map(|loaded| {
-            let shape = Shape::of(&loaded);
-            shape.json(&loaded.entry.row, &asked)
-        }))
+    let read = move |snapshot: &Snapshot, ledger: &Arc<Ledger>, id: &TraceId| {
+        let loaded = Loaded::read_columns(snapshot, ledger, id, COLUMNS)?;
+        Ok(loaded.map(|loaded| Shape::of(&loaded).json(&loaded.entry.row, &asked)))
     };
-    let json = of_trace(&state, &principal.project, &id, read).await?;
-    match (json, no_span) {
+    match (trace.read(read).await?, no_span) {
         (Some(json), _) => respond("application/json", std::iter::once(Ok(json))).await,
         (None, Some(no_span)) => Err(no_span),
         (None, None) => Err(ApiError::internal(

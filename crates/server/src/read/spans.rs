@@ -1,18 +1,19 @@
 //! The spans of one trace: a list in pages, and one span whole.
 
-use axum::extract::{Path, State};
-use axum::response::Response;
-use model::SpanId;
-use store::Snapshot;
+use std::sync::Arc;
 
-use crate::auth::Principal;
+use axum::extract::Path;
+use axum::response::Response;
+use model::{SpanId, TraceId};
+use store::{Ledger, Snapshot};
+
 use crate::error::{ApiError, ErrorBody};
 use crate::objects::Detail;
-use crate::state::AppState;
 
-use super::loaded::{Loaded, json, of_trace};
-use super::params::{Direction, Params, trace_id};
+use super::loaded::{Loaded, json};
+use super::params::{Direction, Params};
 use super::pieces::{Piece, respond};
+use super::snapshots::OneTrace;
 use super::traces::unknown_cursor;
 
 /// Lists the spans of a trace by start.
@@ -33,22 +34,14 @@ use super::traces::unknown_cursor;
         (status = 404, body = ErrorBody, description = "There is no such trace"),
     )
 )]
-pub(super) async fn list_spans(
-    State(state): State<AppState>,
-    principal: Principal,
-    Path(id): Path<String>,
-    mut params: Params,
-) -> Result<Response, ApiError> {
-    let id = trace_id(&id)?;
+pub(super) async fn list_spans(trace: OneTrace, mut params: Params) -> Result<Response, ApiError> {
     let limit = params.take_limit()?;
     let direction = params.take_order(Direction::Ascending)?;
     let after = params.take("after")?;
     let payload = params.take_payload()?;
     let include = params.take_include(&["merged"])?;
     params.finish()?;
-    let wanted = id.clone();
-    let read = move |snapshot: &Snapshot| Loaded::read(snapshot, &wanted, payload);
-    let loaded = of_trace(&state, &principal.project, &id, read).await?;
+    let loaded = trace.load(payload).await?;
     let mut told = loaded.told(include.merged);
     if direction == Direction::Descending {
         told.reverse();
@@ -82,12 +75,8 @@ fn pieces(
     tail.append(&mut json(&id(rows.last())));
     tail.extend_from_slice(format!(",\"has_more\":{has_more}}}").as_bytes());
     let head = std::iter::once(Ok(br#"{"object":"list","data":["#.to_vec()));
-    let data = rows.into_iter().enumerate().map(move |(n, at)| {
-        let mut piece = if n > 0 { b",".to_vec() } else { Vec::new() };
-        piece.append(&mut loaded.span_json(at));
-        Ok(piece)
-    });
-    head.chain(data).chain(std::iter::once(Ok(tail)))
+    head.chain(loaded.into_pieces(rows))
+        .chain(std::iter::once(Ok(tail)))
 }
 
 /// Returns a span whole.
@@ -106,19 +95,17 @@ fn pieces(
     )
 )]
 pub(super) async fn retrieve_span(
-    State(state): State<AppState>,
-    principal: Principal,
-    Path((id, span_id)): Path<(String, String)>,
+    trace: OneTrace,
+    Path(names): Path<(String, String)>,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let id = trace_id(&id)?;
     let payload = params.take_payload()?.unwrap_or(Detail::Full);
     params.finish()?;
+    let (_, span_id) = names;
     let no_span = || ApiError::not_found("span", &span_id);
     let wanted = SpanId::new(&span_id).map_err(|_| no_span())?;
-    let of = id.clone();
-    let read = move |snapshot: &Snapshot| {
-        let loaded = Loaded::read(snapshot, &of, Some(payload))?;
+    let read = move |snapshot: &Snapshot, ledger: &Arc<Ledger>, id: &TraceId| {
+        let loaded = Loaded::read(snapshot, ledger, id, Some(payload))?;
         Ok(loaded.map(|loaded| {
             let at = loaded
                 .rows
@@ -127,7 +114,6 @@ pub(super) async fn retrieve_span(
             Some(loaded.span_json(at))
         }))
     };
-    let found = of_trace(&state, &principal.project, &id, read).await?;
-    let span = found.ok_or_else(no_span)?;
+    let span = trace.read(read).await?.ok_or_else(no_span)?;
     respond("application/json", std::iter::once(Ok(span))).await
 }

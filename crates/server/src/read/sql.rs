@@ -1,18 +1,24 @@
 //! Somebody's own SQL. A client that leaves ends its query: the stream is dropped with the answer.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
-use query::{Format, Limits, SqlError, SqlStream};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use query::{Format, Limits, SqlError};
 use serde::Deserialize;
+use store::Snapshot;
 use utoipa::ToSchema;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, chain};
 use crate::json::JsonBody;
 use crate::state::AppState;
+
+use super::snapshots::of_project;
 
 /// A query.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,33 +50,31 @@ pub(super) async fn run_sql(
     JsonBody(request): JsonBody<SqlRequest>,
 ) -> Result<Response, ApiError> {
     let format = format(request.format.as_deref(), &headers)?;
-    let start = || {
-        let snapshot = state.store.snapshot(&principal.project);
-        state
-            .engine
-            .sql(snapshot, &request.query, Limits::default())
+    let run = |snapshot: Arc<Snapshot>| {
+        let query = &request.query;
+        state.engine.sql(snapshot, query, Limits::default())
     };
-    let rows = match start().await {
-        Err(SqlError::Expired) => start().await?,
-        started => started?,
-    };
-    stream(rows, format)
+    let rows = of_project(&state, &principal.project, run).await?;
+    let bytes = rows.encode(format)?;
+    Ok(stream(bytes, format))
 }
 
-/// Returns the rows as an answer.
-pub(super) fn stream(rows: SqlStream, format: Format) -> Result<Response, ApiError> {
-    let bytes = rows.encode(format)?;
+/// Returns encoded rows as an answer.
+pub(super) fn stream(
+    bytes: impl Stream<Item = Result<Bytes, SqlError>> + Send + 'static,
+    format: Format,
+) -> Response {
     let logged = bytes.inspect(|bytes| {
         if let Err(error) = bytes {
             tracing::warn!(cause = %chain(error), "the answer to a query was broken off");
         }
     });
     let media_type = HeaderValue::from_static(format.media_type());
-    Ok((
+    (
         [(header::CONTENT_TYPE, media_type)],
         Body::from_stream(logged),
     )
-        .into_response())
+        .into_response()
 }
 
 fn format(word: Option<&str>, headers: &HeaderMap) -> Result<Format, ApiError> {

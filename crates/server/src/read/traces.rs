@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use model::{Time, TraceFilter, TraceId};
 use query::{Cursor, HitPlace, Order, Page, Search, SearchCursor, TraceList};
@@ -15,9 +15,10 @@ use crate::objects::{Detail, TraceMatch, TraceObject};
 use crate::state::AppState;
 
 use super::cursors;
-use super::loaded::{Loaded, json, of_trace};
-use super::params::{Direction, Include, Params, trace_id};
+use super::loaded::{Loaded, json};
+use super::params::{Direction, Include, Params};
 use super::pieces::{Piece, blocking, respond};
+use super::snapshots::{OneTrace, of_project};
 
 /// So long a search looks before it says what it found so far.
 const SEARCH_TIME: Duration = Duration::from_secs(2);
@@ -97,13 +98,12 @@ pub(super) async fn list_traces(
     params: Params,
 ) -> Result<Response, ApiError> {
     let asked = Asked::read(params, state.clock.now())?;
-    let mut snapshot = state.store.snapshot(&principal.project);
-    let mut listed = page(&state, &snapshot, &asked).await;
-    if listed.is_err() && snapshot.is_expired() {
-        snapshot = state.store.snapshot(&principal.project);
-        listed = page(&state, &snapshot, &asked).await;
-    }
-    respond("application/json", list_pieces(snapshot, listed?, &asked)).await
+    let (snapshot, listed) = of_project(&state, &principal.project, async |snapshot| {
+        let listed = page(&state, &snapshot, &asked).await?;
+        Ok::<_, ApiError>((snapshot, listed))
+    })
+    .await?;
+    respond("application/json", list_pieces(snapshot, listed, &asked)).await
 }
 
 async fn page(
@@ -332,28 +332,16 @@ fn with_spans(
     )
 )]
 pub(super) async fn retrieve_trace(
-    State(state): State<AppState>,
-    principal: Principal,
-    Path(id): Path<String>,
+    trace: OneTrace,
     mut params: Params,
 ) -> Result<Response, ApiError> {
-    let id = trace_id(&id)?;
     let payload = params.take_payload()?;
     let include = params.take_include(&["spans", "merged"])?;
     params.finish()?;
-    let wanted = id.clone();
-    let read = move |snapshot: &Snapshot| Loaded::read(snapshot, &wanted, payload);
-    let loaded = of_trace(&state, &principal.project, &id, read).await?;
-    let head = loaded.head(&principal.project);
-    let spans = loaded
-        .told(include.merged)
-        .into_iter()
-        .enumerate()
-        .map(move |(n, at)| {
-            let mut piece = if n > 0 { b",".to_vec() } else { Vec::new() };
-            piece.append(&mut loaded.span_json(at));
-            Ok(piece)
-        });
+    let loaded = trace.load(payload).await?;
+    let head = loaded.head(&trace.principal.project);
+    let rows = loaded.told(include.merged);
+    let spans = loaded.into_pieces(rows);
     let tail = std::iter::once(Ok(b"]}".to_vec()));
     respond(
         "application/json",

@@ -8,5 +8,7 @@
 mod capture;
 mod doors;
 mod operate;
+mod reads;
 mod run;
+mod slow;
 mod support;

@@ -212,3 +212,24 @@ async fn openapi_json_at_the_root_is_what_the_server_says() {
          UPDATE_OPENAPI=1 cargo test -p server --test frame openapi"
     );
 }
+
+#[tokio::test]
+async fn a_price_that_was_entered_can_be_removed() {
+    let server = TestServer::new().await;
+    let line = json!({"model": "Test-Model", "provider": "azure", "from": "2026-01-01",
+        "input_above": 5, "input": "2.50", "output": "10"});
+    let set = server.request(Method::PUT, "/v1/prices").json(&line);
+    assert_eq!(send(set).await.status, 200);
+    let remove = async |query: &str| {
+        send(server.request(Method::DELETE, &format!("/v1/prices?{query}"))).await
+    };
+    let is_listed = async || server.get("/v1/prices").await.text.contains("test-model");
+    let other = remove("model=Test-Model&from=2026-01-01").await;
+    assert_eq!(other.error(), (404, "not_found".into()), "{}", other.text);
+    assert!(is_listed().await);
+    let unknown = remove("model=Test-Model").await;
+    assert_eq!(unknown.error(), (400, "invalid_parameter".into()));
+    let gone = remove("model=Test-Model&from=2026-01-01&provider=azure&input_above=5").await;
+    assert_eq!(gone.json()["deleted"], json!(true), "{}", gone.text);
+    assert!(!is_listed().await);
+}

@@ -6,7 +6,7 @@ use model::{ProjectId, SystemClock, TraceId};
 use server::{App, BuildError, Config, bind};
 use store::disk::RealDisk;
 
-use crate::support::{TestServer, batch, config, start};
+use crate::support::{TestServer, batch, client, config, start};
 
 async fn build(config: Config) -> Result<App, BuildError> {
     App::build(config, Arc::new(SystemClock), Arc::new(RealDisk)).await
@@ -35,8 +35,7 @@ async fn a_server_that_has_stopped_takes_nothing_and_lets_the_folder_go() {
     let server = TestServer::new().await;
     let address = server.running().address();
     let dir = server.stop().await;
-    let refused = reqwest::Client::builder().no_proxy().build().unwrap();
-    let refused = refused
+    let refused = client()
         .get(format!("http://{address}/v1/health"))
         .send()
         .await;

@@ -63,6 +63,13 @@ pub(crate) async fn start(config: Config) -> Running {
         .unwrap()
 }
 
+/// Returns a client. Nothing here speaks TLS, but reqwest wants to know how it would.
+pub(crate) fn client() -> reqwest::Client {
+    let _first = rustls::crypto::ring::default_provider().install_default();
+    let plain = reqwest::Client::builder().tls_certs_only([]).no_proxy();
+    plain.build().unwrap()
+}
+
 impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -73,7 +80,7 @@ impl TestServer {
         let mut config = config(dir.path());
         change(&mut config);
         let running = start(config).await;
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = client();
         Self {
             running,
             client,

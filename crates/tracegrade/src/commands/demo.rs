@@ -10,7 +10,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
@@ -19,8 +18,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use model::{Clock, ProjectId, Source, SystemClock, Time};
 use serde::{Deserialize, Serialize};
-use server::local::{AppendError, StoreError};
-use server::{App, BuildError, Config, Flags, IntakeError};
+use server::local::StoreError;
+use server::{App, BuildError, Config, Flags};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -227,29 +226,19 @@ async fn tell(
     Ok(())
 }
 
-/// Takes in one request; waits if the store wants time.
+/// Takes in one request of the story.
 async fn take(
     app: &App,
     project: &ProjectId,
     body: Bytes,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    loop {
-        match app.ingest(project, Source::Openai, body.clone()).await {
-            Ok(taken) => {
-                if let Some(refused) = taken.rejected.first() {
-                    bail!("an item of the story was refused: {}", refused.reason);
-                }
-                bar.inc(taken.accepted as u64);
-                return Ok(());
-            }
-            Err(IntakeError::Append(AppendError::Refused(refusal))) => {
-                tokio::time::sleep(Duration::from_secs(u64::from(refusal.retry_after_s.max(1))))
-                    .await;
-            }
-            Err(error) => return Err(error.into()),
-        }
+    let taken = local::take(app, project, Source::Openai, body).await?;
+    if let Some(refused) = taken.rejected.first() {
+        bail!("an item of the story was refused: {}", refused.reason);
     }
+    bar.inc(taken.accepted as u64);
+    Ok(())
 }
 
 /// Returns what to look at and what to type, for the server at `address`.

@@ -1,34 +1,24 @@
-//! `export`: traces out again, whole as JSON lines or their table for other programs.
+//! `export`: traces out again, whole as JSON lines or one of their tables for other programs.
 
-use anyhow::ensure;
-use reqwest::Method;
-use serde_json::json;
+use clap::ValueEnum;
 
-use crate::cli::{Export, ExportFormat};
+use crate::cli::Export;
 
 use super::{Ask, copy};
 
 /// Exports what is meant.
 pub(super) async fn run(ask: &Ask, export: &Export) -> anyhow::Result<()> {
-    let format = match export.format {
-        ExportFormat::Jsonl => {
-            let answer = ask
-                .client
-                .get(&["v1", "export"], &export.filter.pairs())
-                .await?;
-            return copy(answer, export.output.as_deref()).await;
+    let mut pairs = export.filter.pairs();
+    let mut push = |name: &str, value: Option<clap::builder::PossibleValue>| {
+        if let Some(value) = value {
+            pairs.push((name.to_owned(), value.get_name().to_owned()));
         }
-        ExportFormat::Csv => "csv",
-        ExportFormat::Parquet => "parquet",
     };
-    ensure!(
-        export.filter.is_empty(),
-        "{format} is the whole table `traces`: for a part of it, ask `tracegrade sql --format {format} 'select … where …'`"
+    push("format", export.format.to_possible_value());
+    push(
+        "table",
+        export.table.and_then(|table| table.to_possible_value()),
     );
-    let body = json!({"query": "select * from traces order by started_at desc", "format": format});
-    let answer = ask
-        .client
-        .send_json(Method::POST, &["v1", "sql"], &body)
-        .await?;
+    let answer = ask.client.get(&["v1", "export"], &pairs).await?;
     copy(answer, export.output.as_deref()).await
 }

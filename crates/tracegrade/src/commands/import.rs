@@ -6,24 +6,27 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
+use model::{ProjectId, Source, SystemClock};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use server::App;
 use server::local::Documents;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::cli::Import;
-use crate::client::Client;
+use crate::client::{Client, Connection};
 use crate::output;
 use crate::text;
 
-use super::Ask;
+use super::local;
 
 /// One document of a file; an exported trace is one, and may be large.
 const DOCUMENT_BYTES_MAX: usize = 512 << 20;
@@ -48,15 +51,75 @@ struct Outcome {
 }
 
 /// Imports every file.
-pub(super) async fn run(ask: &Ask, import: &Import) -> anyhow::Result<()> {
+pub(super) async fn run(
+    connection: &Connection,
+    as_json: bool,
+    import: &Import,
+) -> anyhow::Result<()> {
+    let to = Destination::open(connection, import).await?;
+    let outcome = all_files(&to, &import.files).await;
+    // Closed in any case: what was taken is in the log, and the folder is let go.
+    to.close().await?;
+    tell(as_json, &outcome?)
+}
+
+/// Where items go.
+#[derive(Debug)]
+enum Destination {
+    /// To a server.
+    Server(Client),
+    /// Into a data folder that no server has open.
+    Folder(Box<App>, ProjectId),
+}
+
+impl Destination {
+    async fn open(connection: &Connection, import: &Import) -> anyhow::Result<Self> {
+        let Some(data_dir) = &import.data_dir else {
+            return Ok(Self::Server(Client::new(connection)?));
+        };
+        let project = connection.project.as_deref().unwrap_or("default");
+        let project = ProjectId::new(project)
+            .with_context(|| format!("{project:?} cannot be a project's id"))?;
+        let app = local::open(data_dir, Arc::new(SystemClock)).await?;
+        Ok(Self::Folder(Box::new(app), project))
+    }
+
+    async fn send(&self, body: Bytes) -> anyhow::Result<Answer> {
+        match self {
+            Self::Server(client) => {
+                let answer = client.ingest(body).await?;
+                Ok(client.json(answer).await?)
+            }
+            Self::Folder(app, project) => {
+                let taken = local::take(app, project, Source::Import, body).await?;
+                // Told as a server would tell it, so that there is one way to read it.
+                Ok(serde_json::from_value(serde_json::to_value(&taken)?)?)
+            }
+        }
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        match self {
+            Self::Server(_) => Ok(()),
+            Self::Folder(app, _) => Ok(app.close().await?),
+        }
+    }
+}
+
+async fn all_files(to: &Destination, files: &[PathBuf]) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    for path in &import.files {
-        one_file(&ask.client, path, &mut outcome)
+    for path in files {
+        one_file(to, path, &mut outcome)
             .await
             .with_context(|| format!("failed to import {}", path.display()))?;
     }
+    Ok(outcome)
+}
+
+/// Says what became of the files; it is a failure if not everything was taken.
+fn tell(as_json: bool, outcome: &Outcome) -> anyhow::Result<()> {
     let rejected: u64 = outcome.rejected.values().sum();
-    if ask.json {
+    if as_json {
         let told = serde_json::json!({
             "accepted": outcome.accepted,
             "rejected_count": rejected,
@@ -86,7 +149,7 @@ pub(super) async fn run(ask: &Ask, import: &Import) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one_file(client: &Client, path: &Path, outcome: &mut Outcome) -> anyhow::Result<()> {
+async fn one_file(to: &Destination, path: &Path, outcome: &mut Outcome) -> anyhow::Result<()> {
     let is_stdin = path.as_os_str() == "-";
     let bytes = if is_stdin {
         None
@@ -117,7 +180,7 @@ async fn one_file(client: &Client, path: &Path, outcome: &mut Outcome) -> anyhow
         receive.recv().await.map(|body| (body, receive))
     });
     let answers = bodies
-        .map(|body| post(client, body))
+        .map(|body| to.send(body))
         .buffer_unordered(BODIES_AT_ONCE);
     let taken: Vec<Answer> = answers.try_collect().await?;
     outcome
@@ -150,11 +213,6 @@ struct Answer {
 #[derive(Debug, Deserialize)]
 struct Refused {
     code: String,
-}
-
-async fn post(client: &Client, body: Bytes) -> anyhow::Result<Answer> {
-    let answer = client.ingest(body).await?;
-    Ok(client.json(answer).await?)
 }
 
 /// A file that moves a bar as it is read.

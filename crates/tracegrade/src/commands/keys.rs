@@ -61,7 +61,7 @@ pub(super) async fn run(connection: &Connection, json: bool, keys: &Keys) -> any
         Keys::List => list(&ask()?).await,
         Keys::Revoke { id } => {
             let ask = ask()?;
-            let answer = ask.client.delete(&["v1", "keys", id]).await?;
+            let answer = ask.client.delete(&["v1", "keys", id], &[]).await?;
             match ask.tell::<Key>(answer).await? {
                 Some(key) => Ok(output::line(format!(
                     "revoked {} ({})",

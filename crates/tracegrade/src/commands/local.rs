@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::Clock;
-use server::local::RealDisk;
-use server::{App, BuildError, Config, Flags};
+use bytes::Bytes;
+use model::{Clock, ProjectId, Source};
+use server::local::{AppendError, RealDisk};
+use server::{App, BuildError, Config, Flags, IntakeError, Taken};
 
 /// Opens a data folder without listening anywhere. If a server has it open, the error names its URL.
 pub(super) async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<App> {
@@ -28,4 +30,22 @@ pub(super) async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Resu
 /// Opens everything that the settings name, on the real disk.
 pub(super) async fn build(config: Config, clock: Arc<dyn Clock>) -> Result<App, BuildError> {
     App::build(config, clock, Arc::new(RealDisk)).await
+}
+
+/// Takes in one request; waits if the store wants time.
+pub(super) async fn take(
+    app: &App,
+    project: &ProjectId,
+    source: Source,
+    body: Bytes,
+) -> Result<Taken, IntakeError> {
+    loop {
+        match app.ingest(project, source, body.clone()).await {
+            Err(IntakeError::Append(AppendError::Refused(refusal))) => {
+                let wait = Duration::from_secs(u64::from(refusal.retry_after_s.max(1)));
+                tokio::time::sleep(wait).await;
+            }
+            other => return other,
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(serve) => serve::run(serve).await,
         Command::Traces(traces) => traces::run(&ask()?, traces).await,
         Command::Sql(sql) => sql::run(&ask()?, sql).await,
-        Command::Import(import) => import::run(&ask()?, import).await,
+        Command::Import(import) => import::run(&cli.connection, cli.json, import).await,
         Command::Export(export) => export::run(&ask()?, export).await,
         Command::Keys(keys) => keys::run(&cli.connection, cli.json, keys).await,
         Command::Projects(projects) => projects::run(&ask()?, projects).await,

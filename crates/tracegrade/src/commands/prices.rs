@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::{PriceSet, Prices};
+use crate::cli::{PriceRemove, PriceSet, Prices};
 use crate::output::{self, Align, Cell};
 use crate::text::{self, safe_text};
 
@@ -32,6 +32,7 @@ pub(super) async fn run(ask: &Ask, prices: &Prices) -> anyhow::Result<()> {
     match prices {
         Prices::List { model } => list(ask, model.as_deref()).await,
         Prices::Set(set) => self::set(ask, set).await,
+        Prices::Remove(price) => remove(ask, price).await,
     }
 }
 
@@ -78,6 +79,28 @@ async fn list(ask: &Ask, model: Option<&str>) -> anyhow::Result<()> {
     output::block(&output::table(&columns, &rows))?;
     output::note("US dollars per million tokens; the latest day that has come holds");
     Ok(())
+}
+
+async fn remove(ask: &Ask, price: &PriceRemove) -> anyhow::Result<()> {
+    let mut pairs = vec![
+        ("model".to_owned(), price.model.clone()),
+        ("from".to_owned(), price.from.clone()),
+    ];
+    if let Some(provider) = &price.provider {
+        pairs.push(("provider".to_owned(), provider.clone()));
+    }
+    if price.input_above > 0 {
+        pairs.push(("input_above".to_owned(), price.input_above.to_string()));
+    }
+    let answer = ask.client.delete(&["v1", "prices"], &pairs).await?;
+    match ask.tell::<Value>(answer).await? {
+        Some(_) => Ok(output::line(format!(
+            "removed the price of {} from {} on",
+            safe_text(&price.model),
+            safe_text(&price.from)
+        ))?),
+        None => Ok(()),
+    }
 }
 
 async fn set(ask: &Ask, set: &PriceSet) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `projects`: what keeps one team's traces apart from another's.
 
+use anyhow::{Context, bail};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,11 +39,50 @@ pub(super) async fn run(ask: &Ask, projects: &Projects) -> anyhow::Result<()> {
                 .await?;
             told(ask, answer, "made", id).await
         }
+        Projects::Set { id, settings } => {
+            let body = change(ask, id, settings).await?;
+            let answer = ask
+                .client
+                .send_json(Method::POST, &["v1", "projects", id], &body)
+                .await?;
+            told(ask, answer, "changed", id).await
+        }
         Projects::Delete { id, yes: _ } => {
-            let answer = ask.client.delete(&["v1", "projects", id]).await?;
+            let answer = ask.client.delete(&["v1", "projects", id], &[]).await?;
             told(ask, answer, "deleted", id).await
         }
     }
+}
+
+/// Returns the change that the words ask for. The server takes all settings at once, so those that
+/// are not named are passed on as they are.
+async fn change(ask: &Ask, id: &str, words: &[String]) -> anyhow::Result<Value> {
+    let list: List = ask.client.get_json(&["v1", "projects"], &[]).await?;
+    let project = list.data.into_iter().find(|project| project.id == id);
+    let project = project.with_context(|| {
+        format!("there is no project {id:?}; `tracegrade projects list` shows them")
+    })?;
+    let (mut name, mut settings) = (project.name, project.settings);
+    for word in words {
+        let (key, value) = word
+            .split_once('=')
+            .with_context(|| format!("{word:?} is not SETTING=VALUE, such as retention_days=90"))?;
+        settings[key] = match (key, value) {
+            ("name", text) => {
+                name = text.to_owned();
+                continue;
+            }
+            ("retention_days" | "assumed_model", "") => Value::Null,
+            ("retention_days", days) => {
+                days.parse::<u32>().map(Value::from).with_context(|| {
+                    format!("retention_days: {days:?} is not a number of days, such as 90")
+                })?
+            }
+            ("assumed_model", model) => Value::from(model),
+            _ => bail!("there is no setting {key:?}: name, retention_days or assumed_model"),
+        };
+    }
+    Ok(json!({"name": name, "settings": settings}))
 }
 
 async fn told(ask: &Ask, answer: reqwest::Response, what: &str, id: &str) -> anyhow::Result<()> {

@@ -71,8 +71,14 @@ async fn list(ask: &Ask, args: &TracesList) -> anyhow::Result<()> {
     if list.partial {
         output::note("the search stopped because of its time; --after goes on");
     }
-    if let Some(next) = list.next_cursor.filter(|_| list.has_more) {
-        output::note(format!("more: --after {next}"));
+    // An id reads better than a cursor; a search goes on at a place between traces.
+    let last = list.data.last().map(|trace| trace.id.clone());
+    let next = match args.search {
+        Some(_) => list.next_cursor,
+        None => last,
+    };
+    if let Some(next) = next.filter(|_| list.has_more) {
+        output::note(format!("more: --after {}", text::safe_text(&next)));
     }
     Ok(())
 }
@@ -276,7 +282,7 @@ async fn delete(ask: &Ask, args: &TracesDelete) -> anyhow::Result<()> {
             "traces are named by their ids or by a filter, not by both"
         );
         for id in &args.traces {
-            let answer = ask.client.delete(&["v1", "traces", id]).await?;
+            let answer = ask.client.delete(&["v1", "traces", id], &[]).await?;
             if let Some(deleted) = ask.tell::<Value>(answer).await? {
                 let gone_by = deleted
                     .get("gone_by")

@@ -1,0 +1,93 @@
+//! What was asked and what was answered, in full: the texts of which a span's previews are the
+//! beginnings. They are not stored a second time but read from `span_data` when somebody wants them.
+
+use model::SpanType;
+
+use crate::json::{Reader, Tape, Value};
+
+use super::conversation;
+
+/// No text of an item is as long; the builder multiplies by four.
+const ALL_CHARS: usize = usize::MAX / 8;
+
+/// The texts of one span.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Of a model call the last thing the user said, else what went in.
+    pub asked: Option<String>,
+    /// Of a model call the last answer, else what came out.
+    pub answered: Option<String>,
+}
+
+/// Returns what `span_data` says was asked and answered; nothing where it is no JSON.
+pub fn words(span_type: SpanType, span_data: &str) -> Words {
+    let mut tape = Tape::default();
+    let mut reader = Reader::new(span_data.as_bytes());
+    if reader.index(&mut tape).is_err() {
+        return Words::default();
+    }
+    let data = tape.root(span_data);
+    let (input, output) = (data.get("input"), data.get("output"));
+    match span_type {
+        SpanType::Generation => {
+            let response = data
+                .get("response")
+                .and_then(|response| response.get("output"));
+            Words {
+                asked: input.and_then(|input| conversation::asked(input, ALL_CHARS)),
+                answered: response
+                    .or(output)
+                    .and_then(|answer| conversation::answered(answer, ALL_CHARS)),
+            }
+        }
+        _ => {
+            let whole = |value: Value<'_, '_>| conversation::begun(value, ALL_CHARS);
+            Words {
+                asked: input.and_then(whole),
+                answered: output.and_then(whole),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(span_type: SpanType, data: &str, asked: Option<&str>, answered: Option<&str>) {
+        let want = Words {
+            asked: asked.map(str::to_owned),
+            answered: answered.map(str::to_owned),
+        };
+        assert_eq!(words(span_type, data), want, "{data}");
+    }
+
+    #[test]
+    fn texts_longer_than_a_preview_come_out_whole() {
+        let long = "é\\n".repeat(1_000);
+        let text = long.replace("\\n", "\n");
+        let chat = format!(
+            r#"{{"input":[{{"role":"user","content":"{long}"}},{{"role":"tool","content":"x"}}],
+                "output":[{{"role":"assistant","content":"{long}"}}]}}"#
+        );
+        check(SpanType::Generation, &chat, Some(&text), Some(&text));
+        let response = format!(
+            r#"{{"input":"{long}","response":{{"object":"response","output":[{{"type":"message","content":[{{"type":"output_text","text":"{long}"}}]}}]}}}}"#
+        );
+        check(SpanType::Generation, &response, Some(&text), Some(&text));
+        let tool = format!(r#"{{"input":{{"a":1}},"output":"{long}"}}"#);
+        check(SpanType::Function, &tool, Some(r#"{"a":1}"#), Some(&text));
+    }
+
+    #[test]
+    fn what_is_not_there_is_nothing() {
+        check(SpanType::Generation, "{}", None, None);
+        check(
+            SpanType::Generation,
+            r#"{"input":null,"output":[]}"#,
+            None,
+            None,
+        );
+        check(SpanType::Function, "[", None, None);
+    }
+}

@@ -282,8 +282,7 @@ pub async fn bind(config: &Config) -> Result<TcpListener, BindError> {
 }
 
 /// Runs until the process is told to end: once to end well, twice to end at once.
-pub async fn run(mut running: Running) -> Result<(), ServeError> {
-    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+pub async fn run(mut running: Running, mut signals: Signals) -> Result<(), ServeError> {
     tokio::select! {
         () = signals.next() => {}
         error = running.failed() => {
@@ -299,18 +298,22 @@ pub async fn run(mut running: Running) -> Result<(), ServeError> {
     }
 }
 
-/// The two signals that ask a process to end.
-struct Signals {
+/// The two signals that ask a process to end. From when this is made they no longer end it by
+/// themselves: make it before anybody is told that the server runs.
+#[derive(Debug)]
+pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Listens for the signals from now on.
+    pub fn new() -> Result<Self, ServeError> {
         use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(ServeError::Signals);
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
         })
     }
 

@@ -341,18 +341,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_share_refuses_before_memory_is_taken() {
-        // 15 % of 4 MiB are 629,145 bytes: two steps.
+        // 25 % of 12 MiB, for three copies each: 1 MiB of bodies, four steps.
         assert_eq!(
-            read("identity", vec![b'x'; 700_000], 4 << 20).await,
+            read("identity", vec![b'x'; 1_500_000], 12 << 20).await,
             Err(ErrorCode::MemoryFull)
         );
         assert_eq!(
-            read("gzip", gzip(&[b'x'; 700_000]), 4 << 20).await,
+            read("gzip", gzip(&[b'x'; 1_500_000]), 12 << 20).await,
             Err(ErrorCode::MemoryFull)
         );
         assert_eq!(
-            read("identity", vec![b'x'; 500_000], 4 << 20).await,
-            Ok(500_000)
+            read("identity", vec![b'x'; 900_000], 12 << 20).await,
+            Ok(900_000)
         );
     }
 }

@@ -31,7 +31,7 @@ mod read;
 mod scope;
 mod state;
 
-pub use app::{App, BindError, BuildError, Running, ServeError, bind, run};
+pub use app::{App, BindError, BuildError, Running, ServeError, Signals, bind, run};
 pub use config::{Config, ConfigError, Flags};
 pub use intake::{IntakeError, Rejected, Taken};
 /// What the command line needs of the crates below, which it does not see itself.

@@ -133,11 +133,7 @@ impl Server {
     }
 
     /// Asks the server to end, and waits. Returns how long that took.
-    ///
-    /// A server that has just said where it listens may not listen to signals yet, which is a fault of
-    /// its own and not what is looked for here.
     pub fn stop(&mut self) -> Duration {
-        std::thread::sleep(Duration::from_millis(200));
         let started = Instant::now();
         let Some(mut running) = self.running.take() else {
             return Duration::ZERO;

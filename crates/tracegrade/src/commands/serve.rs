@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use model::SystemClock;
-use server::{App, Config};
+use server::{App, Config, Signals};
 use tokio::net::TcpListener;
 
 use crate::cli::Serve;
@@ -35,11 +35,12 @@ pub(super) async fn until_told(
         .local_addr()
         .context("failed to read the socket's address")?;
     let greeting = app.greeting(address);
+    let signals = Signals::new()?;
     let running = app.spawn(listener).context("failed to listen")?;
     let noted = running.store().set_address(&format!("http://{address}"));
     noted.context("failed to note the address in the data folder")?;
     for line in greeting.iter().chain(hints) {
         output::line(line)?;
     }
-    Ok(server::run(running).await?)
+    Ok(server::run(running, signals).await?)
 }

@@ -341,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_share_refuses_before_memory_is_taken() {
-        // 25 % of 12 MiB, for three copies each: 1 MiB of bodies, four steps.
+        // 25 % of 12 MiB, for three copies each: 1 MiB of bodies, three steps fit.
         assert_eq!(
             read("identity", vec![b'x'; 1_500_000], 12 << 20).await,
             Err(ErrorCode::MemoryFull)
@@ -351,8 +351,8 @@ mod tests {
             Err(ErrorCode::MemoryFull)
         );
         assert_eq!(
-            read("identity", vec![b'x'; 900_000], 12 << 20).await,
-            Ok(900_000)
+            read("identity", vec![b'x'; 700_000], 12 << 20).await,
+            Ok(700_000)
         );
     }
 }

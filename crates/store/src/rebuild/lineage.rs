@@ -30,8 +30,8 @@ struct Merged<'a> {
 }
 
 /// Decides which of these files count, given the runs of sequence numbers in the log of `node`.
-pub(super) fn judge<'a>(
-    files: &'a BTreeMap<String, Footer>,
+pub(super) fn judge(
+    files: &BTreeMap<String, Footer>,
     node: &str,
     log: &[RangeInclusive<i64>],
 ) -> Verdict {

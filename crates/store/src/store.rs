@@ -124,11 +124,13 @@ impl Store {
         let engine = Engine::new(parts);
         engine.load_trace_sets().await?;
         engine.check_files_exist()?;
-        engine.remove_strays()?;
         while let Some(frame) = recovery.next_frame()? {
             engine.replay(frame.seq as i64, &frame.payload).await?;
         }
         let (wal, wal_writer, report) = recovery.finish()?;
+        // Not before the log was seen to go on where the catalog ends: with a catalog that somebody
+        // brought back from an earlier day, the newer files are no strays.
+        engine.remove_strays()?;
         engine.start(wal, queue);
         // What a commit has covered need not be read at the next start.
         engine.cut_wal(

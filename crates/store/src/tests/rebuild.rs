@@ -143,3 +143,35 @@ async fn what_a_crash_left_is_removed_at_the_next_start() {
     assert!(left.contains(&path) && !left.contains(&stray), "{left:?}");
     world.check("without the stray");
 }
+
+#[tokio::test]
+async fn d5_a_catalog_of_an_earlier_day_is_refused_before_anything_is_removed() {
+    let mut world = World::new().await;
+    world.send(&[span("t", "a")]).await.unwrap();
+    world.store().flush().await.unwrap();
+    world.kill().await;
+    let (catalog, earlier) = (
+        world.dir().join("catalog.db"),
+        world.dir().join("earlier.db"),
+    );
+    std::fs::copy(&catalog, &earlier).unwrap();
+    world.open().await.unwrap();
+    for n in 0..3 {
+        world.send(&[span(&format!("u{n}"), "a")]).await.unwrap();
+        world.store().flush().await.unwrap();
+    }
+    // A clean stop: the log that the earlier catalog would need is gone.
+    let store = world.store.take().unwrap();
+    store.shutdown().await.unwrap();
+    world.open().await.unwrap();
+    world.send(&[span("last", "a")]).await.unwrap();
+    world.kill().await;
+    let before = lake_paths(&world.disk, world.dir()).unwrap();
+    std::fs::rename(&earlier, &catalog).unwrap();
+    let error = world.open().await.unwrap_err();
+    let told = crate::lanes::chain(&error);
+    assert!(told.contains("rebuild-catalog"), "{told}");
+    assert_eq!(lake_paths(&world.disk, world.dir()).unwrap(), before);
+    world.lose_catalog("after a refusal").await;
+    world.check("after a refusal");
+}

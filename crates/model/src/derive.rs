@@ -64,7 +64,7 @@ pub fn derive<S: Borrow<Span>>(item: &TraceItem, spans: &[S], received: Received
         lost_spans: forest.lost_parents as i64,
         input_preview: facts.input_preview().map(str::to_owned),
         output_preview: facts.output_preview().map(str::to_owned),
-        ..empty_row(item, received)
+        ..TraceRow::empty(item.clone(), received)
     };
     facts.write_times(&mut row, &places);
     facts.write_calls(&mut row);
@@ -81,46 +81,48 @@ fn settled_status(decider: Option<&Span>) -> TraceStatus {
     }
 }
 
-/// Returns the row of a trace of which nothing has come but its item.
-fn empty_row(item: &TraceItem, received: Received) -> TraceRow {
-    TraceRow {
-        item: item.clone(),
-        settled_status: TraceStatus::Success,
-        rooted: false,
-        error_type: None,
-        error_message: None,
-        error_span_id: None,
-        started_at: None,
-        ended_at: None,
-        duration_ms: None,
-        llm_ms: 0.0,
-        tool_ms: 0.0,
-        overhead_ms: 0.0,
-        span_count: 0,
-        generation_count: 0,
-        tool_call_count: 0,
-        tool_errors: 0,
-        handoff_count: 0,
-        guardrail_trips: 0,
-        open_spans: 0,
-        lost_spans: 0,
-        usage: Usage::default(),
-        tokens_source: None,
-        cost: None,
-        cost_complete: true,
-        cost_assumed: false,
-        models: Vec::new(),
-        agents: Vec::new(),
-        tool_sequence: Vec::new(),
-        handoff_sequence: Vec::new(),
-        lists_cut: false,
-        input_preview: None,
-        output_preview: None,
-        content: Content::Full,
-        first_received_at: received.first_received_at,
-        last_received_at: received.last_received_at,
-        first_seq: received.first_seq,
-        seq: received.seq,
+impl TraceRow {
+    /// Returns the row of a trace of which nothing has come but its item.
+    pub fn empty(item: TraceItem, received: Received) -> Self {
+        Self {
+            item,
+            settled_status: TraceStatus::Success,
+            rooted: false,
+            error_type: None,
+            error_message: None,
+            error_span_id: None,
+            started_at: None,
+            ended_at: None,
+            duration_ms: None,
+            llm_ms: 0.0,
+            tool_ms: 0.0,
+            overhead_ms: 0.0,
+            span_count: 0,
+            generation_count: 0,
+            tool_call_count: 0,
+            tool_errors: 0,
+            handoff_count: 0,
+            guardrail_trips: 0,
+            open_spans: 0,
+            lost_spans: 0,
+            usage: Usage::default(),
+            tokens_source: None,
+            cost: None,
+            cost_complete: true,
+            cost_assumed: false,
+            models: Vec::new(),
+            agents: Vec::new(),
+            tool_sequence: Vec::new(),
+            handoff_sequence: Vec::new(),
+            lists_cut: false,
+            input_preview: None,
+            output_preview: None,
+            content: Content::Full,
+            first_received_at: received.first_received_at,
+            last_received_at: received.last_received_at,
+            first_seq: received.first_seq,
+            seq: received.seq,
+        }
     }
 }
 

@@ -182,11 +182,7 @@ impl Engine {
         let newest = tombstones.iter().map(|one| one.upto_seq).max().unwrap_or(0);
         let this = Arc::clone(self);
         self.on_worker(move || {
-            let cursor = this
-                .catalog
-                .current()
-                .cursor(&this.config.node)
-                .unwrap_or(0);
+            let cursor = this.cursor();
             assert!(
                 newest <= cursor,
                 "D4: a deletion is flushed before its log is cut"

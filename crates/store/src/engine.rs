@@ -191,6 +191,12 @@ impl Engine {
         assert!(self.wal.set(wal).is_ok(), "a store is started once");
     }
 
+    /// Returns up to which sequence number our rows are in files.
+    pub(crate) fn cursor(&self) -> i64 {
+        let catalog = self.catalog.current();
+        catalog.cursor(&self.config.node).unwrap_or(0)
+    }
+
     /// Cuts the log behind a commit (D4). While it is replayed it is left alone.
     pub(crate) fn cut_wal(&self, upto_seq: i64) -> Result<(), StoreError> {
         match self.wal.get() {

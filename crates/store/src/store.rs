@@ -133,13 +133,7 @@ impl Store {
         engine.remove_strays()?;
         engine.start(wal, queue);
         // What a commit has covered need not be read at the next start.
-        engine.cut_wal(
-            engine
-                .catalog
-                .current()
-                .cursor(&engine.config.node)
-                .unwrap_or(0),
-        )?;
+        engine.cut_wal(engine.cursor())?;
         log_recovery(&report);
         engine.note_free_bytes()?;
         let writer_engine = Arc::clone(&engine);
@@ -266,6 +260,7 @@ impl Engine {
         let mut strays = self.strays()?;
         strays.extend(
             self.lake_paths()?
+                .into_iter()
                 .filter(|path| path.ends_with(PARTIAL_SUFFIX)),
         );
         if !strays.is_empty() {
@@ -293,11 +288,11 @@ impl Engine {
     /// Returns the finished files of the lake, by their paths below the data folder.
     pub(crate) fn lake_files(&self) -> Result<BTreeSet<String>, StoreError> {
         let is_file = |path: &String| path.ends_with(".parquet");
-        Ok(self.lake_paths()?.filter(is_file).collect())
+        Ok(self.lake_paths()?.into_iter().filter(is_file).collect())
     }
 
-    fn lake_paths(&self) -> Result<impl Iterator<Item = String> + use<>, StoreError> {
-        Ok(outputs::lake_paths(&*self.disk, &self.config.data_dir)?.into_iter())
+    fn lake_paths(&self) -> Result<Vec<String>, DiskError> {
+        outputs::lake_paths(&*self.disk, &self.config.data_dir)
     }
 
     /// Does again what one frame of the log says.
@@ -597,13 +592,7 @@ impl Store {
         let engine = &self.engine;
         engine.on_worker(move || Ok(log.roll()?)).await?;
         engine.flush_all().await?;
-        engine.cut_wal(
-            engine
-                .catalog
-                .current()
-                .cursor(&engine.config.node)
-                .unwrap_or(0),
-        )
+        engine.cut_wal(engine.cursor())
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use model::{
-    Content, JsonText, NanoUsd, ProjectId, Source, SpanId, Time, TraceId, TraceItem, TraceRow,
-    TraceStatus, Usage,
+    Content, JsonText, NanoUsd, ProjectId, Received, Source, SpanId, Time, TraceId, TraceItem,
+    TraceRow,
 };
 
 use super::columns::{
@@ -46,7 +46,7 @@ impl LakeRow for TraceEntry {
     fn draft(project: ProjectId, trace_id: TraceId, _: Option<SpanId>) -> TraceDraft {
         TraceDraft {
             project,
-            row: empty_row(trace_id),
+            row: blank_row(trace_id),
             home_started_at: Time::default(),
         }
     }
@@ -78,46 +78,18 @@ impl LakeRow for TraceEntry {
     }
 }
 
-/// Returns a row that says nothing yet.
-fn empty_row(trace_id: TraceId) -> TraceRow {
-    TraceRow {
-        item: TraceItem::new(trace_id, Source::Import),
-        settled_status: TraceStatus::Success,
-        rooted: false,
-        error_type: None,
-        error_message: None,
-        error_span_id: None,
-        started_at: None,
-        ended_at: None,
-        duration_ms: None,
-        llm_ms: 0.0,
-        tool_ms: 0.0,
-        overhead_ms: 0.0,
-        span_count: 0,
-        generation_count: 0,
-        tool_call_count: 0,
-        tool_errors: 0,
-        handoff_count: 0,
-        guardrail_trips: 0,
-        open_spans: 0,
-        lost_spans: 0,
-        usage: Usage::default(),
-        tokens_source: None,
-        cost: None,
-        cost_complete: false,
-        cost_assumed: false,
-        models: Vec::new(),
-        agents: Vec::new(),
-        tool_sequence: Vec::new(),
-        handoff_sequence: Vec::new(),
-        lists_cut: false,
-        input_preview: None,
-        output_preview: None,
-        content: Content::None,
+/// Returns a row that says nothing yet: what a file has no column for stays as it is here.
+fn blank_row(trace_id: TraceId) -> TraceRow {
+    let received = Received {
         first_received_at: Time::default(),
         last_received_at: Time::default(),
         first_seq: 0,
         seq: 0,
+    };
+    TraceRow {
+        cost_complete: false,
+        content: Content::None,
+        ..TraceRow::empty(TraceItem::new(trace_id, Source::Import), received)
     }
 }
 

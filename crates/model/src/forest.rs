@@ -4,8 +4,8 @@
 //! senders retry, crash, and continue traces of other services, and no shape of theirs may hang or
 //! crash a reader. The shape depends on the set of spans only, never on the order they are given in.
 
+use hashbrown::{HashMap, HashSet};
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
 
 use crate::{Span, SpanType, Time};
 
@@ -167,10 +167,27 @@ fn by_start(spans: &[&Span]) -> Vec<u32> {
     keyed.into_iter().map(|(_, i)| i).collect()
 }
 
-/// Returns the depth of each span of one trace: 0 for a root, a span whose parent is not there, or
-/// the earliest of a cycle.
-pub fn depths<S: Borrow<Span>>(spans: &[S]) -> Vec<u32> {
-    Forest::of(&borrowed(spans)).depths()
+/// Where each span of one trace stands among the others.
+#[derive(Debug)]
+pub struct Places<'a> {
+    /// The parent, as an index into the spans; `None` for a root, a span whose parent is not there, and
+    /// the earliest of a cycle.
+    pub parents: Vec<Option<u32>>,
+    /// The number of ancestors.
+    pub depths: Vec<u32>,
+    /// The agent at work, as [`resolve_agents`] tells it.
+    pub agents: Vec<Option<&'a str>>,
+}
+
+/// Returns the places of the spans of one trace.
+pub fn places<S: Borrow<Span>>(spans: &[S]) -> Places<'_> {
+    let spans = borrowed(spans);
+    let forest = Forest::of(&spans);
+    Places {
+        depths: forest.depths(),
+        agents: agents_of(&spans, &forest),
+        parents: forest.parents,
+    }
 }
 
 /// Returns the agent at work in each span of one trace: an agent span's own name, else what the
@@ -226,7 +243,7 @@ mod tests {
             .zip(spans)
             .map(|(n, (id, parent))| span(id, parent, n))
             .collect();
-        assert_eq!(depths(&spans), want_depths);
+        assert_eq!(places(&spans).depths, want_depths);
         let forest = Forest::of(&borrowed(&spans));
         assert_eq!(forest.lost_parents, want_lost);
         let mut visited = forest.preorder;
@@ -271,7 +288,7 @@ mod tests {
         let spans: Vec<_> = (0..100_000)
             .map(|n| span(&format!("s{n}"), &format!("s{}", n + 1), -n))
             .collect();
-        assert_eq!(depths(&spans)[0], 99_999);
+        assert_eq!(places(&spans).depths[0], 99_999);
     }
 
     #[test]

@@ -26,9 +26,10 @@ fn trace_json(sample: &Sample, now: Time) -> String {
 
 fn span_json(sample: &Sample, at: usize, detail: Detail, now: Time) -> String {
     let spans: Vec<&Span> = sample.rows.iter().map(|row| &*row.span).collect();
+    let places = model::places(&spans);
     let place = Place {
-        depth: model::depths(&spans)[at],
-        agent: model::resolve_agents(&spans)[at],
+        depth: places.depths[at],
+        agent: places.agents[at],
         horizon: horizon(&sample.entry.row, now, IDLE_MICROS),
     };
     let shown = Shown::of(spans[at], detail, &sample.messages);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{ProjectId, Time, TraceId, depths, resolve_agents};
+use model::{Places, ProjectId, Time, TraceId, places};
 use store::{
     Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
 };
@@ -39,6 +39,8 @@ pub(super) struct Loaded {
     pub(super) rows: Vec<SpanRow>,
     pub(super) detail: Detail,
     pub(super) messages: Messages,
+    /// The row of each span's parent.
+    pub(super) parents: Vec<Option<u32>>,
     /// How many ancestors each span has.
     pub(super) depths: Vec<u32>,
     /// The agent at work in each span.
@@ -130,13 +132,19 @@ impl Loaded {
         moment: Moment,
     ) -> Self {
         let spans: Vec<&model::Span> = rows.iter().map(|row| &*row.span).collect();
-        let (depths, agents) = (depths(&spans), shared(&resolve_agents(&spans)));
+        let Places {
+            parents,
+            depths,
+            agents,
+        } = places(&spans);
+        let agents = shared(&agents);
         Self {
             entry,
             rows,
             detail,
             messages,
             moment,
+            parents,
             depths,
             agents,
             room: None,
@@ -233,11 +241,6 @@ fn fitting(rows: &[SpanRow], messages: &Messages) -> Detail {
 /// Returns the names with equal ones shared: a trace has many spans and few agents.
 fn shared(names: &[Option<&str>]) -> Vec<Option<Arc<str>>> {
     let mut known: HashMap<&str, Arc<str>> = HashMap::new();
-    let mut shared = Vec::with_capacity(names.len());
-    for &name in names {
-        shared.push(
-            name.map(|name| Arc::clone(known.entry(name).or_insert_with(|| Arc::from(name)))),
-        );
-    }
-    shared
+    let mut share = |name| Arc::clone(known.entry(name).or_insert_with(|| Arc::from(name)));
+    names.iter().map(|name| name.map(&mut share)).collect()
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use model::{SpanStatus, SpanType, Time, TraceId, TraceRow};
-use store::{Ledger, Snapshot, SpanRow};
+use store::{Ledger, Snapshot};
 
 use crate::error::{ApiError, ErrorBody};
 use crate::objects::moved_micros;
@@ -112,49 +112,35 @@ fn revision(text: &str) -> Result<i64, ApiError> {
 
 /// The rows of a trace and how they hang together.
 struct Shape<'a> {
-    rows: &'a [SpanRow],
-    depths: &'a [u32],
-    agents: Vec<Option<&'a str>>,
-    /// The row of each span's parent, -1 for a root.
-    parents: Vec<i64>,
-    places: HashMap<&'a str, usize>,
+    loaded: &'a Loaded,
     horizon: Time,
     origin: Option<Time>,
 }
 
 impl<'a> Shape<'a> {
     fn of(loaded: &'a Loaded) -> Self {
-        let rows = loaded.rows.as_slice();
-        let ids = rows.iter().enumerate();
-        let places: HashMap<&str, usize> = ids
-            .map(|(at, row)| (row.span.span_id.as_str(), at))
-            .collect();
-        // A span of depth 0 is a root even if it names a parent: that one is lost, or below it.
-        let parent = |(row, depth): (&SpanRow, &u32)| {
-            let id = row.span.parent_id.as_ref().filter(|_| *depth > 0);
-            id.and_then(|id| places.get(id.as_str()))
-                .map_or(-1, |at| *at as i64)
-        };
+        let starts = loaded.rows.iter().filter_map(|row| row.span.started_at);
         Self {
-            parents: rows.iter().zip(&loaded.depths).map(parent).collect(),
-            agents: loaded.agents.iter().map(Option::as_deref).collect(),
-            origin: rows.iter().filter_map(|row| row.span.started_at).min(),
-            depths: &loaded.depths,
+            origin: starts.min(),
             horizon: loaded.horizon(),
-            rows,
-            places,
+            loaded,
         }
+    }
+
+    fn place_of(&self, id: &str) -> Option<usize> {
+        let mut rows = self.loaded.rows.iter();
+        rows.position(|row| row.span.span_id.as_str() == id)
     }
 
     /// Returns the skeleton; `None` if the span that is asked for is not there.
     fn json(&self, trace: &TraceRow, asked: &Asked) -> Option<Vec<u8>> {
         let row = match &asked.span {
-            Some(id) => Some(*self.places.get(id.as_str())?),
+            Some(id) => Some(self.place_of(id)?),
             None => None,
         };
         let told = match asked.since {
             Some(since) => self.changed_since(since),
-            None => (0..self.rows.len()).collect(),
+            None => (0..self.loaded.rows.len()).collect(),
         };
         let mut out = Columns {
             out: Vec::with_capacity(1024 + told.len() * 64),
@@ -165,7 +151,7 @@ impl<'a> Shape<'a> {
         out.raw(&format!(
             ",\"rev\":{},\"row_count\":{},\"started_at\":",
             trace.seq,
-            self.rows.len()
+            self.loaded.rows.len()
         ));
         out.value(&self.origin);
         if let Some(row) = row {
@@ -175,7 +161,10 @@ impl<'a> Shape<'a> {
             out.numbers("rows", |at| Some(at as i64));
         }
         if asked.with_ids || asked.since.is_some() {
-            out.values("ids", told.iter().map(|at| &self.rows[*at].span.span_id));
+            out.values(
+                "ids",
+                told.iter().map(|at| &self.loaded.rows[*at].span.span_id),
+            );
         }
         self.columns(&mut out);
         out.raw("}");
@@ -183,58 +172,87 @@ impl<'a> Shape<'a> {
     }
 
     fn columns(&self, out: &mut Columns<'_>) {
-        let span = |at: usize| &*self.rows[at].span;
         let mut names = Names::default();
-        let name: Vec<usize> = out
+        // Each span is looked at once: they lie all over memory, and there are many columns.
+        let cells: Vec<Cells> = out
             .told
             .iter()
-            .map(|at| names.place(&span(*at).name))
-            .collect();
-        let agent: Vec<Option<usize>> = out
-            .told
-            .iter()
-            .map(|at| self.agents[*at].map(|agent| names.place(agent)))
+            .map(|at| self.cells(*at, &mut names))
             .collect();
         out.values("names", names.list.iter());
         out.values("kinds", SpanType::ALL.iter());
         out.values("statuses", SpanStatus::ALL.iter());
+        let mut column = |name, value: fn(&Cells) -> Option<i64>| {
+            out.list(name, cells.iter().map(value));
+        };
+        column("parent", |row| Some(row.parent));
+        column("name", |row| Some(row.name));
+        column("kind", |row| Some(row.kind));
+        column("agent", |row| Some(row.agent));
+        column("start_us", |row| row.start);
+        column("dur_us", |row| row.duration);
+        column("ttft_us", |row| row.ttft);
+        column("status", |row| Some(row.status));
+        column("tok_in", |row| row.tokens_in);
+        column("tok_out", |row| row.tokens_out);
+        column("cost_nano", |row| row.cost);
+        column("flags", |row| Some(row.flags));
+    }
+
+    fn cells(&self, at: usize, names: &mut Names<'a>) -> Cells {
+        let span = &*self.loaded.rows[at].span;
         let origin = self.origin.unwrap_or_default().as_micros();
-        out.numbers("parent", |at| Some(self.parents[at]));
-        out.list("name", name.iter().map(|place| Some(*place as i64)));
-        out.numbers("kind", |at| Some(span(at).span_type as i64));
-        out.list(
-            "agent",
-            agent
-                .iter()
-                .map(|place| Some(place.map_or(-1, |place| place as i64))),
-        );
-        out.numbers("start_us", |at| {
-            span(at).started_at.map(|start| start.as_micros() - origin)
-        });
-        out.numbers("dur_us", |at| moved_micros(span(at), self.horizon));
-        out.numbers("ttft_us", |at| {
-            span(at).ttft_ms.map(|ms| (ms * 1e3).round() as i64)
-        });
-        out.numbers("status", |at| Some(span(at).status as i64));
-        out.numbers("tok_in", |at| span(at).usage.input_tokens);
-        out.numbers("tok_out", |at| span(at).usage.output_tokens);
-        out.numbers("cost_nano", |at| span(at).cost.map(|cost| cost.0));
-        out.numbers("flags", |at| Some(flags(span(at))));
+        let agent = self.loaded.agents[at].as_deref();
+        Cells {
+            parent: self.loaded.parents[at].map_or(-1, i64::from),
+            name: names.place(&span.name),
+            kind: span.span_type as i64,
+            agent: agent.map_or(-1, |agent| names.place(agent)),
+            start: span.started_at.map(|start| start.as_micros() - origin),
+            duration: moved_micros(span, self.horizon),
+            ttft: span.ttft_ms.map(|ms| (ms * 1e3).round() as i64),
+            status: span.status as i64,
+            tokens_in: span.usage.input_tokens,
+            tokens_out: span.usage.output_tokens,
+            cost: span.cost.map(|cost| cost.0),
+            flags: flags(span),
+        }
     }
 
     /// Returns the rows that changed after a revision, and all rows below them, in order.
     fn changed_since(&self, since: i64) -> Vec<usize> {
-        let mut changed: Vec<bool> = self.rows.iter().map(|row| row.seq > since).collect();
+        let Loaded {
+            rows,
+            depths,
+            parents,
+            ..
+        } = self.loaded;
+        let mut changed: Vec<bool> = rows.iter().map(|row| row.seq > since).collect();
         if changed.contains(&true) {
-            let mut by_depth: Vec<usize> = (0..self.rows.len()).collect();
-            by_depth.sort_by_key(|at| self.depths[*at]);
+            let mut by_depth: Vec<usize> = (0..rows.len()).collect();
+            by_depth.sort_by_key(|at| depths[*at]);
             for at in by_depth {
-                let parent = usize::try_from(self.parents[at]).ok();
-                changed[at] |= parent.is_some_and(|parent| changed[parent]);
+                changed[at] |= parents[at].is_some_and(|parent| changed[parent as usize]);
             }
         }
-        (0..self.rows.len()).filter(|at| changed[*at]).collect()
+        (0..rows.len()).filter(|at| changed[*at]).collect()
     }
+}
+
+/// What one row has in each column.
+struct Cells {
+    parent: i64,
+    name: i64,
+    kind: i64,
+    agent: i64,
+    start: Option<i64>,
+    duration: Option<i64>,
+    ttft: Option<i64>,
+    status: i64,
+    tokens_in: Option<i64>,
+    tokens_out: Option<i64>,
+    cost: Option<i64>,
+    flags: i64,
 }
 
 fn flags(span: &model::Span) -> i64 {
@@ -255,15 +273,15 @@ fn flags(span: &model::Span) -> i64 {
 /// Every name once.
 #[derive(Default)]
 struct Names<'a> {
-    places: HashMap<&'a str, usize>,
+    places: HashMap<&'a str, i64>,
     list: Vec<&'a str>,
 }
 
 impl<'a> Names<'a> {
-    fn place(&mut self, name: &'a str) -> usize {
+    fn place(&mut self, name: &'a str) -> i64 {
         *self.places.entry(name).or_insert_with(|| {
             self.list.push(name);
-            self.list.len() - 1
+            self.list.len() as i64 - 1
         })
     }
 }

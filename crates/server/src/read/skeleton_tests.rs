@@ -2,6 +2,7 @@
 
 use model::{SpanId, TraceId, TraceItem};
 use serde_json::{Value, json};
+use store::SpanRow;
 
 use super::*;
 use crate::objects::{Detail, Messages, samples};

@@ -50,8 +50,20 @@ pub enum DecodeError {
     },
 }
 
+/// So many rows are decoded column by column: all columns visit them while they are in the cache.
+const DECODE_ROWS: usize = 128;
+
 /// Returns the rows of `batch`.
 pub fn decode<R: LakeRow>(batch: &RecordBatch) -> Result<Vec<R>, DecodeError> {
+    let mut rows = Vec::with_capacity(batch.num_rows());
+    for from in (0..batch.num_rows()).step_by(DECODE_ROWS) {
+        let part = batch.slice(from, DECODE_ROWS.min(batch.num_rows() - from));
+        decode_part(&part, &mut rows).map_err(|error| error.moved(from))?;
+    }
+    Ok(rows)
+}
+
+fn decode_part<R: LakeRow>(batch: &RecordBatch, rows: &mut Vec<R>) -> Result<(), DecodeError> {
     let mut drafts = drafts::<R>(batch)?;
     for column in R::columns() {
         let Some(array) = batch.column_by_name(column.spec.name) else {
@@ -67,7 +79,18 @@ pub fn decode<R: LakeRow>(batch: &RecordBatch) -> Result<Vec<R>, DecodeError> {
             }
         })?;
     }
-    Ok(drafts.into_iter().map(R::finish).collect())
+    rows.extend(drafts.into_iter().map(R::finish));
+    Ok(())
+}
+
+impl DecodeError {
+    /// Returns the error of a part as that of the whole, in which it begins at row `from`.
+    fn moved(mut self, from: usize) -> Self {
+        if let Self::BadValue { row, .. } = &mut self {
+            *row += from;
+        }
+        self
+    }
 }
 
 /// Returns a draft for each row. Rows of one trace follow one another and share their ids.

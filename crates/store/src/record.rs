@@ -37,7 +37,6 @@ mod section {
     pub(super) const TRACE_ITEM: u8 = 5;
     pub(super) const SPAN: u8 = 6;
     pub(super) const MESSAGE: u8 = 7;
-    pub(super) const DELETE_PROJECT: u8 = 8;
 }
 
 /// The content of one frame.
@@ -71,19 +70,10 @@ pub struct BatchRecord {
 pub struct DeleteRecord {
     /// Whose rows these are.
     pub project: ProjectId,
-    /// What is to be gone.
-    pub what: DeleteWhat,
+    /// Which are to be gone, with everything that hangs on them.
+    pub traces: Vec<TraceId>,
     /// When this was decided.
     pub at: Time,
-}
-
-/// What is to be gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeleteWhat {
-    /// These traces, with everything that hangs on them.
-    Traces(Vec<TraceId>),
-    /// Everything of the project.
-    Project,
 }
 
 /// A record that cannot be read, though its bytes are as they were written.
@@ -165,14 +155,11 @@ impl EncodedRecord {
     }
 
     /// Returns the record of a deletion.
-    pub fn delete(project: &ProjectId, what: &DeleteWhat, at: Time) -> Self {
+    pub fn delete(project: &ProjectId, traces: &[TraceId], at: Time) -> Self {
         let mut fixed = vec![RECORD_VERSION, KIND_DELETE];
         let mut writer = Writer(&mut fixed);
         write_head(&mut writer, project, at);
-        match what {
-            DeleteWhat::Traces(ids) => write_trace_ids(&mut writer, ids.iter()),
-            DeleteWhat::Project => writer.section(section::DELETE_PROJECT, |_| ()),
-        }
+        write_trace_ids(&mut writer, traces.iter());
         Self {
             fixed: fixed.into(),
             messages: Vec::new(),
@@ -330,19 +317,18 @@ fn decode_batch(mut reader: Reader<'_>, whole: &Bytes) -> Result<BatchRecord, Re
 }
 
 fn decode_delete(mut reader: Reader<'_>) -> Result<DeleteRecord, RecordError> {
-    let (mut project, mut at, mut what) = (None, None, None);
+    let (mut project, mut at, mut traces) = (None, None, None);
     while let Some((tag, value)) = reader.section()? {
         match tag {
             section::PROJECT => project = Some(ProjectId::new(value.text()?)?),
             section::AT => at = Some(Time::from_micros(value.int("time")?)),
-            section::TRACE_IDS => what = Some(DeleteWhat::Traces(read_trace_ids(value)?)),
-            section::DELETE_PROJECT => what = Some(DeleteWhat::Project),
+            section::TRACE_IDS => traces = Some(read_trace_ids(value)?),
             _ => {}
         }
     }
     Ok(DeleteRecord {
         project: project.ok_or(RecordError::Missing { what: "project" })?,
-        what: what.ok_or(RecordError::Missing { what: "subject" })?,
+        traces: traces.ok_or(RecordError::Missing { what: "traces" })?,
         at: at.ok_or(RecordError::Missing { what: "time" })?,
     })
 }

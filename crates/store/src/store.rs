@@ -24,7 +24,7 @@ use crate::live::{Live, Published, TraceKey};
 use crate::lock::DataLock;
 use crate::meta::Meta;
 use crate::outputs::{self, LAKE_DIR, PARTIAL_SUFFIX, QUARANTINE_DIR};
-use crate::record::{BatchRecord, DeleteWhat, Record};
+use crate::record::{BatchRecord, Record};
 use crate::snapshot::Snapshot;
 use crate::wal::{RecoveryReport, SegmentWriter, StoreId, Wal, WalOptions};
 use crate::writer;
@@ -299,15 +299,10 @@ impl Engine {
     async fn replay(self: &Arc<Self>, seq: i64, payload: &bytes::Bytes) -> Result<(), StoreError> {
         match Record::decode(payload) {
             Ok(Record::Batch(batch)) => self.replay_batch(seq, batch, payload.len())?,
-            Ok(Record::Delete(record)) => match record.what {
-                DeleteWhat::Traces(traces) => {
-                    self.live.write().delete(&record.project, &traces, seq)
-                }
-                DeleteWhat::Project => tracing::warn!(
-                    seq,
-                    "a deletion of a project in the log is done by its traces"
-                ),
-            },
+            Ok(Record::Delete(record)) => {
+                let mut live = self.live.write();
+                live.delete(&record.project, &record.traces, seq);
+            }
             Err(error) => {
                 let path = self.quarantine(&format!("record-{seq:016x}"), payload)?;
                 tracing::error!(seq, %error, path = %path.display(), "a record of the log cannot be read; it is kept aside");

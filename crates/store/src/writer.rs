@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::gate::Refusal;
 use crate::ledger::Reservation;
 use crate::live::TraceKey;
-use crate::record::{DeleteWhat, EncodedRecord};
+use crate::record::EncodedRecord;
 use crate::wal::{SegmentWriter, WalError};
 
 /// One drain takes at most this many bytes: the sync of a drain should not take long.
@@ -175,8 +175,7 @@ fn append(
             at,
             ..
         } => {
-            let what = DeleteWhat::Traces(traces.clone());
-            let record = EncodedRecord::delete(project, &what, *at);
+            let record = EncodedRecord::delete(project, traces, *at);
             wal.append(seq as u64, &[record.fixed()])
                 .map(|()| Vec::new())
         }

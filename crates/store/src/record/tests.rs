@@ -10,7 +10,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::{BatchRecord, DeleteRecord, DeleteWhat, EncodedRecord, Record, RecordError};
+use super::{BatchRecord, DeleteRecord, EncodedRecord, Record, RecordError};
 
 fn text() -> impl Strategy<Value = String> {
     "[a-zé🦀\"\\\\ ]{0,8}"
@@ -188,12 +188,11 @@ proptest! {
     }
 
     #[test]
-    fn deletions_come_back(ids in vec(trace_id(), 0..5), all in any::<bool>(), at in time()) {
-        let what = if all { DeleteWhat::Project } else { DeleteWhat::Traces(ids) };
-        let encoded = EncodedRecord::delete(&project(), &what, at);
+    fn deletions_come_back(traces in vec(trace_id(), 0..5), at in time()) {
+        let encoded = EncodedRecord::delete(&project(), &traces, at);
         let decoded = Record::decode(&frame(&encoded, [])).unwrap();
         prop_assert_eq!(decoded.project(), &project());
-        prop_assert_eq!(decoded, Record::Delete(DeleteRecord { project: project(), what, at }));
+        prop_assert_eq!(decoded, Record::Delete(DeleteRecord { project: project(), traces, at }));
     }
 }
 

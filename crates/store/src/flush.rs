@@ -14,7 +14,11 @@ use crate::engine::{Engine, StoreError};
 use crate::lake::{Footer, LakeRow, Level, Partition, SCHEMA_VERSION, Table};
 use crate::live::{Buffer, Live, TraceKey, TraceView};
 use crate::outputs::write_rows;
+use crate::set_aside::may_be_a_row;
 use crate::snapshot::{message_rows, span_rows, trace_entry};
+
+/// The traces that a buffer touched, as of its end.
+type Views = Vec<(TraceKey, TraceView)>;
 
 /// What is known of the live buffer when the question "seal now?" is asked.
 #[derive(Debug, Clone, Copy)]
@@ -85,13 +89,17 @@ impl Engine {
 
     async fn flush_buffer(self: &Arc<Self>, buffer: Arc<Buffer>) -> Result<(), StoreError> {
         let hi = buffer.hi;
-        let this = Arc::clone(self);
-        let work = move || {
-            let views = this.live.read().views_as_of(&buffer);
-            this.write_buffer(&buffer, &views)
-                .map(|commit| (commit, views))
+        let (this, of_buffer) = (Arc::clone(self), Arc::clone(&buffer));
+        let views = move || Ok(Arc::new(this.live.read().views_as_of(&of_buffer)));
+        let views = self.on_worker(views).await?;
+        let written = self.write_views(&buffer, &views).await;
+        let (commit, views) = match written {
+            Err(error) if may_be_a_row(&error) => {
+                let views = self.without_faults(&buffer, &views, error).await?;
+                (self.write_views(&buffer, &views).await?, views)
+            }
+            written => (written?, views),
         };
-        let (commit, views) = self.on_worker(work).await?;
         // D5: with the log cut, the catalog alone would know of a deletion.
         self.keep_deleted(&commit.tombstones).await?;
         self.commit(&commit).await?;
@@ -103,6 +111,32 @@ impl Engine {
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_waiters();
         Ok(())
+    }
+
+    async fn write_views(
+        self: &Arc<Self>,
+        buffer: &Arc<Buffer>,
+        views: &Arc<Views>,
+    ) -> Result<Commit, StoreError> {
+        let (this, buffer, views) = (Arc::clone(self), Arc::clone(buffer), Arc::clone(views));
+        self.on_worker(move || this.write_buffer(&buffer, &views))
+            .await
+    }
+
+    /// Returns the views without rows that cannot be written, or `error` if all can.
+    async fn without_faults(
+        self: &Arc<Self>,
+        buffer: &Arc<Buffer>,
+        views: &Arc<Views>,
+        error: StoreError,
+    ) -> Result<Arc<Views>, StoreError> {
+        let (this, buffer) = (Arc::clone(self), Arc::clone(buffer));
+        let mut views = Views::clone(views);
+        self.on_worker(move || match this.set_aside(&buffer, &mut views)? {
+            0 => Err(error),
+            _ => Ok(Arc::new(views)),
+        })
+        .await
     }
 
     /// Writes the files of one buffer. Nothing refers to them until the commit that is returned.

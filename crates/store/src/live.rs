@@ -290,6 +290,27 @@ impl TraceView {
         };
         Arc::clone(self.row.get_or_init(make))
     }
+
+    /// Returns the view without some of its rows above `below`. Of a span the version before counts.
+    pub(crate) fn without(
+        &self,
+        spans: &std::collections::HashSet<SpanId>,
+        messages: &std::collections::HashSet<MessageHash>,
+        below: i64,
+    ) -> Self {
+        let version = |live: &Arc<LiveSpan>| match spans.contains(&live.span.span_id) {
+            true => live.as_of(below).cloned(),
+            false => Some(Arc::clone(live)),
+        };
+        let is_kept =
+            |live: &&Arc<LiveMessage>| live.seq <= below || !messages.contains(&live.message.hash);
+        Self {
+            spans: self.spans.iter().filter_map(version).collect(),
+            messages: self.messages.iter().filter(is_kept).cloned().collect(),
+            row: Arc::default(),
+            ..self.clone()
+        }
+    }
 }
 
 /// Which logged batch touches a trace.

@@ -30,7 +30,8 @@ impl Engine {
         self.unlink(UNLINK_GRACE_MICROS).await?;
         self.drop_tombstones().await?;
         self.retire_deleted_projects().await?;
-        self.retire_all().await
+        self.retire_all().await?;
+        self.copy_meta_daily().await
     }
 
     /// Looks how full the disk is. Ingest stops below a minimum and goes on by itself above it.

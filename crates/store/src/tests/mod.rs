@@ -7,6 +7,8 @@ mod backup;
 mod crash;
 mod delete;
 mod lifecycle;
+mod meta_copies;
 mod rebuild;
 mod schedules;
+mod set_aside;
 mod world;

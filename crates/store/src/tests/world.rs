@@ -197,16 +197,8 @@ impl World {
     }
 
     pub(super) async fn send_batch(&mut self, batch: Batch) -> Result<i64, AppendError> {
-        let store = self.store().clone();
-        let (project, now, sent) = (self.project.clone(), self.clock.now(), batch.clone());
-        let prepared = tokio::task::spawn_blocking(move || {
-            (store.prepare(&project, Source::Openai, now, batch), store)
-        });
-        let (prepared, store) = prepared.await.expect("preparing does not panic");
-        let answer = match prepared {
-            Ok(prepared) => store.append(prepared).await.map(|ack| ack.seq),
-            Err(error) => Err(error),
-        };
+        let sent = batch.clone();
+        let answer = self.append(batch).await;
         for span in &sent.spans {
             let key = (span.trace_id.clone(), span.span_id.clone());
             let version = Version {
@@ -217,6 +209,17 @@ impl World {
             self.sent.entry(key).or_default().versions.push(version);
         }
         answer
+    }
+
+    /// Sends a batch that the account knows nothing of.
+    pub(super) async fn append(&self, batch: Batch) -> Result<i64, AppendError> {
+        let store = self.store().clone();
+        let (project, now) = (self.project.clone(), self.clock.now());
+        let prepared = tokio::task::spawn_blocking(move || {
+            (store.prepare(&project, Source::Openai, now, batch), store)
+        });
+        let (prepared, store) = prepared.await.expect("preparing does not panic");
+        store.append(prepared?).await.map(|ack| ack.seq)
     }
 
     pub(super) async fn delete(&mut self, trace: &str) {

@@ -121,6 +121,7 @@ impl App {
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
             metrics: Metrics::new(),
+            decoders: Arc::new(Semaphore::new(2 * cores())),
             slots: Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS)),
             keyring,
             clock,
@@ -372,4 +373,8 @@ async fn save_key_use(
 pub(crate) async fn stopping(mut stop: watch::Receiver<bool>) {
     // The sender is gone only when the server is, and then there is nothing left to wait for.
     let _gone = stop.wait_for(|stop| *stop).await;
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }

@@ -4,6 +4,7 @@
 //! costs that item; 400 is for a body in which no items can be found; and what cannot be taken just
 //! now is 429 or 503 with a time to come back. A 200 means that the rows are on disk and readable.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -56,7 +57,10 @@ pub(crate) async fn ingest(
     let received = body::receive(&state.config, state.store.ledger(), &headers, body).await?;
     let started = Instant::now();
     let intake = state.intake(principal.project, Source::Openai, received_at)?;
+    let turn = Arc::clone(&state.decoders).acquire_owned().await;
     let work = spawn_blocking(move || {
+        // Held here and not by the request: who hangs up leaves the work behind.
+        let _turn = turn.map_err(ApiError::internal)?;
         let (bytes, hold) = received.inflate()?;
         let done = intake.prepare(bytes)?;
         Ok::<_, ApiError>((done, hold, intake))

@@ -40,4 +40,6 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// One permit for each request that may be worked on.
     pub(crate) slots: Semaphore,
+    /// One permit for each body that may be decoded at a time: more of them than cores only take memory.
+    pub(crate) decoders: Arc<Semaphore>,
 }

@@ -122,6 +122,16 @@ impl Ledger {
         }
     }
 
+    /// Takes `bytes` of `share` for work that cannot be refused, and that others wait for.
+    pub(crate) fn hold(self: &Arc<Self>, share: Share, bytes: usize) -> Reservation {
+        self.used[share as usize].fetch_add(bytes, Ordering::Relaxed);
+        Reservation {
+            ledger: Arc::clone(self),
+            share,
+            bytes,
+        }
+    }
+
     /// Sets what a share uses, where the owner keeps its own count.
     pub(crate) fn set(&self, share: Share, bytes: usize) {
         self.used[share as usize].store(bytes, Ordering::Relaxed);

@@ -11,9 +11,10 @@ use crate::catalog::{FileFacts, FileProject, NewFile, Version};
 use crate::disk::{Appender, Disk, DiskError};
 use crate::engine::{Engine, StoreError};
 use crate::lake::{
-    FileSummary, Finished, Footer, LakeRow, LakeWriter, Level, Partition, SplitLimits, Splitter,
-    Table, WriteError, WriterLimits,
+    ENCODE_BYTES_MAX, FileSummary, Finished, Footer, LakeRow, LakeWriter, Level, Partition,
+    SplitLimits, Splitter, Table, WriteError, WriterLimits,
 };
+use crate::ledger::Share;
 
 /// Where the lake lies below the data folder.
 pub(crate) const LAKE_DIR: &str = "lake";
@@ -95,9 +96,21 @@ pub(crate) fn write_rows<R: LakeRow>(
     rows: &[R],
 ) -> Result<NewFile, StoreError> {
     let mut writer = writer(engine, footer)?;
+    let _room = engine.ledger.hold(Share::Rewrite, writing_bytes(rows));
     writer.write_rows(rows)?;
     let finished = writer.finish(1)?;
     Ok(publish(engine, vec![finished])?.remove(0))
+}
+
+/// Returns what writing these rows takes, about: a batch and its copy in Arrow, and the row group that
+/// is being filled.
+fn writing_bytes<R: LakeRow>(rows: &[R]) -> usize {
+    let payloads = rows.iter().map(R::payload_bytes);
+    let (largest, all) = payloads.fold((0, 0), |(largest, all), bytes| {
+        (bytes.max(largest), all + bytes)
+    });
+    let group = WriterLimits::default().row_group_bytes_max as usize;
+    2 * largest.max(all.min(ENCODE_BYTES_MAX)) + all.min(group)
 }
 
 /// Writes a sorted stream to the files of its partitions.

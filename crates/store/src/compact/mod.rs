@@ -16,10 +16,14 @@ use crate::engine::{Engine, StoreError};
 use crate::lake::{
     Columns, Footer, Level, Merge, MergeLimits, Partition, RowKey, SCHEMA_VERSION, SplitLimits,
 };
+use crate::ledger::Share;
 use crate::live::TraceKey;
 use crate::outputs::write_stream;
 
 mod plan;
+
+/// What one input of a merge takes, about: a batch of its rows, and the pages they come from.
+const MERGE_INPUT_BYTES: usize = 2 << 20;
 
 impl Engine {
     /// Merges until nothing is due. Returns how many merges were committed.
@@ -96,6 +100,11 @@ impl Engine {
             );
         }
         let keep = |key: &RowKey<'_>| !is_hidden(catalog, first, key);
+        let open_bytes_max = self.ledger.limit(Share::Rewrite) / 2;
+        let inputs_bytes = inputs.len() * MERGE_INPUT_BYTES;
+        let _room = self
+            .ledger
+            .hold(Share::Rewrite, inputs_bytes + open_bytes_max);
         let merged = Merge::new(table, MergeLimits::default(), streams, keep)?;
         let footer = self.merged_footer(catalog, inputs, range, to);
         let skewed = first.partition == Partition::Skewed;
@@ -105,7 +114,7 @@ impl Engine {
         };
         let limits = SplitLimits {
             file_bytes_max: self.config.file_bytes_target,
-            open_bytes_max: self.ledger.limit(crate::ledger::Share::Rewrite) / 2,
+            open_bytes_max,
             ..SplitLimits::default()
         };
         write_stream(self, &footer, limits, partition, merged)

@@ -41,4 +41,5 @@ pub use spans::SpanRow;
 pub use split::{SplitError, SplitLimits, Splitter};
 pub use traces::TraceEntry;
 pub use view::{RowKey, RowKeys};
+pub(crate) use writer::ENCODE_BYTES_MAX;
 pub use writer::{Finished, LakeWriter, WriteError, WriterLimits};

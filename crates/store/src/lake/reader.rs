@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -27,6 +28,7 @@ use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::Length;
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnPath;
 
 use super::columns::{Kind, LakeRow};
 use super::decode::{DecodeError, column, decode, hash, text_column};
@@ -104,9 +106,22 @@ pub struct LakeMeta {
     info: FileInfo,
     projects: Vec<ProjectSummary>,
     blocks: Arc<Blocks>,
+    /// Where the payload lies, in order.
+    payload: Vec<Range<u64>>,
 }
 
 impl LakeMeta {
+    /// Returns how many of these bytes of the file are payload: what a list has no business reading.
+    pub fn payload_bytes(&self, range: &Range<u64>) -> u64 {
+        let first = self
+            .payload
+            .partition_point(|chunk| chunk.end <= range.start);
+        let met = self.payload[first..].iter();
+        met.take_while(|chunk| chunk.start < range.end)
+            .map(|chunk| chunk.end.min(range.end) - chunk.start.max(range.start))
+            .sum()
+    }
+
     /// Returns the bytes it takes in memory, about, for the ledger.
     pub fn memory_bytes(&self) -> usize {
         self.parquet.metadata().memory_size() + self.blocks.memory_bytes()
@@ -242,7 +257,7 @@ impl LakeFile {
     }
 
     /// Returns these bytes of the file, checked, for a reader that decodes pages itself.
-    pub fn read_bytes(&self, range: std::ops::Range<u64>) -> io::Result<Bytes> {
+    pub fn read_bytes(&self, range: Range<u64>) -> io::Result<Bytes> {
         self.source
             .read(range.start, range.end.saturating_sub(range.start) as usize)
     }
@@ -508,12 +523,31 @@ fn understand(parquet: ArrowReaderMetadata, tail: &Tail) -> Result<LakeMeta, Bad
     let blocks = tail
         .blocks()
         .ok_or(BadInfo::Mismatch("the place of the checksums"))?;
+    let payload = payload_chunks(info.footer.table, row_groups);
     Ok(LakeMeta {
+        payload,
         parquet,
         info,
         projects,
         blocks: Arc::new(blocks),
     })
+}
+
+/// Returns the places of all chunks of payload columns. A trace row is small and listed whole: what it
+/// has of JSON is none.
+fn payload_chunks(table: Table, row_groups: &[RowGroupMetaData]) -> Vec<Range<u64>> {
+    if table == Table::Traces {
+        return Vec::new();
+    }
+    let names: Vec<&str> = table.payload_columns().collect();
+    let is_payload =
+        |path: &ColumnPath| path.parts().first().is_some_and(|n| names.contains(&&**n));
+    let columns = row_groups.iter().flat_map(RowGroupMetaData::columns);
+    let chunks = columns.filter(|column| is_payload(column.column_path()));
+    let place = |(start, bytes): (u64, u64)| start..start + bytes;
+    let mut places: Vec<_> = chunks.map(|column| place(column.byte_range())).collect();
+    places.sort_by_key(|chunk| chunk.start);
+    places
 }
 
 fn leaf_of(row_group: &RowGroupMetaData, name: &str) -> Option<usize> {

@@ -56,6 +56,12 @@ impl Table {
         SPECS[self as usize].iter()
     }
 
+    /// Returns the names of the columns that are read for one trace at a time.
+    pub(super) fn payload_columns(self) -> impl Iterator<Item = &'static str> {
+        let payload = self.specs().filter(|spec| spec.layout == Layout::Payload);
+        payload.map(|spec| spec.name)
+    }
+
     /// Returns the columns that name a row within the table.
     pub const fn key_columns(self) -> &'static [&'static str] {
         match self {

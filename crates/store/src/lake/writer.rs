@@ -36,7 +36,7 @@ use super::view::{RowBytes, View};
 /// Rows are encoded this many at a time at most.
 const ENCODE_ROWS_MAX: usize = 1_024;
 /// Rows are encoded this many payload bytes at a time at most, or one by one.
-const ENCODE_BYTES_MAX: usize = 8 << 20;
+pub(crate) const ENCODE_BYTES_MAX: usize = 8 << 20;
 /// A page of a lookup column: small, so that one trace costs one small page.
 const PAGE_BYTES: usize = 64 << 10;
 /// A page of a payload column: large, so that the compressor sees the repetition.
@@ -522,7 +522,8 @@ impl<W: Write> Write for Sink<W> {
 
 fn properties(footer: &Footer, limits: WriterLimits, columns: &Schema) -> WriterProperties {
     let table = footer.table;
-    let level = if footer.level == Level::L0 { 1 } else { 3 };
+    // A row is written three times and stays where the last one put it: only that is worth the effort.
+    let level = if footer.level == Level::Day { 3 } else { 1 };
     let level = ZstdLevel::try_new(level).expect("zstd has both");
     let sorting = sort_keys(table).iter().map(|key| SortingColumn {
         // Every column is one leaf, so its place among the leaves is its place in the schema.

@@ -93,6 +93,7 @@ impl From<FileError> for ParquetError {
 pub struct ReadCounts {
     opened: AtomicU64,
     bytes: AtomicU64,
+    payload_bytes: AtomicU64,
 }
 
 impl ReadCounts {
@@ -104,6 +105,17 @@ impl ReadCounts {
     /// Returns how many bytes were read, footers included.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many of them were of payload columns, which no list needs.
+    pub fn payload_bytes(&self) -> u64 {
+        self.payload_bytes.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64, payload_bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.payload_bytes
+            .fetch_add(payload_bytes, Ordering::Relaxed);
     }
 }
 
@@ -325,14 +337,12 @@ impl Reader {
     }
 
     fn read(&mut self, range: Range<u64>) -> Result<Bytes, FileError> {
-        let (file, _) = self.opened()?;
+        let (file, footer) = self.opened()?;
         let failed = |source| FileError::of_io(&self.part.path, source);
+        let payload_bytes = footer.whole.payload_bytes(&range);
         let bytes = file.read_bytes(range).map_err(failed)?;
         self.metrics.bytes_scanned.add(bytes.len());
-        self.files
-            .counts
-            .bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.files.counts.add(bytes.len() as u64, payload_bytes);
         Ok(bytes)
     }
 

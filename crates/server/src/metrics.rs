@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use query::ReadCounts;
 use store::lake::Level;
 use store::{Share, StoreStats, Table};
 
@@ -133,6 +134,7 @@ pub(crate) fn text(shared: &Shared) -> Result<String, fmt::Error> {
     let mut moment = Moment(Registry::with_prefix(PREFIX));
     moment.add_memory(shared);
     moment.add_store(&shared.store.stats());
+    moment.add_reads(shared.engine.read_counts());
     moment.add_losses(shared);
     let mut text = String::new();
     encode_registry(&mut text, &shared.metrics.registry)?;
@@ -241,6 +243,24 @@ impl Moment {
             stats.quarantined,
         );
         self.counter("deleted_traces", "Traces deleted", stats.deleted_traces);
+    }
+
+    fn add_reads(&mut self, reads: &ReadCounts) {
+        self.counter(
+            "query_files_opened",
+            "Files that queries opened",
+            reads.opened(),
+        );
+        self.counter(
+            "query_read_bytes",
+            "Bytes that queries read of files",
+            reads.bytes(),
+        );
+        self.counter(
+            "query_payload_read_bytes",
+            "Bytes that queries read of payload columns; a list reads none",
+            reads.payload_bytes(),
+        );
     }
 
     fn add_losses(&mut self, shared: &Shared) {

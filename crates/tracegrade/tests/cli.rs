@@ -309,6 +309,7 @@ fn a_demo_is_told_and_what_it_suggests_works() {
         .filter(|line| line.contains(" --url http://"))
         .collect();
     assert!(commands.len() >= 4, "{:?}", demo.greeting);
+    check_that_lists_read_no_payload(&demo);
     for command in commands {
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
         assert!(
@@ -321,6 +322,36 @@ fn a_demo_is_told_and_what_it_suggests_works() {
             "{command}"
         );
     }
+}
+
+/// Lists and filters over the demo, as the scan counts them.
+fn check_that_lists_read_no_payload(demo: &Server) {
+    let address = demo.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut client = testkit::http::Client::new(address);
+    let payload_bytes = |client: &mut testkit::http::Client| -> u64 {
+        let answer = client.get("/metrics").unwrap().ok().unwrap();
+        let text = String::from_utf8(answer.body).unwrap();
+        let name = "tracegrade_query_payload_read_bytes_total ";
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.expect(name).parse().unwrap()
+    };
+    for list in [
+        "/v1/traces?limit=100",
+        "/v1/traces?limit=100&order=asc",
+        "/v1/traces?status=error&agent=Refunds",
+        "/v1/traces?metadata.channel=email",
+        "/v1/groups?limit=50",
+        "/v1/workflows",
+    ] {
+        client.get(list).unwrap().ok().unwrap();
+        assert_eq!(payload_bytes(&mut client), 0, "{list}");
+    }
+    let spans = "select trace_id, name, agent, status from spans where type = 'function' \
+                 order by started_at desc limit 100";
+    client.sql(spans).unwrap();
+    assert_eq!(payload_bytes(&mut client), 0, "{spans}");
+    client.sql("select max(length(data)) from spans").unwrap();
+    assert!(payload_bytes(&mut client) > 1_000_000);
 }
 
 #[test]

@@ -657,6 +657,11 @@ fn a_list_reads_no_payload() {
     let (read, size) = (engine.read_counts().bytes(), path.metadata().unwrap().len());
     assert!(size > 400_000, "{size}");
     assert!(read < 40_000, "{read} of {size} bytes were read");
+    assert_eq!(engine.read_counts().payload_bytes(), 0);
+    let data = "SELECT max(length(data)) FROM spans";
+    let mut stream = block_on(engine.sql(Arc::clone(&view), data, Limits::default())).unwrap();
+    while block_on(stream.next()).unwrap().is_some() {}
+    assert!(engine.read_counts().payload_bytes() > 400_000);
 }
 
 #[test]

@@ -9,9 +9,9 @@ use super::span::raw;
 use super::turns::Turns;
 
 /// What to do where a sender's exporter leaves the texts out.
-const CONTENT_HINT: &str = "the sender left out prompts and answers: the stock Agents SDK exporter does \
-     for Responses API calls. Send with tracegrade's own trace processor, and see that \
-     OPENAI_AGENTS_TRACE_INCLUDE_SENSITIVE_DATA is not false";
+const CONTENT_HINT: &str = "the sender left out prompts and answers: the exporter of the Agents SDK does so \
+     for Responses API calls, and for all where OPENAI_AGENTS_TRACE_INCLUDE_SENSITIVE_DATA is false; \
+     see \"What the stock exporter leaves out\" in docs/quickstart.md";
 
 /// One end-to-end run, as a list and a retrieve tell it.
 #[derive(Debug, Serialize, ToSchema)]

@@ -7,7 +7,7 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 
-use crate::forest::{Forest, agents_of, borrowed, moment, own_agent};
+use crate::forest::{Forest, Kin, agents_of, borrowed, moment};
 use crate::outcome::{Place, deciding_span, places};
 use crate::{
     Content, NanoUsd, Span, SpanStatus, SpanType, TRACE_LIST_MAX, Time, TraceItem, TraceRow,
@@ -251,7 +251,7 @@ impl<'a> Facts<'a> {
         let (mut models, mut agents) = (Names::default(), Names::default());
         let (mut tools, mut handoffs) = (Names::default(), Names::default());
         for step in &self.steps {
-            agents.note(own_agent(step.span));
+            agents.note(step.span.own_agent());
             if step.is_model_call() {
                 models.note(step.span.model.as_deref());
             }

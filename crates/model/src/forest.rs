@@ -9,6 +9,54 @@ use std::borrow::Borrow;
 
 use crate::{Span, SpanType, Time};
 
+/// What tells of a span how it hangs together with the others of its trace.
+pub trait Kin {
+    /// Returns its id.
+    fn span_id(&self) -> &str;
+    /// Returns the id of its parent, if it names one.
+    fn parent_id(&self) -> Option<&str>;
+    /// Returns when it started.
+    fn started_at(&self) -> Option<Time>;
+    /// Returns when it ended.
+    fn ended_at(&self) -> Option<Time>;
+    /// Returns the agent that it names by itself.
+    fn own_agent(&self) -> Option<&str>;
+}
+
+impl Kin for Span {
+    fn span_id(&self) -> &str {
+        self.span_id.as_str()
+    }
+
+    fn parent_id(&self) -> Option<&str> {
+        self.parent_id.as_ref().map(|id| id.as_str())
+    }
+
+    fn started_at(&self) -> Option<Time> {
+        self.started_at
+    }
+
+    fn ended_at(&self) -> Option<Time> {
+        self.ended_at
+    }
+
+    fn own_agent(&self) -> Option<&str> {
+        own_agent(self.span_type, &self.name, self.agent.as_deref())
+    }
+}
+
+/// Returns the agent that a span of this type, name and agent names by itself.
+pub fn own_agent<'a>(
+    span_type: SpanType,
+    name: &'a str,
+    agent: Option<&'a str>,
+) -> Option<&'a str> {
+    match span_type {
+        SpanType::Agent if !name.is_empty() => Some(name),
+        _ => agent,
+    }
+}
+
 /// The parents of a list of spans, as indices into it.
 #[derive(Debug)]
 pub(crate) struct Forest {
@@ -24,14 +72,14 @@ pub(crate) struct Forest {
 
 impl Forest {
     /// Returns the forest of `spans`, whose ids are distinct.
-    pub(crate) fn of(spans: &[&Span]) -> Self {
+    pub(crate) fn of<K: Kin>(spans: &[&K]) -> Self {
         let index_of: HashMap<&str, u32> = (0..)
             .zip(spans)
-            .map(|(i, span)| (span.span_id.as_str(), i))
+            .map(|(i, span)| (span.span_id(), i))
             .collect();
         let mut lost = HashSet::new();
         let parents = (0..).zip(spans).map(|(i, span)| {
-            let id = span.parent_id.as_ref()?.as_str();
+            let id = span.parent_id()?;
             let found = index_of.get(id).copied();
             if found.is_none() {
                 lost.insert(id);
@@ -155,14 +203,17 @@ pub(crate) fn moment(started_at: Option<Time>, ended_at: Option<Time>) -> Time {
         .unwrap_or(Time::from_micros(i64::MAX))
 }
 
-fn by_start(spans: &[&Span]) -> Vec<u32> {
+fn by_start<K: Kin>(spans: &[&K]) -> Vec<u32> {
     let mut keyed: Vec<(Time, u32)> = (0..)
         .zip(spans)
-        .map(|(i, span)| (moment(span.started_at, span.ended_at), i))
+        .map(|(i, span)| (moment(span.started_at(), span.ended_at()), i))
         .collect();
     keyed.sort_unstable_by(|(at, a), (bt, b)| {
-        at.cmp(bt)
-            .then_with(|| spans[*a as usize].span_id.cmp(&spans[*b as usize].span_id))
+        at.cmp(bt).then_with(|| {
+            spans[*a as usize]
+                .span_id()
+                .cmp(spans[*b as usize].span_id())
+        })
     });
     keyed.into_iter().map(|(_, i)| i).collect()
 }
@@ -180,40 +231,31 @@ pub struct Places<'a> {
 }
 
 /// Returns the places of the spans of one trace.
-pub fn places<S: Borrow<Span>>(spans: &[S]) -> Places<'_> {
-    let spans = borrowed(spans);
-    let forest = Forest::of(&spans);
+pub fn places<'a>(spans: &[&'a Span]) -> Places<'a> {
+    let forest = Forest::of(spans);
     Places {
         depths: forest.depths(),
-        agents: agents_of(&spans, &forest),
+        agents: agents_of(spans, &forest),
         parents: forest.parents,
     }
 }
 
 /// Returns the agent at work in each span of one trace: an agent span's own name, else what the
 /// sender told, else the parent's.
-pub fn resolve_agents<S: Borrow<Span>>(spans: &[S]) -> Vec<Option<&str>> {
-    let spans = borrowed(spans);
-    agents_of(&spans, &Forest::of(&spans))
+pub fn resolve_agents<'a, K: Kin>(spans: &[&'a K]) -> Vec<Option<&'a str>> {
+    agents_of(spans, &Forest::of(spans))
 }
 
 /// Returns the agent at work in each span, as [`resolve_agents`] does.
-pub(crate) fn agents_of<'a>(spans: &[&'a Span], forest: &Forest) -> Vec<Option<&'a str>> {
+pub(crate) fn agents_of<'a, K: Kin>(spans: &[&'a K], forest: &Forest) -> Vec<Option<&'a str>> {
     let mut agents: Vec<Option<&str>> = vec![None; spans.len()];
     for &at in &forest.preorder {
         let at = at as usize;
-        agents[at] = own_agent(spans[at])
+        agents[at] = spans[at]
+            .own_agent()
             .or_else(|| forest.parents[at].and_then(|parent| agents[parent as usize]));
     }
     agents
-}
-
-/// Returns the agent that a span names by itself.
-pub(crate) fn own_agent(span: &Span) -> Option<&str> {
-    match span.span_type {
-        SpanType::Agent if !span.name.is_empty() => Some(&span.name),
-        _ => span.agent.as_deref(),
-    }
 }
 
 pub(crate) fn borrowed<S: Borrow<Span>>(spans: &[S]) -> Vec<&Span> {
@@ -243,7 +285,7 @@ mod tests {
             .zip(spans)
             .map(|(n, (id, parent))| span(id, parent, n))
             .collect();
-        assert_eq!(places(&spans).depths, want_depths);
+        assert_eq!(places(&borrowed(&spans)).depths, want_depths);
         let forest = Forest::of(&borrowed(&spans));
         assert_eq!(forest.lost_parents, want_lost);
         let mut visited = forest.preorder;
@@ -288,7 +330,7 @@ mod tests {
         let spans: Vec<_> = (0..100_000)
             .map(|n| span(&format!("s{n}"), &format!("s{}", n + 1), -n))
             .collect();
-        assert_eq!(places(&spans).depths[0], 99_999);
+        assert_eq!(places(&borrowed(&spans)).depths[0], 99_999);
     }
 
     #[test]
@@ -312,6 +354,6 @@ mod tests {
             Some("Billing"),
             Some("Billing"),
         ];
-        assert_eq!(resolve_agents(&spans), want);
+        assert_eq!(resolve_agents(&borrowed(&spans)), want);
     }
 }

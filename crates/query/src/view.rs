@@ -9,10 +9,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::array::cast::AsArray;
-use arrow::datatypes::Int64Type;
 use model::{ProjectId, Time};
-use store::lake::{self, Table};
+use store::lake::Table;
 use store::{Hides, ScanFile, Snapshot};
 
 /// Why the rows in memory could not be had.
@@ -38,7 +36,7 @@ pub trait View: Debug + Send + Sync {
     /// Returns a sequence number at or above that of every trace row of the view.
     fn watermark(&self) -> Result<i64, ViewError>;
 
-    /// Returns the files that hold rows of the project, each sorted as [`lake::sort_keys`] says.
+    /// Returns the files that hold rows of the project, each sorted as [`store::lake::sort_keys`] says.
     fn files(&self, table: Table) -> Vec<ScanFile>;
 
     /// Returns the rows that are in no file, in the order of the table. `projection` names columns by
@@ -69,10 +67,7 @@ impl View for Snapshot {
     }
 
     fn watermark(&self) -> Result<i64, ViewError> {
-        let seq = lake::schema(Table::Traces).index_of("seq")?;
-        let live = View::memory(self, Table::Traces, &[seq])?;
-        let highest = arrow::compute::max(live.column(0).as_primitive::<Int64Type>());
-        Ok(highest.unwrap_or(0).max(self.cursor()))
+        Ok(Snapshot::watermark(self))
     }
 
     fn files(&self, table: Table) -> Vec<ScanFile> {

@@ -5,10 +5,12 @@
 //! left for the writer thread is to choose the messages and to copy bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashSet;
 use model::{Batch, Message, ProjectId, Source, Span, Time, TraceId, resolve_agents};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use crate::engine::Engine;
 use crate::gate::Refusal;
@@ -136,6 +138,23 @@ impl Engine {
         })
     }
 
+    /// Returns once the gate is open, or why it still is not after `patience`. Only what a flush will end
+    /// is waited for.
+    pub(crate) async fn wait_for_room(&self, patience: Duration) -> Result<(), AppendError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            // Taken before the look: what changes in between is not missed.
+            let woken = self.wake.notified();
+            match self.check_gate() {
+                Err(AppendError::Refused(refusal)) if refusal.is_brief() => {
+                    let waited = timeout_at(deadline, woken).await;
+                    waited.map_err(|_| refusal)?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     pub(crate) fn pin_traces(
         self: &Arc<Self>,
         project: &ProjectId,
@@ -200,7 +219,8 @@ impl Engine {
 fn name_agents(spans: &mut [Span]) {
     // Spans of a trace mostly stand together; where they do not, the flush looks again.
     for of_trace in spans.chunk_by_mut(|a, b| a.trace_id == b.trace_id) {
-        let agents: Vec<_> = resolve_agents(of_trace)
+        let spans: Vec<&Span> = of_trace.iter().collect();
+        let agents: Vec<_> = resolve_agents(&spans)
             .into_iter()
             .map(|agent| agent.map(str::to_owned))
             .collect();

@@ -101,8 +101,8 @@ pub(crate) struct LiveTrace {
     received: Option<Received>,
     /// The sequence number of the trace row that is in Parquet.
     flushed_row_seq: Option<i64>,
-    /// The trace row, made by whoever asks first after a change.
-    row: Arc<OnceLock<Arc<TraceRow>>>,
+    /// What readers get, made by the first of them after a change.
+    view: OnceLock<Arc<TraceView>>,
     /// Requests on their way to the log that rely on this entry.
     pins: u32,
 }
@@ -128,7 +128,7 @@ impl LiveTrace {
             home: None,
             received: None,
             flushed_row_seq: None,
-            row: Arc::default(),
+            view: OnceLock::new(),
             pins: 0,
         }
     }
@@ -162,7 +162,7 @@ impl LiveTrace {
     }
 
     fn touch(&mut self, seq: i64, at: Time) {
-        self.row = Arc::default();
+        self.view = OnceLock::new();
         let received = self.received.get_or_insert(Received {
             first_received_at: at,
             last_received_at: at,
@@ -278,7 +278,9 @@ pub(crate) struct TraceView {
     pub(crate) messages: Vec<Arc<LiveMessage>>,
     pub(crate) home: Home,
     pub(crate) flushed_row_seq: Option<i64>,
-    row: Arc<OnceLock<Arc<TraceRow>>>,
+    row: OnceLock<Arc<TraceRow>>,
+    /// The agent at work in each of `spans`.
+    agents: OnceLock<Vec<Option<Arc<str>>>>,
 }
 
 impl TraceView {
@@ -289,6 +291,18 @@ impl TraceView {
             Arc::new(model::derive(&self.item, &spans, self.received))
         };
         Arc::clone(self.row.get_or_init(make))
+    }
+
+    /// Returns the agent at work in each span, as far as some span of the trace tells it.
+    pub(crate) fn agents(&self) -> &[Option<Arc<str>>] {
+        let make = || {
+            let spans: Vec<&Span> = self.spans.iter().map(|live| &*live.span).collect();
+            match spans.iter().any(|span| span.agent.is_none()) {
+                true => shared(&model::resolve_agents(&spans)),
+                false => vec![None; spans.len()],
+            }
+        };
+        self.agents.get_or_init(make)
     }
 
     /// Returns the view without some of its rows above `below`. Of a span the version before counts.
@@ -307,10 +321,23 @@ impl TraceView {
         Self {
             spans: self.spans.iter().filter_map(version).collect(),
             messages: self.messages.iter().filter(is_kept).cloned().collect(),
-            row: Arc::default(),
+            row: OnceLock::new(),
+            agents: OnceLock::new(),
             ..self.clone()
         }
     }
+}
+
+/// Returns the names with neighbours that are equal shared.
+pub(crate) fn shared(names: &[Option<&str>]) -> Vec<Option<Arc<str>>> {
+    let mut last: Option<Arc<str>> = None;
+    let mut share = |name: &str| {
+        let known = last.take().filter(|last| **last == *name);
+        let name = known.unwrap_or_else(|| Arc::from(name));
+        last = Some(Arc::clone(&name));
+        name
+    };
+    names.iter().map(|name| name.map(&mut share)).collect()
 }
 
 /// Which logged batch touches a trace.
@@ -578,8 +605,8 @@ impl Live {
                     .collect(),
                 home: trace.home_as_of(buffer.hi),
                 flushed_row_seq: trace.flushed_row_seq,
-                // Not shared: the trace may have moved on.
-                row: Arc::default(),
+                row: OnceLock::new(),
+                agents: OnceLock::new(),
             })
         };
         buffer
@@ -616,6 +643,7 @@ impl Live {
             trace.home = Some(view.home);
             trace.flushed_row_seq = Some(row.seq);
             trace.messages.retain(|live| live.seq > hi);
+            trace.view = OnceLock::new();
             let is_idle = trace.last_seq() <= hi && trace.pins == 0;
             if is_idle && row.rooted && row.open_spans == 0 {
                 self.remove(key);
@@ -629,6 +657,7 @@ impl Live {
             };
             let written = view.spans.iter().filter(|live| live.seq >= buffer.lo);
             written.for_each(|live| trace.slim(live));
+            trace.view = OnceLock::new();
         }
         self.evict(retained_max);
     }
@@ -648,26 +677,30 @@ impl Live {
         }
     }
 
-    fn view(&self, trace: &LiveTrace) -> Option<TraceView> {
+    fn view(&self, trace: &LiveTrace) -> Option<Arc<TraceView>> {
         let received = trace.received.filter(|r| r.seq > self.flushed_seq)?;
-        Some(TraceView {
-            item: trace.item.clone(),
-            received,
-            spans: trace.spans.values().cloned().collect(),
-            messages: trace.messages.clone(),
-            home: trace.home_as_of(i64::MAX),
-            flushed_row_seq: trace.flushed_row_seq,
-            row: Arc::clone(&trace.row),
-        })
+        let make = || {
+            Arc::new(TraceView {
+                item: trace.item.clone(),
+                received,
+                spans: trace.spans.values().cloned().collect(),
+                messages: trace.messages.clone(),
+                home: trace.home_as_of(i64::MAX),
+                flushed_row_seq: trace.flushed_row_seq,
+                row: OnceLock::new(),
+                agents: OnceLock::new(),
+            })
+        };
+        Some(Arc::clone(trace.view.get_or_init(make)))
     }
 
     /// Returns one trace, if it has rows that are not in Parquet.
-    pub(crate) fn view_of(&self, key: &TraceKey) -> Option<TraceView> {
+    pub(crate) fn view_of(&self, key: &TraceKey) -> Option<Arc<TraceView>> {
         self.view(self.trace(key)?)
     }
 
     /// Returns every trace of a project that has rows that are not in Parquet.
-    pub(crate) fn views(&self, project: &ProjectId) -> Vec<TraceView> {
+    pub(crate) fn views(&self, project: &ProjectId) -> Vec<Arc<TraceView>> {
         let Some(traces) = self.projects.get(project) else {
             return Vec::new();
         };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use model::{Message, MessageHash, ProjectId, SpanId, Time, TraceId, resolve_agents};
+use model::{Message, MessageHash, ProjectId, SpanId, Time, TraceId};
 
 use crate::catalog::{CatalogVersion, FileEntry, FileId, Pin, ProjectHides};
 use crate::disk::DiskError;
@@ -127,7 +127,7 @@ pub struct Snapshot {
     project: ProjectId,
     now: Time,
     /// Traces with rows above the cursor.
-    views: HashMap<TraceId, TraceView>,
+    views: HashMap<TraceId, Arc<TraceView>>,
     cursor: i64,
     pin: Pin,
     /// By table, in the order of [`Table::ALL`].
@@ -159,7 +159,7 @@ impl Snapshot {
     fn assemble(
         engine: &Arc<Engine>,
         project: &ProjectId,
-        views: Vec<TraceView>,
+        views: Vec<Arc<TraceView>>,
         deleted: &[(TraceId, i64)],
     ) -> Self {
         // Memory was read before this line; the order is what D2 rests on.
@@ -176,7 +176,7 @@ impl Snapshot {
                 pin.catalog(),
                 project,
                 cursor,
-                views.values(),
+                views.values().map(|view| &**view),
                 deleted,
             ))
         });
@@ -205,6 +205,12 @@ impl Snapshot {
     /// Returns after how long without a row a trace is idle.
     pub fn idle_micros(&self) -> i64 {
         self.engine.config.trace_idle_ms * 1_000
+    }
+
+    /// Returns a sequence number at or above that of every trace row in the view.
+    pub fn watermark(&self) -> i64 {
+        let in_memory = self.views.values().map(|view| view.received.seq).max();
+        in_memory.unwrap_or(0).max(self.cursor)
     }
 
     /// Returns the sequence number up to which everything is in Parquet.
@@ -285,12 +291,12 @@ impl Snapshot {
     }
 
     fn memory_spans(&self) -> Vec<SpanRow> {
-        let rows = |view| span_rows(&self.project, view, self.cursor);
+        let rows = |view: &Arc<TraceView>| span_rows(&self.project, view, self.cursor);
         self.views.values().flat_map(rows).collect()
     }
 
     fn memory_messages(&self) -> Vec<MessageRow> {
-        let rows = |view| message_rows(&self.project, view, self.cursor);
+        let rows = |view: &Arc<TraceView>| message_rows(&self.project, view, self.cursor);
         self.views.values().flat_map(rows).collect()
     }
 
@@ -415,17 +421,10 @@ pub(crate) fn trace_entry(project: &ProjectId, view: &TraceView) -> TraceEntry {
 /// Returns the rows above `cursor` of a trace in memory. Each has its agent, where some span of the
 /// trace tells it.
 pub(crate) fn span_rows(project: &ProjectId, view: &TraceView, cursor: i64) -> Vec<SpanRow> {
-    let spans: Vec<&model::Span> = view.spans.iter().map(|live| &*live.span).collect();
-    let needs_agents = spans.iter().any(|span| span.agent.is_none());
-    let agents = if needs_agents {
-        resolve_agents(&spans)
-    } else {
-        vec![None; spans.len()]
-    };
-    let row = |(live, agent): (&Arc<crate::live::LiveSpan>, &Option<&str>)| {
+    let row = |(live, agent): (&Arc<crate::live::LiveSpan>, &Option<Arc<str>>)| {
         let mut span = Arc::clone(&live.span);
         if span.agent.is_none() && agent.is_some() {
-            Arc::make_mut(&mut span).agent = agent.map(str::to_owned);
+            Arc::make_mut(&mut span).agent = agent.as_deref().map(str::to_owned);
         }
         SpanRow {
             project: project.clone(),
@@ -437,7 +436,7 @@ pub(crate) fn span_rows(project: &ProjectId, view: &TraceView, cursor: i64) -> V
     };
     view.spans
         .iter()
-        .zip(&agents)
+        .zip(view.agents())
         .filter(|(live, _)| live.seq > cursor)
         .map(row)
         .collect()

@@ -119,7 +119,10 @@ impl Engine {
         project: &ProjectId,
     ) -> Result<usize, StoreError> {
         let views = self.live.read().views(project);
-        let in_memory: Vec<_> = views.into_iter().map(|view| view.item.trace_id).collect();
+        let in_memory: Vec<_> = views
+            .iter()
+            .map(|view| view.item.trace_id.clone())
+            .collect();
         self.delete_all(project, &in_memory).await?;
         let stored = self.retire(project, Time::from_micros(i64::MAX)).await?;
         Ok(in_memory.len() + stored)

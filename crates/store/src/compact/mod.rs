@@ -8,18 +8,22 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arrow::array::RecordBatch;
 use model::Time;
 
+use self::agents::WithAgents;
 pub(crate) use self::plan::{MergeJob, next_merge};
 use crate::catalog::{CatalogVersion, Commit, CommitError, FileEntry, NewFile, Pin};
 use crate::engine::{Engine, StoreError};
 use crate::lake::{
-    Columns, Footer, Level, Merge, MergeLimits, Partition, RowKey, SCHEMA_VERSION, SplitLimits,
+    Columns, Footer, Level, Merge, MergeError, MergeLimits, Partition, RowKey, SCHEMA_VERSION,
+    SplitLimits, Table,
 };
 use crate::ledger::Share;
 use crate::live::TraceKey;
 use crate::outputs::write_stream;
 
+mod agents;
 mod plan;
 
 /// What one input of a merge takes, about: a batch of its rows, and the pages they come from.
@@ -87,25 +91,17 @@ impl Engine {
             return Ok(Vec::new());
         };
         let table = first.table;
-        let columns = Columns::all(table);
-        let mut streams = Vec::with_capacity(inputs.len());
         let mut range = (i64::MAX, i64::MIN);
         for file in inputs {
-            let open = self.files.open(file)?;
-            let Footer { lo, hi, .. } = *open.footer();
+            let Footer { lo, hi, .. } = *self.files.open(file)?.footer();
             range = (range.0.min(lo), range.1.max(hi));
-            streams.push(
-                open.scan(&columns, None)
-                    .map_err(|e| StoreError::read(file, e))?,
-            );
         }
-        let keep = |key: &RowKey<'_>| !is_hidden(catalog, first, key);
         let open_bytes_max = self.ledger.limit(Share::Rewrite) / 2;
         let inputs_bytes = inputs.len() * MERGE_INPUT_BYTES;
         let _room = self
             .ledger
             .hold(Share::Rewrite, inputs_bytes + open_bytes_max);
-        let merged = Merge::new(table, MergeLimits::default(), streams, keep)?;
+        let merged = self.merged(catalog, inputs, &Columns::all(table))?;
         let footer = self.merged_footer(catalog, inputs, range, to);
         let skewed = first.partition == Partition::Skewed;
         let partition = move |home: Time| match (skewed, to) {
@@ -117,7 +113,29 @@ impl Engine {
             open_bytes_max,
             ..SplitLimits::default()
         };
+        if table == Table::Spans {
+            let telling = self.merged(catalog, inputs, &agents::telling_columns())?;
+            let filled = WithAgents::new(merged, telling);
+            return write_stream(self, &footer, limits, partition, filled);
+        }
         write_stream(self, &footer, limits, partition, merged)
+    }
+
+    /// Returns these columns of the visible rows of `inputs`, in the order of their table.
+    fn merged<'a>(
+        &self,
+        catalog: &'a CatalogVersion,
+        inputs: &'a [Arc<FileEntry>],
+        columns: &Columns,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, MergeError>> + use<'a>, StoreError> {
+        let mut streams = Vec::with_capacity(inputs.len());
+        for file in inputs {
+            let open = self.files.open(file)?;
+            let scan = open.scan(columns, None);
+            streams.push(scan.map_err(|e| StoreError::read(file, e))?);
+        }
+        let keep = |key: &RowKey<'_>| !is_hidden(catalog, &inputs[0], key);
+        Ok(Merge::new(columns, MergeLimits::default(), streams, keep)?)
     }
 
     fn merged_footer(

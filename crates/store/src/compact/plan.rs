@@ -17,8 +17,8 @@ const L0_BYTES_MIN: u64 = 128 << 20;
 const L0_AGE_MICROS: i64 = 10 * 60_000_000;
 const HOUR_FILES_MIN: usize = 8;
 const HOUR_BYTES_MIN: u64 = 256 << 20;
-/// One job reads at most this many files, and about this many bytes.
-const INPUT_FILES_MAX: usize = 64;
+/// One job reads at most this many files, for each takes memory, and about this many bytes.
+const INPUT_FILES_MAX: usize = 24;
 const INPUT_BYTES_MAX: u64 = 1 << 30;
 
 /// One merge: inputs of one table become files of a higher level.

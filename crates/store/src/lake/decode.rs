@@ -232,6 +232,23 @@ pub(super) fn text_column<'a>(
         .expect("the type of the column was checked"))
 }
 
+/// Returns the column of this name as an array of this type; a column of another type is an error.
+pub(crate) fn typed_column<'a, A: Array + 'static>(
+    table: Table,
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a A, DecodeError> {
+    let spec = table.specs().find(|spec| spec.name == name);
+    let spec = spec.ok_or(DecodeError::Missing {
+        table,
+        column: name,
+    })?;
+    let array = column(table, batch, name, spec.kind)?.as_any();
+    Ok(array
+        .downcast_ref()
+        .expect("the type of the column was checked"))
+}
+
 fn check_type(
     table: Table,
     column: &'static str,

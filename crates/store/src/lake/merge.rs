@@ -7,15 +7,17 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::HashSet;
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use model::MessageHash;
 
 use super::decode::DecodeError;
 use super::reader::ReadError;
-use super::schema::{Table, schema};
+use super::schema::{Columns, Table};
 use super::view::{RowBytes, RowKey, View};
 
 /// The size of the batches that a merge gives out.
@@ -67,6 +69,12 @@ pub enum MergeError {
         /// The place of the input in the list.
         input: usize,
     },
+    /// What tells the agents of spans cannot be used.
+    #[error("cannot read the agents of spans in a merge")]
+    Agents {
+        /// Why.
+        source: DecodeError,
+    },
     /// The rows of several inputs do not form one batch.
     #[error("cannot form a batch in a merge of {table}")]
     Arrow {
@@ -80,6 +88,7 @@ pub enum MergeError {
 /// The sorted, filtered union of sorted inputs.
 pub struct Merge<I, K> {
     table: Table,
+    schema: SchemaRef,
     limits: MergeLimits,
     keep: K,
     inputs: Vec<I>,
@@ -104,18 +113,21 @@ where
     I: Iterator<Item = Result<RecordBatch, ReadError>>,
     K: FnMut(&RowKey<'_>) -> bool,
 {
-    /// Returns the merge of `inputs`, each in the order of `table` and with all its columns. Rows for
-    /// which `keep` says no are dropped; of several copies of one message the first in order stays.
+    /// Returns the merge of `inputs`, each in the order of its table and with these columns, those that
+    /// [`Columns::with_order`] adds among them. Rows for which `keep` says no are dropped; of several
+    /// copies of one message the first in order stays.
     pub fn new(
-        table: Table,
+        columns: &Columns,
         limits: MergeLimits,
         inputs: Vec<I>,
         keep: K,
     ) -> Result<Self, MergeError> {
         let heap = BinaryHeap::with_capacity(inputs.len());
         let (pending, copies) = (Pending::default(), Copies::default());
+        let table = columns.table();
         let mut merge = Self {
             table,
+            schema: Arc::clone(columns.schema()),
             limits,
             keep,
             inputs,
@@ -161,7 +173,7 @@ where
                 break;
             }
         }
-        let batch = self.pending.take(self.table);
+        let batch = self.pending.take(&self.schema);
         batch.map_err(|source| MergeError::Arrow {
             table: self.table,
             source,
@@ -284,7 +296,7 @@ impl Pending {
     }
 
     /// Returns the rows as a batch and begins the next one.
-    fn take(&mut self, table: Table) -> Result<Option<RecordBatch>, ArrowError> {
+    fn take(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>, ArrowError> {
         let batches = std::mem::take(&mut self.batches);
         let rows = std::mem::take(&mut self.rows);
         (self.bytes, self.round) = (0, self.round + 1);
@@ -298,7 +310,7 @@ impl Pending {
             false => interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &rows)?,
         };
         // The inputs may differ in what their schemas say beside the columns.
-        RecordBatch::try_new(schema(table), batch.columns().to_vec()).map(Some)
+        RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map(Some)
     }
 }
 
@@ -357,7 +369,7 @@ mod tests {
         keep: impl FnMut(&RowKey<'_>) -> bool,
     ) -> Vec<RecordBatch> {
         let inputs = inputs.iter().map(|rows| batches(rows)).collect();
-        Merge::new(R::TABLE, limits(), inputs, keep)
+        Merge::new(&Columns::all(R::TABLE), limits(), inputs, keep)
             .unwrap()
             .map(Result::unwrap)
             .collect()
@@ -487,7 +499,8 @@ mod tests {
                 .unwrap()
         };
         let inputs = files.iter().map(scan).collect();
-        let merge = Merge::new(Table::Spans, MergeLimits::default(), inputs, |_| true).unwrap();
+        let all = Columns::all(Table::Spans);
+        let merge = Merge::new(&all, MergeLimits::default(), inputs, |_| true).unwrap();
         let mut want = files.concat();
         want.sort_by(SpanRow::file_order);
         assert_eq!(rows_of::<SpanRow>(merge.map(Result::unwrap)), want);
@@ -498,7 +511,8 @@ mod tests {
         let [early, late] = [1, 2].map(|n| span_row("p", n, 0, 0));
         let one = |row: &SpanRow| batches(std::slice::from_ref(row)).next().unwrap();
         let inputs = vec![vec![one(&early), one(&late)].into_iter()];
-        let mut merge = Merge::new(Table::Spans, limits(), inputs, |_| true).unwrap();
+        let all = Columns::all(Table::Spans);
+        let mut merge = Merge::new(&all, limits(), inputs, |_| true).unwrap();
         let error = merge.next().unwrap().unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -15,7 +15,7 @@ mod merge;
 mod messages;
 mod reader;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod schema;
 mod seal;
 mod source;
@@ -26,6 +26,7 @@ mod view;
 mod writer;
 
 pub use columns::LakeRow;
+pub(crate) use decode::typed_column;
 pub use decode::{DecodeError, decode};
 pub use encode::{EncodeError, encode};
 pub use filter::{TraceHash, TraceSet, TraceSetError};

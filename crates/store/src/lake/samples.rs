@@ -43,7 +43,7 @@ pub(super) fn trace(n: usize) -> TraceId {
 }
 
 /// Returns the `n`th span of a trace, with a payload of about `bytes`.
-pub(super) fn span_row(project_name: &str, trace_n: usize, n: usize, bytes: usize) -> SpanRow {
+pub(crate) fn span_row(project_name: &str, trace_n: usize, n: usize, bytes: usize) -> SpanRow {
     let home = Time::from_micros(1_767_225_600_000_000 + trace_n as i64 * 1_000_000);
     let span_id = SpanId::new(&format!("span_{trace_n}_{n}")).unwrap();
     let mut span = Span::new(

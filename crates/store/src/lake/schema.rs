@@ -235,12 +235,20 @@ impl Columns {
 
     /// Returns this choice with the table's key columns added where they are missing.
     pub fn with_keys(&self) -> Self {
-        let whole = schema(self.table);
+        self.with(self.table.key_columns())
+    }
+
+    /// Returns this choice with the columns added that a merge goes by.
+    pub fn with_order(&self) -> Self {
+        let sorted_by: Vec<&str> = sort_keys(self.table).iter().map(|key| key.column).collect();
+        let others = ["seq", self.table.home_column(), self.table.time_column()];
+        self.with_keys().with(&sorted_by).with(&others)
+    }
+
+    fn with(&self, names: &[&str]) -> Self {
         let mut indices = self.indices.to_vec();
-        for (index, field) in whole.fields().iter().enumerate() {
-            if self.table.key_columns().contains(&field.name().as_str())
-                && !indices.contains(&index)
-            {
+        for (index, field) in schema(self.table).fields().iter().enumerate() {
+            if names.contains(&field.name().as_str()) && !indices.contains(&index) {
                 indices.push(index);
             }
         }

@@ -5,7 +5,7 @@
 //! now is 429 or 503 with a time to come back. A 200 means that the rows are on disk and readable.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -22,6 +22,9 @@ use crate::body;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::intake::{Intake, IntakeError, Taken};
 use crate::state::{AppState, Shared};
+
+/// So long a body waits for a flush before its sender is told to come back.
+const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Returns the routes of this page.
 pub(crate) fn routes() -> Router<AppState> {
@@ -57,6 +60,7 @@ pub(crate) async fn ingest(
     let received = body::receive(&state.config, state.store.ledger(), &headers, body).await?;
     let started = Instant::now();
     let intake = state.intake(principal.project, Source::Openai, received_at)?;
+    state.store.wait_for_room(ROOM_PATIENCE).await?;
     let turn = Arc::clone(&state.decoders).acquire_owned().await;
     let work = spawn_blocking(move || {
         // Held here and not by the request: who hangs up leaves the work behind.

@@ -125,6 +125,11 @@ impl Refusal {
         }
     }
 
+    /// Returns whether a flush will end it, within a second or so.
+    pub(crate) fn is_brief(&self) -> bool {
+        matches!(self.what, Limit::FlushLag | Limit::Memory)
+    }
+
     /// Returns the refusal of a log that has no space for another segment.
     pub(crate) fn disk_full() -> Self {
         let message = "the disk has no space for the write-ahead log".to_owned();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::{Batch, Clock, ProjectId, Source, Time, TraceId};
 use parking_lot::Mutex;
@@ -414,6 +415,12 @@ impl Store {
             Some(running) => running.lock.set_address(address),
             None => Ok(()),
         }
+    }
+
+    /// Returns once there is room for another batch, or why there still is none after `patience`. A
+    /// sender that waits here keeps the machine busy; one that is sent away leaves it idle for seconds.
+    pub async fn wait_for_room(&self, patience: Duration) -> Result<(), AppendError> {
+        self.engine.wait_for_room(patience).await
     }
 
     /// Makes a batch ready for [`Store::append`]. It blocks: call it where decoding is done.

@@ -1,10 +1,12 @@
 //! From memory to Parquet and through merges: what can be read stays the same.
 
-use model::{Batch, Time, TraceId};
+use std::time::Duration;
+
+use model::{Batch, SpanId, SpanType, Time, TraceId};
 
 use super::world::{NOW, World, item, span};
 use crate::Store;
-use crate::lake::{Level, Table};
+use crate::lake::{Columns, Level, Table};
 
 fn files(store: &Store, level: Level) -> usize {
     store
@@ -72,6 +74,65 @@ async fn d2_a_later_version_takes_the_place_of_an_earlier_one_wherever_it_lies()
     world.store().flush().await.unwrap();
     world.store().compact().await.unwrap();
     world.check("merged");
+}
+
+#[tokio::test]
+async fn a_merge_names_the_agent_that_came_after_its_spans_were_written() {
+    let mut world = World::new().await;
+    let mut call = world.batch(&[span("t", "call")]);
+    call.spans[0].parent_id = Some(SpanId::new("agent").unwrap());
+    world.send_batch(call).await.unwrap();
+    world.store().flush().await.unwrap();
+    let mut agent = world.batch(&[span("t", "agent")]);
+    agent.spans[0].span_type = SpanType::Agent;
+    let name = agent.spans[0].name.clone();
+    world.send_batch(agent).await.unwrap();
+    world.store().flush().await.unwrap();
+
+    let agents = |world: &World| {
+        let snapshot = world.store().snapshot(&world.project);
+        let id = TraceId::new("t").unwrap();
+        let rows = snapshot.spans(&id, &Columns::narrow(Table::Spans)).unwrap();
+        let agents = rows.into_iter().map(|row| row.span.agent.clone());
+        agents.collect::<Vec<_>>()
+    };
+    assert_eq!(agents(&world), [None, Some(name.clone())]);
+    for n in 0..8 {
+        world
+            .send(&[span("other", &format!("s{n}"))])
+            .await
+            .unwrap();
+        world.store().flush().await.unwrap();
+    }
+    assert!(world.store().compact().await.unwrap() > 0);
+    assert_eq!(agents(&world), [Some(name.clone()), Some(name)]);
+    world.check("merged");
+}
+
+#[tokio::test]
+async fn who_waits_for_room_gets_it_from_a_flush() {
+    let mut world = World::with(|config| config.buffer_bytes = 10_000).await;
+    let mut n = 0;
+    let full = loop {
+        let mut large = span("t", &format!("s{n}"));
+        large.messages = vec![format!("\"{n} {}\"", "x".repeat(5_000))];
+        n += 1;
+        match world.send(&[large]).await {
+            Ok(_) => assert!(n < 100, "two buffers and a third are full"),
+            Err(error) => break error,
+        }
+    };
+    assert!(full.to_string().contains("buffers of rows wait"), "{full}");
+    let store = world.store().clone();
+    let refused = store.wait_for_room(Duration::from_millis(20)).await;
+    assert!(refused.is_err(), "nothing was flushed");
+    let (room, flushed) = tokio::join!(
+        store.wait_for_room(Duration::from_secs(600)),
+        world.store().flush()
+    );
+    room.unwrap();
+    flushed.unwrap();
+    world.check("after the flush");
 }
 
 #[tokio::test]

@@ -91,18 +91,23 @@ async fn delete(world: &mut World, trace: &str) {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`make soak` asks for more, whoever looks into a failure for one"
+)]
+fn asked(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("a number in the environment"))
+}
+
 /// How many schedules, over all tests of this page.
 fn schedules() -> u64 {
-    option_env!("TRACEGRADE_SCHEDULES")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1_000)
+    asked("TRACEGRADE_SCHEDULES").unwrap_or(1_000)
 }
 
 /// Runs every fourth schedule: four tests run side by side, each a core.
 async fn run_quarter(quarter: u64) {
-    let first = option_env!("TRACEGRADE_SEED")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0);
+    let first = asked("TRACEGRADE_SEED").unwrap_or(0);
     for seed in (first + quarter..first + schedules()).step_by(4) {
         run(seed).await;
     }

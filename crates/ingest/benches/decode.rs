@@ -14,7 +14,7 @@ use model::{Source, Time};
 
 /// The allocator of the product: decoding is a sixth allocation.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SPANS: usize = 100;
 /// Processor time for each body.

@@ -165,7 +165,10 @@ impl Engine {
         view: Arc<dyn View>,
         list: TraceList,
     ) -> Result<Page<TraceEntry>, ReadError> {
-        let read = self.reader(view, "list traces")?;
+        let mut read = self.reader(view, "list traces")?;
+        if list.filter.is_empty() {
+            read.session.expect_rows(list.limit);
+        }
         self.spawn(async move { read.list_traces(list).await })
             .join()
             .await

@@ -1,8 +1,8 @@
 //! Which traces hold a text? Messages, names, error messages and what spans keep of their input and
-//! output are searched, a home day at a time, newest first; each trace is told once.
+//! output are searched, the newest hour first and then a home day at a time; each trace is told once.
 //!
 //! Hits stand in the order (start of the trace descending, id), which depends on nothing but the rows,
-//! so that compaction changes no answer. The time bound is looked at between days: a day that was
+//! so that compaction changes no answer. The time bound is looked at between slices: one that was
 //! begun is finished, so that every call gets on.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,8 @@ use crate::tables::time_lit;
 use crate::view::View;
 
 const TASK: &str = "search traces";
-const DAY_MICROS: i64 = 86_400_000_000;
+const HOUR_MICROS: i64 = 3_600_000_000;
+const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 
 /// What is looked for.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ pub struct Search {
     pub limit: usize,
     /// Where the search before ended.
     pub after: Option<SearchCursor>,
-    /// After this time no further day is begun.
+    /// After this time no further slice is begun.
     pub time: Duration,
 }
 
@@ -116,8 +117,8 @@ impl Engine {
     }
 }
 
-/// Hits of one day, in their order: newest first, then by id.
-type DayHits = BTreeMap<(std::cmp::Reverse<Time>, TraceId), (Place, String)>;
+/// Hits of one slice of time, in their order: newest first, then by id.
+type SliceHits = BTreeMap<(std::cmp::Reverse<Time>, TraceId), (Place, String)>;
 
 struct Searcher {
     session: Session,
@@ -138,9 +139,13 @@ impl Searcher {
                 .as_micros()
                 .saturating_add(i64::from(cursor.trace_id.is_some()))
         });
-        let mut days = 0;
+        let mut slices = 0;
+        // A text that is common fills its page from an hour that is not in the day's large files. Where an
+        // hour was not enough, the search goes on with the rest of the day.
+        let after = self.search.after.as_ref();
+        let begins = after.is_none_or(|cursor| cursor.trace_id.is_some());
         while let Some(newest) = self.newest_before(before, &live) {
-            if days > 0 && began.elapsed() >= self.search.time {
+            if slices > 0 && began.elapsed() >= self.search.time {
                 let next = SearchCursor {
                     started_at: Time::from_micros(before),
                     trace_id: None,
@@ -151,8 +156,12 @@ impl Searcher {
                     partial: true,
                 });
             }
-            let from = newest.div_euclid(DAY_MICROS).saturating_mul(DAY_MICROS);
-            for ((started_at, trace_id), (place, snippet)) in self.day(from, before).await? {
+            let day = newest.div_euclid(DAY_MICROS).saturating_mul(DAY_MICROS);
+            let from = match begins && slices == 0 {
+                true => day.max(newest.saturating_sub(HOUR_MICROS)),
+                false => day,
+            };
+            for ((started_at, trace_id), (place, snippet)) in self.slice(from, before).await? {
                 if hits.len() == self.search.limit {
                     let next = hits.last().map(|hit| SearchCursor {
                         started_at: hit.started_at,
@@ -172,7 +181,7 @@ impl Searcher {
                 });
             }
             before = from;
-            days += 1;
+            slices += 1;
         }
         Ok(Found {
             hits,
@@ -216,9 +225,9 @@ impl Searcher {
 
     /// Returns the hits among the traces that start from `from` to before `before`, without those
     /// that the cursor is past.
-    async fn day(&self, from: i64, before: i64) -> Result<DayHits, ReadError> {
+    async fn slice(&self, from: i64, before: i64) -> Result<SliceHits, ReadError> {
         let failed = |source| ReadError::Query { task: TASK, source };
-        let mut hits = DayHits::new();
+        let mut hits = SliceHits::new();
         for table in [Table::Messages, Table::Spans] {
             let plan = self.plan(table, from, before).map_err(failed)?;
             let mut batches = self.session.execute(&plan).await.map_err(failed)?;
@@ -277,7 +286,7 @@ impl Searcher {
         &self,
         table: Table,
         batch: &RecordBatch,
-        hits: &mut DayHits,
+        hits: &mut SliceHits,
     ) -> Result<(), DataFusionError> {
         let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>();
         let ids = batch.column(1).as_string::<i32>();
@@ -320,7 +329,7 @@ impl Searcher {
     }
 
     /// Returns which of the hits the filter means.
-    async fn meant(&self, hits: &DayHits) -> Result<Vec<TraceId>, ReadError> {
+    async fn meant(&self, hits: &SliceHits) -> Result<Vec<TraceId>, ReadError> {
         let failed = |source| ReadError::Query { task: TASK, source };
         let filter = filter_expr(
             &self.search.filter,

@@ -217,6 +217,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Lets scans decode no more at a time than a list of so many rows needs.
+    pub(crate) fn expect_rows(&mut self, rows: usize) {
+        const ROWS_MIN: usize = 128;
+        let config = self.state.config_mut();
+        let most = config.batch_size();
+        let rows = rows.saturating_add(1).checked_next_power_of_two();
+        let rows = rows.unwrap_or(most).clamp(ROWS_MIN.min(most), most);
+        *config = config.clone().with_batch_size(rows);
+    }
+
     /// Returns the physical plan for a logical one.
     pub(crate) async fn physical(
         &self,

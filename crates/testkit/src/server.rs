@@ -134,15 +134,18 @@ impl Server {
 
     /// Asks the server to end, and waits. Returns how long that took.
     pub fn stop(&mut self) -> Duration {
+        if self.running.is_some() {
+            signal(self.pid(), "TERM");
+        }
+        self.wait()
+    }
+
+    /// Waits for a server that was asked to end, which it must do well. Returns how long that took.
+    pub fn wait(&mut self) -> Duration {
         let started = Instant::now();
         let Some(mut running) = self.running.take() else {
             return Duration::ZERO;
         };
-        let told = Command::new("kill")
-            .args(["-TERM", &running.child.id().to_string()])
-            .status()
-            .expect("kill(1) exists");
-        assert!(told.success(), "kill(1) failed");
         while started.elapsed() < PATIENCE {
             if let Some(status) = running.child.try_wait().expect("a child can be asked") {
                 assert!(status.success(), "the server ended with {status}");
@@ -193,6 +196,15 @@ fn greeting(child: &mut Child) -> SocketAddr {
     // A pipe that is closed or full would be a fault that no user has.
     std::thread::spawn(move || lines.for_each(drop));
     address.expect("the server says where it listens")
+}
+
+/// Sends a signal to a process, such as to a server that others still hold by reference.
+pub fn signal(pid: u32, name: &str) {
+    let told = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status()
+        .expect("kill(1) exists");
+    assert!(told.success(), "kill(1) failed");
 }
 
 /// Returns the length of all files under a folder.

@@ -181,6 +181,7 @@ fn kills(kills: usize) {
     let told = kill_loop::run(&kill_loop::Plan {
         binary: BINARY,
         kills,
+        gentle_every: 5,
         check_every: 20,
         between: Duration::from_millis(100)..Duration::from_secs(4),
         connections: 4,

@@ -15,6 +15,8 @@ const ATTEMPTS_MAX: u32 = 20;
 /// The longest pause that is made because a server asked for it.
 const WAIT_S_MAX: u64 = 30;
 
+const DEFAULT_URL: &str = "http://127.0.0.1:4318";
+
 /// Where the server is and who asks.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Connection {
@@ -22,7 +24,8 @@ pub(crate) struct Connection {
     #[arg(
         long,
         env = "TRACEGRADE_URL",
-        default_value = "http://127.0.0.1:4318",
+        default_value = DEFAULT_URL,
+        value_parser = server_url,
         global = true,
         help_heading = "Server"
     )]
@@ -35,7 +38,7 @@ pub(crate) struct Connection {
         global = true,
         help_heading = "Server"
     )]
-    pub(crate) api_key: Option<String>,
+    api_key: Option<String>,
     /// The project; without it the one that the key opens, or `default`.
     #[arg(
         long,
@@ -43,7 +46,27 @@ pub(crate) struct Connection {
         global = true,
         help_heading = "Server"
     )]
-    pub(crate) project: Option<String>,
+    project: Option<String>,
+}
+
+/// Reads an address. A variable that is set to nothing says as much as one that is not set.
+fn server_url(text: &str) -> Result<Url, String> {
+    let text = if text.is_empty() { DEFAULT_URL } else { text };
+    text.parse::<Url>().map_err(|error| error.to_string())
+}
+
+impl Connection {
+    /// Returns the key, if there is one.
+    pub(crate) fn api_key(&self) -> Option<&str> {
+        self.api_key.as_deref().filter(|key| !key.is_empty())
+    }
+
+    /// Returns the project that is asked for, if one is.
+    pub(crate) fn project(&self) -> Option<&str> {
+        self.project
+            .as_deref()
+            .filter(|project| !project.is_empty())
+    }
 }
 
 /// A request failed.
@@ -186,10 +209,10 @@ impl Client {
             url.query_pairs_mut().extend_pairs(pairs);
         }
         let mut request = self.http.request(method, url);
-        if let Some(key) = &self.connection.api_key {
+        if let Some(key) = self.connection.api_key() {
             request = request.bearer_auth(key);
         }
-        if let Some(project) = &self.connection.project {
+        if let Some(project) = self.connection.project() {
             request = request.header("openai-project", project);
         }
         request
@@ -312,6 +335,12 @@ mod tests {
             ("", "limit: no"),
         );
         check("<html>", ("", "the server answered 400 Bad Request"));
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        assert_eq!(server_url("").unwrap(), DEFAULT_URL.parse().unwrap());
+        assert!(server_url("nowhere").is_err());
     }
 
     #[test]

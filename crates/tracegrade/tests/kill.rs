@@ -9,7 +9,8 @@ mod kill_loop;
 fn d1_what_was_acknowledged_survives_every_kill_once() {
     let told = kill_loop::run(&kill_loop::Plan {
         binary: env!("CARGO_BIN_EXE_tracegrade"),
-        kills: 5,
+        kills: 6,
+        gentle_every: 3,
         check_every: 1,
         between: Duration::from_millis(200)..Duration::from_millis(2_500),
         connections: 4,

@@ -14,7 +14,7 @@ use testkit::drive::INGEST;
 use testkit::http::Client;
 use testkit::load::{self, Body, Shape, Timeline};
 use testkit::prng::Prng;
-use testkit::server::Server;
+use testkit::server::{Server, signal};
 
 /// Small limits, so that flushes and merges happen between two kills.
 const FLAGS: [&str; 6] = [
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// The program.
     pub(crate) binary: &'static str,
     pub(crate) kills: usize,
+    /// Every this many times the server is asked to end instead.
+    pub(crate) gentle_every: usize,
     /// All books are looked at after every this many kills, and at the end.
     pub(crate) check_every: usize,
     /// The time from a start to the kill.
@@ -65,15 +67,20 @@ pub(crate) fn run(plan: &Plan) -> Told {
     for kill_number in 1..=plan.kills {
         let pause = plan.between.start + Duration::from_millis(prng.below(span) as u64);
         let stop = AtomicBool::new(false);
+        // A server that is asked to end under load answers what it has taken.
+        let is_gentle = kill_number % plan.gentle_every == 0;
         std::thread::scope(|scope| {
             for _ in 0..plan.connections {
                 scope.spawn(|| books.send_until(server.client(), &stop));
             }
             std::thread::sleep(pause);
-            kill(server.pid());
+            signal(server.pid(), if is_gentle { "TERM" } else { "KILL" });
             stop.store(true, Ordering::Relaxed);
         });
-        server.kill();
+        match is_gentle {
+            true => drop(server.wait()),
+            false => server.kill(),
+        }
         server.restart();
         // In a long loop the books grow, and with them what a look at all of them costs.
         if kill_number % plan.check_every == 0 {
@@ -85,15 +92,6 @@ pub(crate) fn run(plan: &Plan) -> Told {
     server.stop();
     server.restart();
     books.check_all(&mut server.client())
-}
-
-/// Kills while senders still hold the server by reference.
-fn kill(pid: u32) {
-    let told = std::process::Command::new("kill")
-        .args(["-KILL", &pid.to_string()])
-        .status()
-        .expect("kill(1) exists");
-    assert!(told.success(), "kill(1) failed");
 }
 
 /// What was sent, and which of it was acknowledged.
@@ -131,7 +129,7 @@ impl<'a> Books<'a> {
             self.note(stamp, false);
             match self.send(&mut client, stamp) {
                 Some(200) => self.note(stamp, true),
-                Some(429) => std::thread::sleep(Duration::from_millis(50)),
+                Some(429 | 503) => std::thread::sleep(Duration::from_millis(50)),
                 Some(status) => panic!("an answer {status}"),
                 None => return,
             }

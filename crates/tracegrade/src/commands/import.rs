@@ -77,7 +77,7 @@ impl Destination {
         let Some(data_dir) = &import.data_dir else {
             return Ok(Self::Server(Client::new(connection)?));
         };
-        let project = connection.project.as_deref().unwrap_or("default");
+        let project = connection.project().unwrap_or("default");
         let project = ProjectId::new(project)
             .with_context(|| format!("{project:?} cannot be a project's id"))?;
         let app = local::open(data_dir, Arc::new(SystemClock)).await?;

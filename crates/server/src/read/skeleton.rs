@@ -27,7 +27,6 @@ const COLUMNS: &[&str] = &[
     "span_id",
     "parent_id",
     "type",
-    "source_type",
     "name",
     "agent",
     "started_at",
@@ -43,7 +42,6 @@ const COLUMNS: &[&str] = &[
     "derived",
     "merged_into",
     "trace_started_at",
-    "received_at",
     "seq",
 ];
 

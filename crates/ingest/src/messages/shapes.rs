@@ -303,7 +303,8 @@ fn part(value: Value<'_, '_>) -> Part {
         "text" | "input_text" | "output_text" | "refusal" | "summary_text" => {
             let words = first(value, &["text", "content", "refusal"]);
             let words = words.and_then(|words| words.get("text").or(Some(words)));
-            text(words).map_or_else(other, |content| Part::Text { content })
+            let words = words.and_then(Value::text).map(String::from);
+            words.map_or_else(other, |content| Part::Text { content })
         }
         "message" => first(value, &["content", "text"])
             .and_then(|content| text(Some(content)))

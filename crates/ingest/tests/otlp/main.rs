@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod captures;
+mod conformance;
 mod edge;
+mod hostile;
+mod records;
 mod roundtrip;
 mod support;

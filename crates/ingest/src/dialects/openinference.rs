@@ -32,14 +32,15 @@ pub(super) fn map(seen: &Seen<'_, '_>, told: &mut Told) {
     }
 }
 
+fn is_named(seen: &Seen<'_, '_>) -> bool {
+    let names = ["agent.name", "graph.node.id"];
+    seen.attributes.first_text(&names).is_some()
+}
+
 fn of_agents_sdk(seen: &Seen<'_, '_>, told: &mut Told) {
     match told.span_type {
-        SpanType::Agent => {
-            // The trace of the SDK; agents have names.
-            if seen.attributes.first_text(&["agent.name", "graph.node.id"]) == None {
-                told.span_type = SpanType::Custom;
-            }
-        }
+        // The trace of the SDK; agents have names.
+        SpanType::Agent if !is_named(seen) => told.span_type = SpanType::Custom,
         SpanType::Function => {
             let to = seen.name.strip_prefix("handoff to ");
             if let (Some(to), None) = (to, seen.text("tool.name")) {

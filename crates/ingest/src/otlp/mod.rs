@@ -36,7 +36,7 @@ use form::Signal;
 pub use join::{Joined, join};
 pub use logs::{Evaluation, LogBatch, LogRecord};
 pub use merge::{Merge, merge_doubles};
-pub use view::{Sent, attributes, contents, dialect, requested_model};
+pub use view::{Sent, attributes, contents, contents_with, dialect, requested_model};
 
 /// A request with more spans than this is refused as a whole; real senders send some hundred.
 pub const SPANS_MAX: usize = 100_000;

@@ -42,6 +42,24 @@ pub fn contents(sent: Sent<'_>) -> Contents {
     })
 }
 
+/// Returns what went in and came out of a span that others are merged into: what it does not tell
+/// itself is read from those.
+pub fn contents_with(sent: Sent<'_>, doubles: &[Sent<'_>]) -> Contents {
+    let mut told = contents(sent);
+    for double in doubles {
+        let more = contents(*double);
+        if told.input.is_empty() {
+            told.input = more.input;
+        }
+        if told.output.is_empty() {
+            told.output = more.output;
+        }
+        told.arguments = told.arguments.or(more.arguments);
+        told.result = told.result.or(more.result);
+    }
+    told
+}
+
 /// Returns the model that a call asked for, which may differ from the one that answered.
 pub fn requested_model(sent: Sent<'_>) -> Option<String> {
     match sent.span.span_type {

@@ -46,7 +46,7 @@ fn row(name: &str, run: &Run) -> String {
         .collect();
     dialects.sort_unstable();
     dialects.dedup();
-    let contents = |span: &Span| run.sent(span, ingest::otlp::contents);
+    let contents = |span: &Span| run.contents(span);
     let yes = |is_told: bool| if is_told { "yes" } else { "-" }.to_owned();
     let items = || run.traces.values();
     let cells = [

@@ -8,7 +8,7 @@ use crate::support::{captures, repository, restored, try_decode};
 
 /// Decodes, and reads everything back that was taken.
 fn survive(body: &[u8], encoding: Encoding) {
-    let _ = decode_logs(body.to_vec().into(), encoding);
+    drop(decode_logs(body.to_vec().into(), encoding));
     let Ok(batch) = try_decode(body, encoding) else {
         return;
     };
@@ -20,7 +20,7 @@ fn survive(body: &[u8], encoding: Encoding) {
         };
         let told = ingest::otlp::attributes(sent);
         assert!(model::JsonText::parse(&told).is_ok(), "{told}");
-        let _ = contents(sent);
+        drop(contents(sent));
     }
 }
 

@@ -128,6 +128,24 @@ impl Run {
     }
 }
 
+impl Run {
+    /// What went in and came out, doubles included.
+    pub(crate) fn contents(&self, span: &Span) -> ingest::otlp::Contents {
+        let doubles = self.spans.iter().filter(|double| {
+            double.merged_into.as_ref() == Some(&span.span_id) && double.trace_id == span.trace_id
+        });
+        let doubles: Vec<_> = doubles.map(|double| (double, self.data(double))).collect();
+        let doubles: Vec<Sent<'_>> = doubles
+            .iter()
+            .map(|(span, data)| Sent {
+                span,
+                data: data.as_deref(),
+            })
+            .collect();
+        self.sent(span, |sent| ingest::otlp::contents_with(sent, &doubles))
+    }
+}
+
 /// One folder of testdata/otlp.
 pub(crate) struct Capture {
     pub(crate) name: String,

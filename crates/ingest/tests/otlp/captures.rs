@@ -218,7 +218,7 @@ impl Check<'_> {
         let mut found = self.run.spans.iter().filter(answers);
         let is_found = found.any(|span| {
             let preview = span.output_preview.as_deref().unwrap_or_default();
-            preview == answer || preview == serde_json::json!(answer).to_string()
+            preview == answer
         });
         if !is_found {
             let told: Vec<_> = self

@@ -1,4 +1,4 @@
-//! How fast bodies of the Agents SDK are decoded on one core, in processor time.
+//! How fast bodies of the Agents SDK and of OpenTelemetry are decoded on one core, in processor time.
 //!
 //! A body holds 100 model calls of one trace whose history grows, as agents send it: every call
 //! resends what came before, so most messages were seen in the span above. Run with
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ingest::agents_sdk::{Context, decode};
-use model::{Source, Time};
+use ingest::otlp::{Encoding, decode_traces};
+use model::{Batch, Source, Time};
 
 /// The allocator of the product: decoding is a sixth allocation.
 #[global_allocator]
@@ -76,6 +77,139 @@ fn body(span_bytes: usize, message_bytes: usize) -> Bytes {
     Bytes::from(text)
 }
 
+/// The same load as the GenAI conventions tell it: messages as the JSON text of a list.
+mod otlp {
+    use super::*;
+
+    struct Span {
+        number: usize,
+        attributes: Vec<(&'static str, Value)>,
+    }
+
+    enum Value {
+        Text(String),
+        Int(u64),
+    }
+
+    fn spans(mean_turns: usize, message_bytes: usize) -> impl Iterator<Item = Span> {
+        (0..SPANS).map(move |number| {
+            let turns = 1 + number * mean_turns * 2 / SPANS;
+            let mut input = String::from("[");
+            for turn in 0..turns {
+                let role = ["user", "assistant"][turn % 2];
+                let comma = if turn > 0 { ", " } else { "" };
+                let _ = write!(
+                    input,
+                    r#"{comma}{{"role": "{role}", "parts": [{{"type": "text", "content": "{}"}}]}}"#,
+                    words(turn, message_bytes)
+                );
+            }
+            input.push(']');
+            let output = format!(
+                r#"[{{"role": "assistant", "parts": [{{"type": "text", "content": "{}"}}], "finish_reason": "stop"}}]"#,
+                words(number + 1_000, message_bytes)
+            );
+            let text = |text: &str| Value::Text(text.to_owned());
+            let attributes = vec![
+                ("gen_ai.operation.name", text("chat")),
+                ("gen_ai.provider.name", text("openai")),
+                ("gen_ai.request.model", text("gpt-4.1-mini")),
+                ("gen_ai.response.model", text("gpt-4.1-mini-2025-04-14")),
+                ("gen_ai.response.id", Value::Text(format!("chatcmpl-{number}"))),
+                ("gen_ai.conversation.id", text("session-7")),
+                ("gen_ai.request.temperature", Value::Int(1)),
+                ("server.address", text("api.openai.com")),
+                ("server.port", Value::Int(443)),
+                ("gen_ai.usage.input_tokens", Value::Int(100 + number as u64)),
+                ("gen_ai.usage.output_tokens", Value::Int(31)),
+                ("gen_ai.usage.cache_read.input_tokens", Value::Int(20)),
+                ("gen_ai.input.messages", Value::Text(input)),
+                ("gen_ai.output.messages", Value::Text(output)),
+            ];
+            Span { number, attributes }
+        })
+    }
+
+    /// A JSON body with the spans.
+    pub(super) fn json(mean_turns: usize, message_bytes: usize) -> Bytes {
+        let span = |span: Span| {
+            let attributes = span.attributes.into_iter().map(|(key, value)| match value {
+                Value::Text(text) => {
+                    let text = serde_json::Value::from(text);
+                    format!(r#"{{"key":"{key}","value":{{"stringValue":{text}}}}}"#)
+                }
+                Value::Int(int) => format!(r#"{{"key":"{key}","value":{{"intValue":"{int}"}}}}"#),
+            });
+            let attributes = attributes.collect::<Vec<_>>().join(",");
+            format!(
+                r#"{{"traceId":"{:032x}","spanId":"{:016x}","parentSpanId":"{:016x}","name":"chat gpt-4.1-mini","kind":3,"startTimeUnixNano":"{}","endTimeUnixNano":"{}","attributes":[{attributes}],"status":{{}}}}"#,
+                7,
+                span.number + 1,
+                9_999,
+                1_790_000_000_000_000_000_u64,
+                1_790_000_001_000_000_000_u64,
+            )
+        };
+        let spans: Vec<_> = spans(mean_turns, message_bytes).map(span).collect();
+        Bytes::from(format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"bench"}}}}]}},"scopeSpans":[{{"scope":{{"name":"bench"}},"spans":[{}]}}]}}]}}"#,
+            spans.join(",")
+        ))
+    }
+
+    fn varint(out: &mut Vec<u8>, mut value: u64) {
+        while value >= 0x80 {
+            out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    }
+
+    fn field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+        varint(out, number << 3 | 2);
+        varint(out, bytes.len() as u64);
+        out.extend(bytes);
+    }
+
+    /// A protobuf body with the spans.
+    pub(super) fn protobuf(mean_turns: usize, message_bytes: usize) -> Bytes {
+        let mut scope = Vec::new();
+        field(&mut scope, 1, b"\x0a\x05bench");
+        for span in spans(mean_turns, message_bytes) {
+            let mut out = Vec::new();
+            field(&mut out, 1, &7_u128.to_be_bytes());
+            field(&mut out, 2, &(span.number as u64 + 1).to_be_bytes());
+            field(&mut out, 4, &9_999_u64.to_be_bytes());
+            field(&mut out, 5, b"chat gpt-4.1-mini");
+            for (tag, nanos) in [
+                (7, 1_790_000_000_000_000_000_u64),
+                (8, 1_790_000_001_000_000_000),
+            ] {
+                out.push(tag << 3 | 1);
+                out.extend(nanos.to_le_bytes());
+            }
+            for (key, value) in span.attributes {
+                let (mut any, mut member) = (Vec::new(), Vec::new());
+                match value {
+                    Value::Text(text) => field(&mut any, 1, text.as_bytes()),
+                    Value::Int(int) => {
+                        any.push(3 << 3);
+                        varint(&mut any, int);
+                    }
+                }
+                field(&mut member, 1, key.as_bytes());
+                field(&mut member, 2, &any);
+                field(&mut out, 9, &member);
+            }
+            field(&mut scope, 2, &out);
+        }
+        let (mut resource, mut body) = (Vec::new(), Vec::new());
+        field(&mut resource, 2, &scope);
+        field(&mut body, 1, &resource);
+        Bytes::from(body)
+    }
+}
+
 /// Returns how long this process has been on a processor: the machine may have other work.
 fn processor_time() -> Duration {
     let stat =
@@ -88,7 +222,7 @@ fn processor_time() -> Duration {
     clippy::print_stdout,
     reason = "a benchmark is a program that prints its result"
 )]
-fn measure(name: &str, body: &Bytes) {
+fn measure(name: &str, body: &Bytes, decode: impl Fn(Bytes, &Context<'_>) -> Batch) {
     let context = Context {
         source: Source::Openai,
         received_at: Time::from_micros(0),
@@ -99,8 +233,7 @@ fn measure(name: &str, body: &Bytes) {
     while processor_time() - start < RUN_TIME {
         for _ in 0..20 {
             let round = Instant::now();
-            let batch =
-                decode(black_box(body.clone()), &context).expect("the body is built to be taken");
+            let batch = decode(black_box(body.clone()), &context);
             assert_eq!(batch.accepted, SPANS);
             drop(black_box(batch));
             best = best.min(round.elapsed());
@@ -134,6 +267,35 @@ fn main() {
         println!("run with cargo bench");
         return;
     }
-    measure("2.7 KB, growing history", &body(2_700, 180));
-    measure("20 KB, growing history", &body(20_000, 400));
+    const TAKEN: &str = "the body is built to be taken";
+    for (name, body) in [
+        ("Agents SDK, 2.7 KB, growing history", body(2_700, 180)),
+        ("Agents SDK, 20 KB, growing history", body(20_000, 400)),
+    ] {
+        measure(name, &body, |body, context| {
+            decode(body, context).expect(TAKEN)
+        });
+    }
+    for (name, encoding, body) in [
+        (
+            "OTLP protobuf, 2.7 KB",
+            Encoding::Protobuf,
+            otlp::protobuf(4, 180),
+        ),
+        ("OTLP JSON, 2.7 KB", Encoding::Json, otlp::json(4, 180)),
+        (
+            "OTLP protobuf, 20 KB, growing history",
+            Encoding::Protobuf,
+            otlp::protobuf(38, 400),
+        ),
+        (
+            "OTLP JSON, 20 KB, growing history",
+            Encoding::Json,
+            otlp::json(38, 400),
+        ),
+    ] {
+        measure(name, &body, |body, context| {
+            decode_traces(body, encoding, context).expect(TAKEN)
+        });
+    }
 }

@@ -6,4 +6,7 @@
 //! cannot be read at all is an error.
 
 pub mod agents_sdk;
+mod dialects;
 mod json;
+pub mod messages;
+pub mod otlp;

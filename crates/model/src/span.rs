@@ -308,6 +308,43 @@ impl Span {
         !self.noise && self.merged_into.is_none()
     }
 
+    /// Takes over what `double`, which tells of the same model call, knows beyond this one.
+    pub fn fill_from(&mut self, double: &Span) {
+        fn take<T: Clone>(mine: &mut Option<T>, theirs: &Option<T>) {
+            if mine.is_none() {
+                mine.clone_from(theirs);
+            }
+        }
+        let (mine, theirs) = (&mut self.usage, &double.usage);
+        take(&mut mine.input_tokens, &theirs.input_tokens);
+        take(&mut mine.cached_tokens, &theirs.cached_tokens);
+        take(&mut mine.output_tokens, &theirs.output_tokens);
+        take(&mut mine.reasoning_tokens, &theirs.reasoning_tokens);
+        // A dated version says more than the name that was asked for.
+        let is_version = |dated: &String| {
+            self.model
+                .as_ref()
+                .is_some_and(|asked| dated.starts_with(asked))
+        };
+        match &double.model {
+            Some(dated) if is_version(dated) => {
+                if self.name == *self.model.as_deref().unwrap_or_default() {
+                    self.name.clone_from(dated);
+                }
+                self.model = Some(dated.clone());
+            }
+            other => take(&mut self.model, other),
+        }
+        take(&mut self.provider, &double.provider);
+        take(&mut self.agent, &double.agent);
+        take(&mut self.cost, &double.cost);
+        take(&mut self.finish_reason, &double.finish_reason);
+        take(&mut self.ttft_ms, &double.ttft_ms);
+        take(&mut self.tool_call_id, &double.tool_call_id);
+        take(&mut self.input_preview, &double.input_preview);
+        take(&mut self.output_preview, &double.output_preview);
+    }
+
     /// Returns whether `self`, which came later, takes the place of `earlier` (the winner rule: an
     /// end beats an open, else the later one wins).
     pub fn supersedes(&self, earlier: &Span) -> bool {

@@ -36,7 +36,7 @@ pub(super) fn read(error: Value<'_, '_>, span_type: SpanType) -> SpanError {
 }
 
 /// Returns the class of an error from its sentence, the detail in its data, and where it happened.
-pub(super) fn kind<'a>(message: &'a str, detail: &'a str, span_type: SpanType) -> &'a str {
+pub(crate) fn kind<'a>(message: &'a str, detail: &'a str, span_type: SpanType) -> &'a str {
     let kind = match message {
         "Guardrail tripwire triggered" => "guardrail_tripped",
         "Tool not found" => "tool_not_found",
@@ -104,7 +104,8 @@ fn exception_class(message: &str) -> Option<&str> {
     (is_name && is_class).then_some(class)
 }
 
-fn tells_of_timeout(text: &str) -> bool {
+/// Returns whether a text speaks of a time that was over.
+pub(crate) fn tells_of_timeout(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     [
         "timed out",

@@ -31,8 +31,11 @@ use model::{Batch, NanoUsd, Rejection, Source, Time, Usage};
 use crate::json::{Reader, Tape, Value};
 pub use documents::{DocumentError, Documents, decode_document};
 pub use envelope::EnvelopeError;
+pub(crate) use failure::{kind as error_kind, tells_of_timeout};
 use refusal::Refusal;
+pub(crate) use span::price;
 use traces::Traces;
+pub(crate) use usage::read as read_usage;
 pub use words::{Words, words};
 
 /// What decoding needs to know besides the bytes.

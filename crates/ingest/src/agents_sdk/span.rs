@@ -7,7 +7,7 @@ use crate::json::Value;
 use super::fields::{parent_id, pick, span_id, time};
 use super::kind::{self, Told};
 use super::refusal::Refusal;
-use super::{Decoder, PricedCall, failure, hosted, payload};
+use super::{Context, Decoder, PricedCall, failure, hosted, payload};
 
 impl<'b> Decoder<'b, '_> {
     /// Decodes a span item and the hosted tool calls that are recorded nowhere but in it.
@@ -68,7 +68,7 @@ impl<'b> Decoder<'b, '_> {
             (Some(_), None) => SpanStatus::Success,
         };
         kind::fill(&mut span, &told);
-        self.price(&mut span);
+        price(self.context, &mut span);
         if let Some(data) = data {
             let parts = payload::split(&mut self.traces, place, told.span_type, data);
             span.payload.data = parts.data;
@@ -86,20 +86,21 @@ impl<'b> Decoder<'b, '_> {
         }
         Ok(())
     }
+}
 
-    fn price(&self, span: &mut Span) {
-        let Some(model) = span.model.as_deref() else {
-            return;
-        };
-        if span.span_type != SpanType::Generation || !span.has_ended() || !span.usage.is_known() {
-            return;
-        }
-        let at = span.started_at.unwrap_or(self.context.received_at);
-        span.cost = (self.context.price)(&PricedCall {
-            model,
-            provider: span.provider.as_deref(),
-            usage: &span.usage,
-            at,
-        });
+/// Fills in what an ended model call costs, unless its sender said so.
+pub(crate) fn price(context: &Context<'_>, span: &mut Span) {
+    let Some(model) = span.model.as_deref().filter(|_| span.cost.is_none()) else {
+        return;
+    };
+    if span.span_type != SpanType::Generation || !span.has_ended() || !span.usage.is_known() {
+        return;
     }
+    let at = span.started_at.unwrap_or(context.received_at);
+    span.cost = (context.price)(&PricedCall {
+        model,
+        provider: span.provider.as_deref(),
+        usage: &span.usage,
+        at,
+    });
 }

@@ -12,7 +12,7 @@ use model::Usage;
 use crate::json::Value;
 
 /// Returns the counts that `usage` tells.
-pub(super) fn read(usage: Value<'_, '_>) -> Usage {
+pub(crate) fn read(usage: Value<'_, '_>) -> Usage {
     let details = usage.get("details");
     let top = |key: &str| usage.get(key).or_else(|| details?.get(key));
     let count = |key: &str| top(key).and_then(Value::count);

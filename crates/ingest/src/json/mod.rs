@@ -12,18 +12,35 @@ mod text;
 use std::borrow::Cow;
 
 pub(crate) use reader::{Fault, Reader};
-pub(crate) use text::{TextBuilder, json_string};
+pub(crate) use text::{TextBuilder, json_string, push_json_string};
 
-/// Values nested deeper than this are refused.
+/// Values nested deeper than this are refused, unless a tape says otherwise.
 pub(crate) const DEPTH_MAX: usize = 256;
 
 /// Items of more values than this are refused: the tape of one item stays under 100 MB.
 pub(crate) const VALUES_MAX: usize = 8_000_000;
 
 /// Where the values of one item lie in its text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tape {
     nodes: Vec<Node>,
+    /// The containers that are open while the text is read; kept for its memory.
+    open: Vec<Open>,
+    /// Values nested deeper are refused.
+    depth_max: usize,
+}
+
+impl Default for Tape {
+    fn default() -> Self {
+        Self::with_depth(DEPTH_MAX)
+    }
+}
+
+/// A container that is being read.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    node: u32,
+    is_object: bool,
 }
 
 /// One value (or key), in bytes from the start of the item.
@@ -36,6 +53,15 @@ struct Node {
 }
 
 impl Tape {
+    /// Returns an empty tape for values nested up to `depth_max` levels.
+    pub(crate) fn with_depth(depth_max: usize) -> Self {
+        Self {
+            nodes: Vec::new(),
+            open: Vec::new(),
+            depth_max,
+        }
+    }
+
     /// Returns the indexed value, whose checked text is `text`.
     pub(crate) fn root<'b, 't>(&'t self, text: &'b str) -> Value<'b, 't> {
         Value {
@@ -345,7 +371,10 @@ mod tests {
         assert!(index(&nested(DEPTH_MAX)).is_ok());
         assert!(matches!(
             index(&nested(DEPTH_MAX + 1)),
-            Err(Fault::TooDeep { at: DEPTH_MAX })
+            Err(Fault::TooDeep {
+                at: DEPTH_MAX,
+                depth_max: DEPTH_MAX
+            })
         ));
         let many = format!("[{}0]", "0,".repeat(VALUES_MAX));
         assert!(matches!(index(&many), Err(Fault::TooManyValues { .. })));

@@ -1,7 +1,7 @@
 //! The walk over the bytes: a strict one that notes positions, and a loose one that only finds where
 //! a value ends, for the values that are refused or of no interest.
 
-use super::{DEPTH_MAX, Node, Tape, VALUES_MAX};
+use super::{Node, Open, Tape, VALUES_MAX};
 
 /// Why a text is not JSON that we take; `at` is a byte of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,9 +14,11 @@ pub(crate) enum Fault {
         /// Where.
         at: usize,
     },
-    /// More brackets are open than [`DEPTH_MAX`].
-    #[error("nested deeper than {DEPTH_MAX} levels at byte {at}")]
+    /// More brackets are open than are taken.
+    #[error("nested deeper than {depth_max} levels at byte {at}")]
     TooDeep {
+        /// How many are taken.
+        depth_max: usize,
         /// The bracket that is one too many.
         at: usize,
     },
@@ -108,17 +110,29 @@ impl<'b> Reader<'b> {
     /// Checks the value that starts here, notes its parts on `tape`, and moves behind it.
     pub(crate) fn index(&mut self, tape: &mut Tape) -> Result<(), Fault> {
         tape.nodes.clear();
+        let mut open = std::mem::take(&mut tape.open);
+        open.clear();
+        let indexed = self.index_parts(tape, &mut open);
+        tape.open = open;
+        indexed
+    }
+
+    fn index_parts(&mut self, tape: &mut Tape, open: &mut Vec<Open>) -> Result<(), Fault> {
         let base = self.at;
-        // The open containers: their node, and whether they are objects.
-        let mut open = [(0_u32, false); DEPTH_MAX];
-        let mut depth = 0;
         loop {
             let byte = self.peek().ok_or_else(|| self.expected("a value"))?;
             if let b'{' | b'[' = byte {
                 let is_object = byte == b'{';
-                *open.get_mut(depth).ok_or(Fault::TooDeep { at: self.at })? =
-                    (tape.nodes.len() as u32, is_object);
-                depth += 1;
+                if open.len() == tape.depth_max {
+                    return Err(Fault::TooDeep {
+                        depth_max: tape.depth_max,
+                        at: self.at,
+                    });
+                }
+                open.push(Open {
+                    node: tape.nodes.len() as u32,
+                    is_object,
+                });
                 self.note(tape, base, self.at, 0)?;
                 self.at += 1;
                 self.skip_whitespace();
@@ -131,23 +145,16 @@ impl<'b> Reader<'b> {
             } else {
                 self.note_scalar(tape, base, byte)?;
             }
-            if !self.close(tape, base, &open, &mut depth)? {
+            if !self.close(tape, base, open)? {
                 return Ok(());
             }
         }
     }
 
     /// After a value: closes what closes here. Returns whether another value follows.
-    fn close(
-        &mut self,
-        tape: &mut Tape,
-        base: usize,
-        open: &[(u32, bool); DEPTH_MAX],
-        depth: &mut usize,
-    ) -> Result<bool, Fault> {
-        while *depth > 0 {
+    fn close(&mut self, tape: &mut Tape, base: usize, open: &mut Vec<Open>) -> Result<bool, Fault> {
+        while let Some(&Open { node, is_object }) = open.last() {
             self.skip_whitespace();
-            let (node, is_object) = open[*depth - 1];
             match (self.peek(), is_object) {
                 (Some(b','), _) => {
                     self.at += 1;
@@ -159,7 +166,7 @@ impl<'b> Reader<'b> {
                 }
                 (Some(b'}'), true) | (Some(b']'), false) => {
                     self.at += 1;
-                    *depth -= 1;
+                    open.pop();
                     let behind = tape.nodes.len() as u32;
                     let node = &mut tape.nodes[node as usize];
                     (node.end, node.link) = (self.offset(base)?, behind);
@@ -352,7 +359,7 @@ fn is_structural(byte: u8) -> bool {
 /// Returns the first place from `at` on with a quote, a backslash or a control character, sixteen
 /// bytes a step: nearly all bytes of a body are looked at here and nowhere else. (Wider steps win a
 /// little on long texts and lose more on short ones, which keys are.)
-fn next_stop(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn next_stop(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes[at..].first_chunk::<16>() {
         let chunk = u128::from_le_bytes(*chunk);
         let (low, high) = (stops(chunk as u64), stops((chunk >> 64) as u64));

@@ -5,6 +5,33 @@ pub(crate) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// Appends `text` as a JSON string, quotes included. Only what must be escaped is.
+pub(crate) fn push_json_string(out: &mut String, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push('"');
+    let mut from = 0;
+    loop {
+        let stop = super::reader::next_stop(text.as_bytes(), from);
+        out.push_str(&text[from..stop]);
+        let Some(byte) = text.as_bytes().get(stop) else {
+            break;
+        };
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                use std::fmt::Write as _;
+                let _ = write!(out, "\\u{control:04x}");
+            }
+        }
+        from = stop + 1;
+    }
+    out.push('"');
+}
+
 /// Returns the text behind the escapes of a checked JSON string (without its quotes).
 pub(super) fn unescape(escaped: &str) -> String {
     Characters { rest: escaped }.collect()
@@ -158,6 +185,22 @@ impl TextBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_written_string_reads_back() {
+        for text in [
+            "",
+            "plain",
+            "a\"b\\c\n\r\t\u{0}\u{1f}é🦀/",
+            "\"",
+            "12345678\u{7}",
+        ] {
+            let mut out = String::new();
+            push_json_string(&mut out, text);
+            assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+            assert_eq!(unescape(&out[1..out.len() - 1]), text);
+        }
+    }
 
     #[test]
     fn escapes_are_decoded_and_halves_replaced() {

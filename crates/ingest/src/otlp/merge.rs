@@ -1,0 +1,219 @@
+//! One call of a model counts once, however many spans tell of it.
+//!
+//! Two instrumentations may be active, or one library writes a span for what its user called and one
+//! for what it called itself. The outer span is kept and the inner one is marked as merged into it,
+//! after the outer has taken over what it did not know. Everything is decided by columns and by the
+//! attributes that are stored, so the same decision can be made again when further spans have come.
+
+use std::collections::HashMap;
+
+use memchr::memmem;
+use model::{Span, SpanId, SpanType, TraceId};
+
+/// A span that tells of the same thing as another and is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merge {
+    /// The place of the span that is not counted.
+    pub from: usize,
+    /// The place of the span that is counted instead.
+    pub into: usize,
+}
+
+/// Finds the spans that tell of what another tells, marks them, and fills the gaps of those that are
+/// kept. `spans` may belong to several traces, and be a part of them: what is marked stays marked.
+pub fn merge_doubles(spans: &mut [Span]) -> Vec<Merge> {
+    let mut merges = Vec::new();
+    let index = Index::of(spans);
+    let mut by_depth: Vec<usize> = (0..spans.len()).collect();
+    // Inner spans first, so that gaps are filled from the inside out.
+    by_depth.sort_by_key(|at| std::cmp::Reverse(index.height(spans, *at)));
+    for from in by_depth {
+        if let Some(into) = index.double_above(spans, from) {
+            merges.push(Merge { from, into });
+        }
+    }
+    apply(spans, &merges);
+    for more in [streamed_siblings(spans), same_answers(spans)] {
+        apply(spans, &more);
+        merges.extend(more);
+    }
+    merges
+}
+
+fn apply(spans: &mut [Span], merges: &[Merge]) {
+    for Merge { from, into } in merges {
+        let inner = spans[*from].without_payload();
+        spans[*into].fill_from(&inner);
+        spans[*from].merged_into = Some(spans[*into].span_id.clone());
+    }
+}
+
+/// Where each span of a slice is.
+struct Index {
+    parents: Vec<Option<usize>>,
+}
+
+impl Index {
+    fn of(spans: &[Span]) -> Self {
+        let places: HashMap<(&TraceId, &SpanId), usize> = spans
+            .iter()
+            .enumerate()
+            .map(|(at, span)| ((&span.trace_id, &span.span_id), at))
+            .collect();
+        let parents = spans.iter().map(|span| {
+            let parent = span.parent_id.as_ref()?;
+            places.get(&(&span.trace_id, parent)).copied()
+        });
+        Self {
+            parents: parents.collect(),
+        }
+    }
+
+    /// Returns the spans above `at`, from its parent up; a circle ends.
+    fn above(&self, at: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.parents[at], |up| self.parents[*up]).take(self.parents.len())
+    }
+
+    /// Returns how many spans are above one that may be a double; 0 for others, to save the walk.
+    fn height(&self, spans: &[Span], at: usize) -> usize {
+        match may_be_double(spans[at].span_type) {
+            true => self.above(at).take(256).count(),
+            false => 0,
+        }
+    }
+
+    /// Returns the outermost span above `at` that tells of the same thing.
+    fn double_above(&self, spans: &[Span], at: usize) -> Option<usize> {
+        let span = &spans[at];
+        if !may_be_double(span.span_type) {
+            return None;
+        }
+        let mut found = None;
+        for up in self.above(at).filter(|up| *up != at) {
+            let outer = &spans[up];
+            match is_double(span, outer) {
+                true => found = Some(up),
+                false if is_between(span, outer) => {}
+                false => break,
+            }
+        }
+        found
+    }
+}
+
+fn may_be_double(span_type: SpanType) -> bool {
+    use SpanType::{Agent, Embedding, Function, Generation};
+    matches!(span_type, Generation | Embedding | Agent | Function)
+}
+
+/// Returns whether `outer`, with nothing of weight between, tells of what `inner` tells.
+fn is_double(inner: &Span, outer: &Span) -> bool {
+    let same_name = inner.name == outer.name;
+    // A client's and a server's view of one call, or a framework's and the protocol's.
+    let of_mcp = [inner, outer]
+        .iter()
+        .any(|span| span.source_type == "tools/call");
+    inner.span_type == outer.span_type
+        && match inner.span_type {
+            SpanType::Generation | SpanType::Embedding => true,
+            SpanType::Agent => same_name,
+            SpanType::Function => same_name && of_mcp,
+            _ => false,
+        }
+}
+
+/// Returns whether `outer` may stand between two spans of one thing.
+fn is_between(inner: &Span, outer: &Span) -> bool {
+    match inner.span_type {
+        SpanType::Generation | SpanType::Embedding => {
+            !matches!(outer.span_type, SpanType::Agent | SpanType::Function)
+        }
+        _ => outer.span_type == SpanType::Custom,
+    }
+}
+
+/// Logfire's plain client writes a streamed call as a span without an answer, and the answer as a
+/// span of no length beside it.
+fn streamed_siblings(spans: &[Span]) -> Vec<Merge> {
+    let mut merges: Vec<Merge> = Vec::new();
+    let is_answer = |span: &Span| {
+        let name = span.payload.extra.as_ref().map(|extra| extra.as_str());
+        let starts = |text: &str| text.contains("\"name\":\"streaming response from ");
+        span.span_type == SpanType::Generation
+            && span.merged_into.is_none()
+            && (name.is_some_and(starts) || span.name.starts_with("streaming response from "))
+    };
+    for (from, answer) in spans.iter().enumerate().filter(|(_, span)| is_answer(span)) {
+        let asked = spans.iter().enumerate().filter(|(at, span)| {
+            span.trace_id == answer.trace_id
+                && span.parent_id == answer.parent_id
+                && span.span_type == SpanType::Generation
+                && !is_answer(span)
+                && span.merged_into.is_none()
+                && !span.usage.is_known()
+                && span.started_at <= answer.started_at
+                && span.input_preview == answer.input_preview
+                && merges.iter().all(|merge| merge.into != *at)
+        });
+        let latest = asked.max_by_key(|(_, span)| span.started_at);
+        merges.extend(latest.map(|(into, _)| Merge { from, into }));
+    }
+    merges
+}
+
+/// Two spans of one trace with the id of one answer: the one that knows less is merged.
+fn same_answers(spans: &[Span]) -> Vec<Merge> {
+    let mut merges = Vec::new();
+    let mut richest: HashMap<(&TraceId, &str), usize> = HashMap::new();
+    for (at, span) in spans.iter().enumerate() {
+        if span.span_type != SpanType::Generation || span.merged_into.is_some() {
+            continue;
+        }
+        let Some(id) = answer_id(span) else { continue };
+        let Some(kept) = richest.get_mut(&(&span.trace_id, id)) else {
+            richest.insert((&span.trace_id, id), at);
+            continue;
+        };
+        if spans[*kept].span_id == span.span_id {
+            continue;
+        }
+        let (mut from, mut into) = (at, *kept);
+        if knowledge(span) > knowledge(&spans[*kept]) {
+            (from, into) = (*kept, at);
+        }
+        *kept = into;
+        merges.push(Merge { from, into });
+    }
+    merges
+}
+
+/// Returns how much a span knows; of two that know as much, the outer or earlier one is kept.
+fn knowledge(span: &Span) -> (usize, std::cmp::Reverse<(Option<model::Time>, &SpanId)>) {
+    let known = [
+        span.usage.input_tokens.is_some(),
+        span.usage.cached_tokens.is_some(),
+        span.usage.reasoning_tokens.is_some(),
+        span.input_preview.is_some(),
+        span.output_preview.is_some(),
+        span.model.is_some(),
+        span.finish_reason.is_some(),
+    ];
+    let known = known.iter().filter(|known| **known).count();
+    (known, std::cmp::Reverse((span.started_at, &span.span_id)))
+}
+
+/// Returns the id of the model's answer, out of the stored attributes.
+fn answer_id(span: &Span) -> Option<&str> {
+    let attributes = span.payload.attributes.as_ref()?.as_str();
+    let keys = [
+        "\"gen_ai.response.id\":\"",
+        "\"ai.response.id\":\"",
+        "\"response_id\":\"",
+    ];
+    keys.iter().find_map(|key| {
+        let at = memmem::find(attributes.as_bytes(), key.as_bytes())?;
+        let rest = &attributes[at + key.len()..];
+        let id = &rest[..rest.find('"')?];
+        (!id.is_empty()).then_some(id)
+    })
+}

@@ -75,6 +75,12 @@ pub(crate) fn cost(usd: f64) -> String {
     }
 }
 
+/// Returns how many traces, such as `1 trace`.
+pub(crate) fn traces(number: u64) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} trace{plural}", count(number))
+}
+
 /// Returns a count with its thousands apart.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -91,6 +97,14 @@ pub(crate) fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(
+            [traces(0), traces(1), traces(1_000)],
+            ["0 traces", "1 trace", "1,000 traces"]
+        );
+    }
 
     #[test]
     fn a_terminal_is_not_told_what_to_do() {

@@ -85,7 +85,7 @@ fn a_store_is_backed_up_while_it_serves_and_restored_without_what_was_deleted_si
         "--replace",
     ]);
     let told = told.unwrap();
-    assert!(told.contains("deleted 1 traces again"), "{told}");
+    assert!(told.contains("deleted 1 trace again"), "{told}");
     server.restart();
     assert_eq!(traces(&server), before[1..]);
 }

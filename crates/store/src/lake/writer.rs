@@ -522,8 +522,9 @@ impl<W: Write> Write for Sink<W> {
 
 fn properties(footer: &Footer, limits: WriterLimits, columns: &Schema) -> WriterProperties {
     let table = footer.table;
-    // A row is written three times and stays where the last one put it: only that is worth the effort.
-    let level = if footer.level == Level::Day { 3 } else { 1 };
+    // What was flushed is merged within minutes; what was merged may lie for days, and level 3 takes a
+    // fifth less.
+    let level = if footer.level == Level::L0 { 1 } else { 3 };
     let level = ZstdLevel::try_new(level).expect("zstd has both");
     let sorting = sort_keys(table).iter().map(|key| SortingColumn {
         // Every column is one leaf, so its place among the leaves is its place in the schema.

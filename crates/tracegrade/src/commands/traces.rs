@@ -310,7 +310,10 @@ async fn delete(ask: &Ask, args: &TracesDelete) -> anyhow::Result<()> {
             .await?;
         if args.dry_run {
             if let Some(counted) = ask.tell::<Value>(answer).await? {
-                output::line(format!("{} traces would be deleted", number(&counted)?))?;
+                output::line(format!(
+                    "{} would be deleted",
+                    text::traces(number(&counted)?)
+                ))?;
             }
             return Ok(());
         }
@@ -323,7 +326,7 @@ async fn delete(ask: &Ask, args: &TracesDelete) -> anyhow::Result<()> {
         .send_json(Method::POST, &["v1", "traces", "delete"], &body)
         .await?;
     if let Some(deleted) = ask.tell::<Value>(answer).await? {
-        output::line(format!("{} traces deleted", number(&deleted)?))?;
+        output::line(format!("deleted {}", text::traces(number(&deleted)?)))?;
     }
     Ok(())
 }
@@ -340,16 +343,12 @@ fn confirm(traces: u64) -> anyhow::Result<()> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         bail!(
-            "{} traces would be deleted: --yes deletes them",
-            text::count(traces)
+            "{} would be deleted: --yes deletes them",
+            text::traces(traces)
         );
     }
     let mut err = anstream::stderr();
-    write!(
-        err,
-        "delete {} traces for good? [y/N] ",
-        text::count(traces)
-    )?;
+    write!(err, "delete {} for good? [y/N] ", text::traces(traces))?;
     err.flush()?;
     let mut answer = String::new();
     stdin.read_line(&mut answer)?;

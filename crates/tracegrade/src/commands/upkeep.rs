@@ -13,7 +13,7 @@ use server::local::{RealDisk, StoreConfig, rebuild_catalog, restore};
 use crate::cli::{Backup, Doctor, RebuildCatalog, Restore};
 use crate::client::{Client, Connection};
 use crate::output;
-use crate::text::{count, safe_text};
+use crate::text::{self, count, safe_text};
 
 use super::{Ask, local};
 
@@ -178,8 +178,8 @@ pub(super) async fn restored(json: bool, args: &Restore) -> anyhow::Result<()> {
     ))?;
     match done.deleted_again {
         Some(traces) => output::line(format!(
-            "deleted {} traces again that were deleted since",
-            count(traces as u64)
+            "deleted {} again, as somebody did since the backup",
+            text::traces(traces as u64)
         ))?,
         None => output::line(
             "traces deleted since the backup are back: name the folder that was in use since with --deletions-from",

@@ -4,8 +4,10 @@
 //! senders retry, crash, and continue traces of other services, and no shape of theirs may hang or
 //! crash a reader. The shape depends on the set of spans only, never on the order they are given in.
 
-use hashbrown::{HashMap, HashSet};
 use std::borrow::Borrow;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::{Span, SpanType, Time};
 
@@ -256,6 +258,19 @@ pub(crate) fn agents_of<'a, K: Kin>(spans: &[&'a K], forest: &Forest) -> Vec<Opt
             .or_else(|| forest.parents[at].and_then(|parent| agents[parent as usize]));
     }
     agents
+}
+
+/// Returns the names as values of their own, equal neighbours shared: a trace has many spans and few
+/// agents.
+pub fn shared_names(names: &[Option<&str>]) -> Vec<Option<Arc<str>>> {
+    let mut last: Option<Arc<str>> = None;
+    let mut share = |name: &str| {
+        let known = last.take().filter(|last| **last == *name);
+        let name = known.unwrap_or_else(|| Arc::from(name));
+        last = Some(Arc::clone(&name));
+        name
+    };
+    names.iter().map(|name| name.map(&mut share)).collect()
 }
 
 pub(crate) fn borrowed<S: Borrow<Span>>(spans: &[S]) -> Vec<&Span> {

@@ -298,7 +298,7 @@ impl TraceView {
         let make = || {
             let spans: Vec<&Span> = self.spans.iter().map(|live| &*live.span).collect();
             match spans.iter().any(|span| span.agent.is_none()) {
-                true => shared(&model::resolve_agents(&spans)),
+                true => model::shared_names(&model::resolve_agents(&spans)),
                 false => vec![None; spans.len()],
             }
         };
@@ -326,18 +326,6 @@ impl TraceView {
             ..self.clone()
         }
     }
-}
-
-/// Returns the names with neighbours that are equal shared.
-pub(crate) fn shared(names: &[Option<&str>]) -> Vec<Option<Arc<str>>> {
-    let mut last: Option<Arc<str>> = None;
-    let mut share = |name: &str| {
-        let known = last.take().filter(|last| **last == *name);
-        let name = known.unwrap_or_else(|| Arc::from(name));
-        last = Some(Arc::clone(&name));
-        name
-    };
-    names.iter().map(|name| name.map(&mut share)).collect()
 }
 
 /// Which logged batch touches a trace.

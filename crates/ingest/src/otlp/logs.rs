@@ -98,11 +98,7 @@ impl<'b> Sink<'b> for Decoder {
         match item {
             Ok(RawItem::Log(log)) => self.record(&log),
             Ok(RawItem::Span(_)) => {}
-            Err(refusal) => self.batch.rejected.push(Rejection {
-                index: self.items,
-                code: refusal.code(),
-                reason: refusal.to_string(),
-            }),
+            Err(refusal) => self.batch.rejected.push(refusal.of_item(self.items)),
         }
         self.items += 1;
     }

@@ -1,5 +1,7 @@
 //! Why one span or log record is refused. The code goes to the loss ledger, the text to the sender.
 
+use model::Rejection;
+
 use crate::json::Fault;
 
 use super::any::VALUE_DEPTH_MAX;
@@ -43,8 +45,17 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Returns the refusal of the item at this place.
+    pub(super) fn of_item(&self, index: usize) -> Rejection {
+        Rejection {
+            index,
+            code: self.code(),
+            reason: self.to_string(),
+        }
+    }
+
     /// Returns the stable word for the ledger.
-    pub(super) fn code(&self) -> &'static str {
+    fn code(&self) -> &'static str {
         match self {
             Refusal::Json(Fault::Expected { .. }) => "bad_json",
             Refusal::Json(Fault::TooDeep { .. }) | Refusal::TooDeep => "too_deep",

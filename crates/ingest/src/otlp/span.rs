@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use model::{Batch, DroppedCounts, JsonText, Rejection, Span, SpanId, SpanStatus, Time, TraceId};
+use model::{Batch, DroppedCounts, JsonText, Span, SpanId, SpanStatus, Time, TraceId};
 
 use crate::agents_sdk::{Context, price};
 use crate::dialects::{self, RunFacts, Seen};
@@ -176,11 +176,7 @@ impl<'b> Sink<'b> for Decoder<'_> {
         };
         match outcome {
             Ok(()) => self.batch.accepted += 1,
-            Err(refusal) => self.batch.rejected.push(Rejection {
-                index: self.items,
-                code: refusal.code(),
-                reason: refusal.to_string(),
-            }),
+            Err(refusal) => self.batch.rejected.push(refusal.of_item(self.items)),
         }
         self.items += 1;
     }

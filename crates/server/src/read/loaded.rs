@@ -1,9 +1,8 @@
 //! One trace with all its spans, as one snapshot holds it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{Places, ProjectId, Time, TraceId, places};
+use model::{Places, ProjectId, Time, TraceId, places, shared_names};
 use store::{
     Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
 };
@@ -137,7 +136,7 @@ impl Loaded {
             depths,
             agents,
         } = places(&spans);
-        let agents = shared(&agents);
+        let agents = shared_names(&agents);
         Self {
             entry,
             rows,
@@ -236,11 +235,4 @@ fn fitting(rows: &[SpanRow], messages: &Messages) -> Detail {
         }
     }
     Detail::Full
-}
-
-/// Returns the names with equal ones shared: a trace has many spans and few agents.
-fn shared(names: &[Option<&str>]) -> Vec<Option<Arc<str>>> {
-    let mut known: HashMap<&str, Arc<str>> = HashMap::new();
-    let mut share = |name| Arc::clone(known.entry(name).or_insert_with(|| Arc::from(name)));
-    names.iter().map(|name| name.map(&mut share)).collect()
 }

@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::error::ArrowError;
-use model::{Kin, SpanType, Time, own_agent, resolve_agents};
+use model::{Kin, SpanType, Time, own_agent, resolve_agents, shared_names};
 
 use crate::lake::{Columns, DecodeError, MergeError, RowKeys, Table, typed_column};
-use crate::live::shared;
 
 const TABLE: Table = Table::Spans;
 
@@ -139,7 +138,7 @@ where
     /// Ends the trace that was being read.
     fn resolve(&mut self) {
         let spans: Vec<&Relative> = self.trace.iter().collect();
-        self.ready.extend(shared(&resolve_agents(&spans)));
+        self.ready.extend(shared_names(&resolve_agents(&spans)));
         self.trace.clear();
     }
 }

@@ -7,6 +7,7 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 
+use crate::doubles::settled;
 use crate::forest::{Forest, Kin, agents_of, borrowed, moment};
 use crate::outcome::{Place, deciding_span, places};
 use crate::{
@@ -30,7 +31,10 @@ pub struct Received {
 /// Returns the row of the trace that `item` names and `spans` make up: every span of it once, in any
 /// order.
 pub fn derive<S: Borrow<Span>>(item: &TraceItem, spans: &[S], received: Received) -> TraceRow {
-    let spans = borrowed(spans);
+    let given = borrowed(spans);
+    let copies = settled(&given);
+    let mut spans = given.clone();
+    copies.iter().for_each(|(at, copy)| spans[*at] = copy);
     let forest = Forest::of(&spans);
     let places = places(&spans, &forest);
     let decider = deciding_span(&spans, &forest, &places).map(|at| spans[at as usize]);

@@ -1,6 +1,6 @@
 //! One operation inside a trace: the columns everybody filters by, and the payload behind them.
 
-use crate::{JsonText, MessageHash, NanoUsd, SpanId, Time, TraceId};
+use crate::{JsonText, MessageHash, NanoUsd, SOURCE_TYPE_LOG_RECORD, SpanId, Time, TraceId};
 
 /// A word that names no value of a closed set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -343,6 +343,18 @@ impl Span {
         take(&mut self.tool_call_id, &double.tool_call_id);
         take(&mut self.input_preview, &double.input_preview);
         take(&mut self.output_preview, &double.output_preview);
+        // What went wrong further in may have been got over; a record tells of this very span.
+        if double.is_log_record() {
+            take(&mut self.error, &double.error);
+            if self.error.is_some() && self.status == SpanStatus::Success {
+                self.status = SpanStatus::Error;
+            }
+        }
+    }
+
+    /// Returns whether this is no operation but a log record that belongs to one.
+    pub fn is_log_record(&self) -> bool {
+        self.merged_into.is_some() && self.source_type == SOURCE_TYPE_LOG_RECORD
     }
 
     /// Returns whether `self`, which came later, takes the place of `earlier` (the winner rule: an

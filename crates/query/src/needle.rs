@@ -5,10 +5,12 @@
 //! from one string into the next, and keys are not text. Neither are the values of `role` and `type`,
 //! or else `user` would be everywhere.
 //!
-//! Most texts do not hold the needle, so the raw JSON is tried first: without a backslash in it, what
-//! is not there raw is not there decoded.
+//! Most texts do not hold the needle, so the raw JSON is tried first: of a needle that no short escape
+//! stands for, what is not there raw is not there decoded, but where letters are written as numbers.
 
 use std::borrow::Cow;
+
+use memchr::memmem;
 
 /// Characters shown on either side of a match.
 const AROUND_CHARS: usize = 60;
@@ -18,13 +20,19 @@ const AROUND_CHARS: usize = 60;
 pub struct Needle {
     /// In lower case.
     text: String,
+    /// Whether JSON writes every character of it as it is, or as a number.
+    is_plain: bool,
 }
 
 impl Needle {
     /// Returns a needle; `None` if there is nothing to look for.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim().to_lowercase();
-        (!text.is_empty()).then_some(Self { text })
+        // A colon may stand where a mark of ours is taken out.
+        let is_plain = text
+            .bytes()
+            .all(|byte| (b' '..0x7f).contains(&byte) && !b"\"\\/:".contains(&byte));
+        (!text.is_empty()).then_some(Self { text, is_plain })
     }
 
     /// Returns where the needle stands in a plain text, in bytes.
@@ -86,9 +94,7 @@ impl Needle {
     }
 
     fn in_json<T>(&self, json: &str, found: impl Fn(&str) -> T) -> Option<T> {
-        // A colon may stand where a mark of ours is taken out.
-        let is_simple = self.text.is_ascii() && !self.text.contains(':');
-        if is_simple && !json.contains('\\') && !self.is_in(json) {
+        if self.is_plain && !self.is_in(json) && memmem::find(json.as_bytes(), b"\\u").is_none() {
             return None;
         }
         let mut key: Option<&str> = None;

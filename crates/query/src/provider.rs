@@ -2,8 +2,7 @@
 //! branch sorted as the table is, hidden rows taken out.
 //!
 //! Every filter is applied here, on each branch by itself. For files that is what lets DataFusion
-//! carry it into the decoding of the tables with payloads; the narrow `traces` table is filtered after
-//! decoding, which is faster where rows are small. Statistics are estimates throughout, so nothing is
+//! carry it into the decoding. Statistics are estimates throughout, so nothing is
 //! ever answered from them: hidden rows would be counted.
 
 use std::collections::BTreeSet;
@@ -138,7 +137,7 @@ impl LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let source = ParquetSource::new(Arc::clone(&self.schema))
             .with_parquet_file_reader_factory(Arc::new(self.readers()))
-            .with_pushdown_filters(self.table != Table::Traces)
+            .with_pushdown_filters(true)
             .with_bloom_filter_on_read(true)
             .with_enable_page_index(true);
         let mut number = 0;

@@ -1,5 +1,6 @@
 //! Which traces hold a text? Messages, names, error messages and what spans keep of their input and
-//! output are searched, the newest hour first and then a home day at a time; each trace is told once.
+//! output are searched, the newest few traces first and then a home day at a time; each trace is told
+//! once.
 //!
 //! Hits stand in the order (start of the trace descending, id), which depends on nothing but the rows,
 //! so that compaction changes no answer. The time bound is looked at between slices: one that was
@@ -26,12 +27,15 @@ use crate::filter::filter_expr;
 use crate::needle::Needle;
 use crate::reads::ReadError;
 use crate::session::{Engine, Session};
-use crate::tables::time_lit;
+use crate::tables::{newest_first, time_lit};
 use crate::view::View;
 
 const TASK: &str = "search traces";
-const HOUR_MICROS: i64 = 3_600_000_000;
-const DAY_MICROS: i64 = 24 * HOUR_MICROS;
+const DAY_MICROS: i64 = 24 * 3_600_000_000;
+/// So many of the newest traces are searched, then so many more, before the rest of their day. Messages
+/// are sorted by trace, so that each trace costs a page of them: a few cost little of a day, an hour's
+/// cost all of it.
+const FIRST_TRACES: [usize; 4] = [64, 256, 1_024, 4_096];
 
 /// What is looked for.
 #[derive(Debug, Clone)]
@@ -140,8 +144,7 @@ impl Searcher {
                 .saturating_add(i64::from(cursor.trace_id.is_some()))
         });
         let mut slices = 0;
-        // A text that is common fills its page from an hour that is not in the day's large files. Where an
-        // hour was not enough, the search goes on with the rest of the day.
+        // A text that is common fills its page from the first traces.
         let after = self.search.after.as_ref();
         let begins = after.is_none_or(|cursor| cursor.trace_id.is_some());
         while let Some(newest) = self.newest_before(before, &live) {
@@ -157,9 +160,9 @@ impl Searcher {
                 });
             }
             let day = newest.div_euclid(DAY_MICROS).saturating_mul(DAY_MICROS);
-            let from = match begins && slices == 0 {
-                true => day.max(newest.saturating_sub(HOUR_MICROS)),
-                false => day,
+            let from = match FIRST_TRACES.get(slices).filter(|_| begins) {
+                Some(&traces) => day.max(self.start_of_first(traces, before).await?.min(newest)),
+                None => day,
             };
             for ((started_at, trace_id), (place, snippet)) in self.slice(from, before).await? {
                 if hits.len() == self.search.limit {
@@ -221,6 +224,34 @@ impl Searcher {
         ranges
             .chain(live.iter().copied().filter(|start| *start < before))
             .max()
+    }
+
+    /// Returns a moment since which the newest `traces` before `before` started. They are listed by another
+    /// start than the one they are filed under: it is a guess that costs no more than a longer slice.
+    async fn start_of_first(&self, traces: usize, before: i64) -> Result<i64, ReadError> {
+        let failed = |source| ReadError::Query { task: TASK, source };
+        let mut session = self.session.clone();
+        session.expect_rows(traces);
+        let plan = || {
+            let stored = session.tables.stored(Table::Traces)?;
+            stored
+                .filter(col("started_at").lt(time_lit(Time::from_micros(before))))?
+                .project([col("started_at"), col("trace_id")])?
+                .sort(newest_first())?
+                .limit(0, Some(traces))?
+                .build()
+        };
+        let batches = session.execute(&plan().map_err(failed)?).await;
+        let batches: Vec<RecordBatch> = batches
+            .map_err(failed)?
+            .try_collect()
+            .await
+            .map_err(failed)?;
+        let starts = batches.iter().flat_map(|batch| {
+            let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+            starts.values().iter().copied()
+        });
+        Ok(starts.min().unwrap_or(i64::MIN))
     }
 
     /// Returns the hits among the traces that start from `from` to before `before`, without those

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use bytes::Bytes;
 use model::{Clock, ProjectId, Source};
 use query::{Engine, EngineError};
@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::config::Config;
-use crate::intake::{IntakeError, Taken};
+use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
 use crate::loss::LossLedger;
 use crate::metrics::Metrics;
@@ -29,7 +29,7 @@ use crate::prices::Prices;
 use crate::projects::Projects;
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
-use crate::{auth, capture, http, listen, operate, origin, read};
+use crate::{auth, capture, http, listen, operate, origin, otlp, read};
 
 /// How often the use of keys is written down.
 const KEY_USE_SAVED_EVERY: Duration = Duration::from_secs(60);
@@ -149,11 +149,12 @@ impl App {
         &self,
         project: &ProjectId,
         source: Source,
+        wire: Wire,
         body: Bytes,
     ) -> Result<Taken, IntakeError> {
         let received_at = self.state.clock.now();
         let intake = self.state.intake(project.clone(), source, received_at)?;
-        let work = spawn_blocking(move || intake.prepare(body));
+        let work = spawn_blocking(move || intake.prepare(body, wire));
         let (prepared, taken) = work.await.map_err(IntakeError::Worker)??;
         self.state.store.append(prepared).await?;
         self.state
@@ -345,6 +346,7 @@ pub(crate) fn router(state: &AppState) -> Router {
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(state), origin::check))
         .layer(origin::cors(&state.config.cors_origins))
+        .layer(from_fn(otlp::answer::as_status))
         .layer(from_fn_with_state(Arc::clone(state), http::observe));
     routes.with_state(Arc::clone(state))
 }

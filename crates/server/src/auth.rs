@@ -4,6 +4,7 @@
 //! [`Principal`] has one that was admitted. Nobody needs a key until the first one is made; until
 //! then any `Authorization` is accepted, since the SDKs insist on sending one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -11,6 +12,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use model::ProjectId;
 use store::meta::{DEFAULT_PROJECT, KeyProjects};
 
@@ -109,7 +112,7 @@ async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Principal
             let meta = state.store.meta();
             let found = state
                 .keyring
-                .grant(meta, &keys::hash(secret), state.clock.now())
+                .grant(meta, &keys::hash(&secret), state.clock.now())
                 .await?;
             found.ok_or_else(|| {
                 ApiError::new(
@@ -153,18 +156,36 @@ fn project(named: Option<&str>, projects: &KeyProjects) -> Result<ProjectId, Api
     }
 }
 
-fn secret(headers: &HeaderMap) -> Result<&str, ApiError> {
+/// Returns the key. Exporters have their vendors' ways to say it: Basic (Langfuse), `x-api-key`
+/// (LangSmith), a token without a scheme (Logfire).
+fn secret(headers: &HeaderMap) -> Result<Cow<'_, str>, ApiError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, secret) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
-    });
-    bearer.or_else(|| text(KEY_HEADER)).ok_or_else(|| {
+    let authorization = text(header::AUTHORIZATION.as_str()).and_then(authorized);
+    let others = || [KEY_HEADER, "x-api-key"].into_iter().find_map(text);
+    let given = authorization.or_else(|| others().map(Cow::Borrowed));
+    given.filter(|secret| !secret.is_empty()).ok_or_else(|| {
         ApiError::new(
             ErrorCode::KeyMissing,
             "an API key is needed: send the header `Authorization: Bearer tg_…`",
         )
     })
+}
+
+fn authorized(value: &str) -> Option<Cow<'_, str>> {
+    let Some((scheme, secret)) = value.trim().split_once(' ') else {
+        return Some(value.trim().into());
+    };
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(secret.trim().into());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = BASE64_STANDARD.decode(secret.trim()).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
+    let secret = if password.is_empty() { user } else { password };
+    Some(secret.to_owned().into())
 }
 
 fn scope_missing(scope: Scope) -> ApiError {
@@ -223,7 +244,16 @@ mod tests {
             secret(&headers("x-tracegrade-key", "tg_a")).unwrap(),
             "tg_a"
         );
-        for bad in ["Basic dTpw", "tg_a", ""] {
+        for (value, want) in [
+            ("Basic dTpw", "p"),
+            ("basic dTo=", "u"),
+            ("Basic dQ==", "u"),
+            ("tg_a", "tg_a"),
+        ] {
+            assert_eq!(secret(&headers("authorization", value)).unwrap(), want);
+        }
+        assert_eq!(secret(&headers("x-api-key", "tg_a")).unwrap(), "tg_a");
+        for bad in ["Digest tg_a", "Basic ?", ""] {
             let error = secret(&headers("authorization", bad)).unwrap_err();
             assert_eq!(error.code(), ErrorCode::KeyMissing, "{bad}");
         }

@@ -20,7 +20,8 @@ use tokio::task::spawn_blocking;
 use crate::auth::Principal;
 use crate::body;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
-use crate::intake::{Intake, IntakeError, Taken};
+use crate::intake::{Intake, IntakeError, Taken, Wire};
+use crate::otlp;
 use crate::state::{AppState, Shared};
 
 /// So long a body waits for a flush before its sender is told to come back.
@@ -28,7 +29,9 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Returns the routes of this page.
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new().route("/v1/traces/ingest", post(ingest))
+    Router::new()
+        .route("/v1/traces/ingest", post(ingest))
+        .merge(otlp::routes())
 }
 
 /// Take what the OpenAI Agents SDK sends to its tracing endpoint.
@@ -56,17 +59,29 @@ pub(crate) async fn ingest(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Taken>, ApiError> {
+    let taken = take_in(&state, principal.project, &headers, body, Wire::AgentsSdk).await?;
+    Ok(Json(taken))
+}
+
+/// Takes in the body of a request; once this returns, what is kept of it is on disk and readable.
+pub(crate) async fn take_in(
+    state: &AppState,
+    project: ProjectId,
+    headers: &HeaderMap,
+    body: Body,
+    wire: Wire,
+) -> Result<Taken, ApiError> {
     let received_at = state.clock.now();
-    let received = body::receive(&state.config, state.store.ledger(), &headers, body).await?;
+    let received = body::receive(&state.config, state.store.ledger(), headers, body).await?;
     let started = Instant::now();
-    let intake = state.intake(principal.project, Source::Openai, received_at)?;
+    let intake = state.intake(project, wire.source(), received_at)?;
     state.store.wait_for_room(ROOM_PATIENCE).await?;
     let turn = Arc::clone(&state.decoders).acquire_owned().await;
     let work = spawn_blocking(move || {
         // Held here and not by the request: who hangs up leaves the work behind.
         let _turn = turn.map_err(ApiError::internal)?;
         let (bytes, hold) = received.inflate()?;
-        let done = intake.prepare(bytes)?;
+        let done = intake.prepare(bytes, wire)?;
         Ok::<_, ApiError>((done, hold, intake))
     });
     let ((prepared, taken), hold, intake) = work.await.map_err(IntakeError::Worker)??;
@@ -79,7 +94,7 @@ pub(crate) async fn ingest(
     state
         .losses
         .taken(&intake.project, intake.source, received_at, taken.outcome());
-    Ok(Json(taken))
+    Ok(taken)
 }
 
 /// Enters requests that were turned away whole in the loss ledger. Stands before the door, so that a
@@ -89,13 +104,15 @@ pub(crate) async fn account(
     request: Request,
     next: Next,
 ) -> Response {
+    let source = match otlp::is_path(request.uri().path()) {
+        true => Source::Otlp,
+        false => Source::Openai,
+    };
     let response = next.run(request).await;
     if let Some(code) = response.extensions().get::<ErrorCode>() {
         let project = response.extensions().get::<ProjectId>().cloned();
         let now = state.clock.now();
-        state
-            .losses
-            .refused(project, Source::Openai, now, code.as_str());
+        state.losses.refused(project, source, now, code.as_str());
     }
     response
 }

@@ -169,6 +169,10 @@ impl ApiError {
     }
 }
 
+/// What a failed request is told, for those who tell it in another form.
+#[derive(Debug, Clone)]
+pub(crate) struct ErrorText(pub(crate) String);
+
 /// The body of a failed request.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
@@ -200,6 +204,7 @@ impl IntoResponse for ApiError {
                 tracing::debug!(code = code.as_str(), reason = %self.message, "request refused")
             }
         }
+        let text = ErrorText(self.message.clone());
         let body = ErrorBody {
             error: ErrorDetail {
                 message: self.message,
@@ -215,6 +220,7 @@ impl IntoResponse for ApiError {
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(code);
+        response.extensions_mut().insert(text);
         response
     }
 }

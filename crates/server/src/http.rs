@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -68,7 +68,10 @@ pub(crate) async fn limit(State(state): State<AppState>, request: Request, next:
 
 /// Answers what no route is for.
 pub(crate) async fn unknown_url(request: Request) -> ApiError {
-    let message = format!("there is no {} {}", request.method(), request.uri().path());
+    let mut message = format!("there is no {} {}", request.method(), request.uri().path());
+    if request.method() == Method::POST {
+        message.push_str("; OTLP goes to /v1/traces, /v1/logs and /v1/metrics, the Agents SDK's exporter to /v1/traces/ingest");
+    }
     ApiError::new(ErrorCode::UnknownUrl, message)
 }
 

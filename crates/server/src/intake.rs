@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ingest::agents_sdk::{self, EnvelopeError};
+use ingest::otlp::{self, Encoding};
 use model::{Batch, PriceTable, ProjectId, Rejection, Source, Time, TraceId};
 use serde::Serialize;
 use store::{AppendError, Prepared, Store};
@@ -23,6 +24,27 @@ const REJECTED_LISTED_MAX: usize = 1_000;
 /// The reason for which items of deleted traces are refused.
 const TRACE_DELETED: &str = "trace_deleted";
 
+/// How the items of a request are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// As the Agents SDK's own exporter does.
+    AgentsSdk,
+    /// Spans of OpenTelemetry.
+    Spans(Encoding),
+    /// Log records of OpenTelemetry.
+    Logs(Encoding),
+}
+
+impl Wire {
+    /// Returns the way in that this is, unless the bytes come from a file.
+    pub(crate) fn source(self) -> Source {
+        match self {
+            Self::AgentsSdk => Source::Openai,
+            Self::Spans(_) | Self::Logs(_) => Source::Otlp,
+        }
+    }
+}
+
 /// What became of the items of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Taken {
@@ -34,7 +56,13 @@ pub struct Taken {
     pub rejected: Vec<Rejected>,
     #[serde(skip)]
     codes: Vec<&'static str>,
+    /// Items that were accepted and are not kept, by reason.
+    #[serde(skip)]
+    ignored: Ignored,
 }
+
+/// How many items were accepted and are not kept, by reason.
+type Ignored = Vec<(&'static str, usize)>;
 
 /// One item that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -58,6 +86,9 @@ pub enum IntakeError {
     /// The bytes are not a list of items.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// The bytes are no request of OpenTelemetry.
+    #[error(transparent)]
+    Otlp(#[from] otlp::EnvelopeError),
     /// The store did not take them.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -83,25 +114,51 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Decodes and prices a request and makes it ready for the log. Blocks.
-    pub(crate) fn prepare(&self, body: Bytes) -> Result<(Prepared, Taken), IntakeError> {
-        let price = |call: &agents_sdk::PricedCall<'_>| prices::price(&self.prices, call);
-        let context = agents_sdk::Context {
-            source: self.source,
-            received_at: self.received_at,
-            price: &price,
-        };
-        let mut batch = agents_sdk::decode(body, &context)?;
+    pub(crate) fn prepare(
+        &self,
+        body: Bytes,
+        wire: Wire,
+    ) -> Result<(Prepared, Taken), IntakeError> {
+        let (mut batch, ignored) = self.decode(body, wire)?;
         if let Some(model) = &self.assumed_model {
             prices::assume_model(&mut batch, &self.prices, model, self.received_at);
         }
         let is_deleted = |trace_id: &TraceId| self.store.is_deleted(&self.project, trace_id);
         let deleted = refuse_deleted(&mut batch, is_deleted);
         let rejected = std::mem::take(&mut batch.rejected);
-        let taken = Taken::new(batch.accepted, rejected, deleted);
+        let taken = Taken {
+            ignored,
+            ..Taken::new(batch.accepted, rejected, deleted)
+        };
         let prepared = self
             .store
             .prepare(&self.project, self.source, self.received_at, batch)?;
         Ok((prepared, taken))
+    }
+
+    /// Returns what a request holds, and how many items of it are not kept, by reason.
+    fn decode(&self, body: Bytes, wire: Wire) -> Result<(Batch, Ignored), IntakeError> {
+        let price = |call: &agents_sdk::PricedCall<'_>| prices::price(&self.prices, call);
+        let context = agents_sdk::Context {
+            source: self.source,
+            received_at: self.received_at,
+            price: &price,
+        };
+        match wire {
+            Wire::AgentsSdk => Ok((agents_sdk::decode(body, &context)?, Vec::new())),
+            Wire::Spans(encoding) => {
+                Ok((otlp::decode_traces(body, encoding, &context)?, Vec::new()))
+            }
+            Wire::Logs(encoding) => {
+                let logs = otlp::decode_logs(body, encoding)?;
+                let rows = otlp::record_rows(logs, self.source);
+                let ignored = vec![
+                    ("log_without_genai", rows.without_genai),
+                    ("log_without_span", rows.without_span),
+                ];
+                Ok((rows.batch, ignored))
+            }
+        }
     }
 }
 
@@ -162,6 +219,7 @@ impl Taken {
             rejected_count: codes.len(),
             rejected: items.chain(deleted).take(REJECTED_LISTED_MAX).collect(),
             codes,
+            ignored: Vec::new(),
         }
     }
 
@@ -170,6 +228,7 @@ impl Taken {
         Outcome {
             accepted: self.accepted,
             rejected: &self.codes,
+            ignored: &self.ignored,
         }
     }
 }
@@ -177,8 +236,8 @@ impl Taken {
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
         match error {
-            IntakeError::Envelope(envelope) => {
-                Self::new(ErrorCode::InvalidBody, envelope.to_string())
+            IntakeError::Envelope(_) | IntakeError::Otlp(_) => {
+                Self::new(ErrorCode::InvalidBody, error.to_string())
             }
             IntakeError::Append(append) => append.into(),
             IntakeError::NoProject(_) => Self::new(ErrorCode::ProjectNotFound, error.to_string()),

@@ -25,6 +25,7 @@ mod objects;
 mod openapi;
 mod operate;
 mod origin;
+mod otlp;
 mod prices;
 mod projects;
 mod read;
@@ -33,7 +34,7 @@ mod state;
 
 pub use app::{App, BindError, BuildError, Running, ServeError, Signals, bind, run};
 pub use config::{Config, ConfigError, Flags};
-pub use intake::{IntakeError, Rejected, Taken};
+pub use intake::{IntakeError, Rejected, Taken, Wire};
 /// What the command line needs of the crates below, which it does not see itself.
 pub mod local {
     pub use ingest::agents_sdk::Documents;

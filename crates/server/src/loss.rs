@@ -28,6 +28,8 @@ pub(crate) struct Account {
     accepted: u64,
     /// Items refused, by reason.
     rejected: BTreeMap<&'static str, u64>,
+    /// Items accepted and not kept, for nobody could use them, by reason.
+    ignored: BTreeMap<&'static str, u64>,
     /// Requests turned away whole, by reason.
     refused: BTreeMap<&'static str, u64>,
     /// When something was taken last.
@@ -57,6 +59,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) accepted: usize,
     /// The reason of each item that was refused.
     pub(crate) rejected: &'a [&'static str],
+    /// How many were accepted and are not kept, by reason.
+    pub(crate) ignored: &'a [(&'static str, usize)],
 }
 
 impl LossLedger {
@@ -92,6 +96,9 @@ impl LossLedger {
             *account.rejected.entry(code).or_default() += 1;
             account.last_refused_at = Some(at);
         }
+        for (code, count) in outcome.ignored.iter().filter(|(_, count)| *count > 0) {
+            *account.ignored.entry(code).or_default() += *count as u64;
+        }
     }
 
     /// Enters a request that was turned away whole.
@@ -125,7 +132,7 @@ impl LossLedger {
 }
 
 impl Entry {
-    /// Returns each figure with its outcome (`accepted`, `rejected`, `refused`) and its reason.
+    /// Returns each figure with its outcome (`accepted`, `rejected`, `ignored`, `refused`) and its reason.
     pub(crate) fn figures(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         let with = |outcome: &'static str, counts: &BTreeMap<&'static str, u64>| {
             counts
@@ -136,6 +143,7 @@ impl Entry {
         let accepted = std::iter::once(("accepted", "", self.account.accepted));
         accepted
             .chain(with("rejected", &self.account.rejected))
+            .chain(with("ignored", &self.account.ignored))
             .chain(with("refused", &self.account.refused))
     }
 
@@ -162,6 +170,7 @@ mod tests {
         let outcome = Outcome {
             accepted: 3,
             rejected: &["bad_time", "bad_time"],
+            ignored: &[("log_without_span", 2), ("log_without_genai", 0)],
         };
         ledger.taken(&project("a"), Source::Openai, at(2), outcome);
         ledger.taken(
@@ -171,6 +180,7 @@ mod tests {
             Outcome {
                 accepted: 0,
                 rejected: &[],
+                ignored: &[],
             },
         );
         ledger.refused(Some(project("b")), Source::Openai, at(4), "memory_full");
@@ -179,6 +189,7 @@ mod tests {
             requests: 2,
             accepted: 3,
             rejected: BTreeMap::from([("bad_time", 2)]),
+            ignored: BTreeMap::from([("log_without_span", 2)]),
             refused: BTreeMap::new(),
             last_accepted_at: Some(at(2)),
             last_refused_at: Some(at(2)),
@@ -187,7 +198,14 @@ mod tests {
         assert_eq!(of_a.len(), 1);
         assert_eq!(of_a[0].account, want);
         let figures: Vec<_> = of_a[0].figures().collect();
-        assert_eq!(figures, [("accepted", "", 3), ("rejected", "bad_time", 2)]);
+        assert_eq!(
+            figures,
+            [
+                ("accepted", "", 3),
+                ("rejected", "bad_time", 2),
+                ("ignored", "log_without_span", 2)
+            ]
+        );
         let all = ledger.entries(None);
         assert_eq!(
             all.iter().map(Entry::project).collect::<Vec<_>>(),

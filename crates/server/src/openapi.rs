@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use crate::{capture, operate, read};
+use crate::{capture, operate, otlp, read};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,9 @@ use crate::{capture, operate, read};
     ),
     paths(
         capture::ingest,
+        otlp::export_traces,
+        otlp::export_logs,
+        otlp::export_metrics,
         operate::health,
         operate::ingest_health,
         operate::metrics,

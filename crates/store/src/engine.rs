@@ -374,7 +374,7 @@ impl Engine {
         }
         let rows: Vec<TraceEntry> =
             self.files
-                .read_trace(catalog, key, &Columns::all(Table::Traces))?;
+                .read_trace(catalog, key, None, &Columns::all(Table::Traces))?;
         let visible = |entry: &TraceEntry| {
             !hides.hidden(Table::Traces, project, trace_id, None, entry.row.seq)
         };
@@ -386,7 +386,8 @@ impl Engine {
             return Ok(None);
         };
         let columns = Columns::narrow(Table::Spans);
-        let mut spans: Vec<SpanRow> = self.files.read_trace(catalog, key, &columns)?;
+        let home = Some(entry.home_started_at);
+        let mut spans: Vec<SpanRow> = self.files.read_trace(catalog, key, home, &columns)?;
         spans.retain(|row| {
             let span_id = Some(row.span.span_id.as_str());
             !hides.hidden(Table::Spans, project, trace_id, span_id, row.seq)

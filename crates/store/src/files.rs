@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use model::Time;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{CatalogVersion, FileEntry, FileId};
@@ -100,18 +101,20 @@ impl Files {
         }
     }
 
-    /// Returns what the active files of a table hold of a trace, hidden rows included.
+    /// Returns what the active files of a table hold of a trace, hidden rows included. `home` is the
+    /// trace's frozen start, where it is known.
     pub(crate) fn read_trace<R: LakeRow>(
         &self,
         catalog: &CatalogVersion,
         key: &TraceKey,
+        home: Option<Time>,
         columns: &Columns,
     ) -> Result<Vec<R>, ReadError> {
         let mut rows = Vec::new();
         for file in catalog.files(R::TABLE) {
             if self.may_hold(file, key) {
                 let open = self.open(file)?;
-                let found = open.read_trace(&key.project, &key.trace_id, columns);
+                let found = open.read_trace(&key.project, &key.trace_id, home, columns);
                 rows.extend(found.map_err(|error| ReadError::damaged(file, error))?);
             }
         }

@@ -81,12 +81,8 @@ fn writer(engine: &Engine, footer: Footer) -> Result<LakeWriter<PartialFile>, St
     // Large files are synced on the way: one sync at the end would stall the log's.
     let sync =
         |sink: &mut PartialFile, _bytes: u64| sink.appender.sync_data().map_err(io::Error::other);
-    Ok(LakeWriter::new(
-        sink,
-        footer,
-        WriterLimits::default(),
-        sync,
-    )?)
+    let limits = WriterLimits::of(footer.table);
+    Ok(LakeWriter::new(sink, footer, limits, sync)?)
 }
 
 /// Writes sorted rows to one file.

@@ -305,7 +305,7 @@ impl Snapshot {
         if let Some(view) = self.views.get(trace_id) {
             return Ok(Some(trace_entry(&self.project, view)));
         }
-        let rows: Vec<TraceEntry> = self.stored(trace_id, &Columns::all(Table::Traces))?;
+        let rows: Vec<TraceEntry> = self.stored(trace_id, None, &Columns::all(Table::Traces))?;
         let hides = &self.hides[Table::Traces as usize];
         let visible = rows
             .into_iter()
@@ -314,9 +314,20 @@ impl Snapshot {
     }
 
     /// Returns the spans of a trace in start order, with the chosen columns filled in.
-    pub fn spans(&self, trace_id: &TraceId, columns: &Columns) -> Result<Vec<SpanRow>, ReadError> {
+    pub fn spans(&self, trace: &TraceEntry, columns: &Columns) -> Result<Vec<SpanRow>, ReadError> {
+        let home = Some(trace.home_started_at);
+        self.spans_of(&trace.row.item.trace_id, home, columns)
+    }
+
+    /// Returns the spans of a trace, found by its frozen start where that is known.
+    pub(crate) fn spans_of(
+        &self,
+        trace_id: &TraceId,
+        home: Option<Time>,
+        columns: &Columns,
+    ) -> Result<Vec<SpanRow>, ReadError> {
         let hides = &self.hides[Table::Spans as usize];
-        let mut rows: Vec<SpanRow> = self.stored(trace_id, columns)?;
+        let mut rows: Vec<SpanRow> = self.stored(trace_id, home, columns)?;
         rows.retain(|row| {
             !hides.hides(trace_id.as_str(), Some(row.span.span_id.as_str()), row.seq)
         });
@@ -333,14 +344,11 @@ impl Snapshot {
         Ok(rows)
     }
 
-    /// Returns the messages of a trace by their hashes: those asked for, or all.
-    pub fn messages(
-        &self,
-        trace_id: &TraceId,
-        wanted: Option<&HashSet<MessageHash>>,
-    ) -> Result<HashMap<MessageHash, Message>, ReadError> {
+    /// Returns the messages of a trace by their hashes.
+    pub fn messages(&self, trace_id: &TraceId) -> Result<HashMap<MessageHash, Message>, ReadError> {
         let hides = &self.hides[Table::Messages as usize];
-        let stored: Vec<MessageRow> = self.stored(trace_id, &Columns::all(Table::Messages))?;
+        let stored: Vec<MessageRow> =
+            self.stored(trace_id, None, &Columns::all(Table::Messages))?;
         let visible = stored
             .into_iter()
             .filter(|row| !hides.hides(trace_id.as_str(), None, row.seq));
@@ -349,17 +357,14 @@ impl Snapshot {
             .get(trace_id)
             .map(|view| message_rows(&self.project, view, self.cursor));
         let all = visible.chain(live.into_iter().flatten());
-        let is_wanted = |row: &MessageRow| wanted.is_none_or(|set| set.contains(&row.message.hash));
-        Ok(all
-            .filter(is_wanted)
-            .map(|row| (row.message.hash, row.message))
-            .collect())
+        Ok(all.map(|row| (row.message.hash, row.message)).collect())
     }
 
     /// Returns what the files hold of a trace, hidden rows included.
     fn stored<R: LakeRow>(
         &self,
         trace_id: &TraceId,
+        home: Option<Time>,
         columns: &Columns,
     ) -> Result<Vec<R>, ReadError> {
         let key = TraceKey {
@@ -368,7 +373,7 @@ impl Snapshot {
         };
         self.engine
             .files
-            .read_trace(self.pin.catalog(), &key, columns)
+            .read_trace(self.pin.catalog(), &key, home, columns)
     }
 }
 

@@ -5,6 +5,7 @@
 //! is weighed. Everything in the data folder counts but the log: its last segments, of 64 MiB each, are
 //! there whatever the store holds, and are told beside. Arguments: `--megabytes 200` of JSON for each.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -91,7 +92,8 @@ fn post(client: &mut Client, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Waits until nothing is in memory only and no merge was made for a while.
+/// Waits until nothing is in memory only, no merge was made for a while, and merged files have left the
+/// disk.
 fn settle(server: &Server) -> Result<()> {
     let begun = Instant::now();
     let (mut merges, mut since) = (-1.0, Instant::now());
@@ -101,13 +103,26 @@ fn settle(server: &Server) -> Result<()> {
             (merges, since) = (now, Instant::now());
         }
         let is_flushed = server.metric("tracegrade_live_bytes", "")? == 0.0;
-        if since.elapsed() > QUIET && is_flushed {
+        let files = files_under(&server.data_dir().join("lake"));
+        let is_tidy = server.metric("tracegrade_files", "")? == f64::from(files);
+        if since.elapsed() > QUIET && is_flushed && is_tidy {
             return Ok(());
         }
         sleep(Duration::from_millis(250));
     }
     note("still merging after three minutes: weighed as it is");
     Ok(())
+}
+
+fn files_under(dir: &Path) -> u32 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_under(&entry.path()),
+            Ok(_) => 1,
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 #[derive(serde::Deserialize)]

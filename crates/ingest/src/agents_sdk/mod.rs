@@ -36,7 +36,7 @@ use refusal::Refusal;
 pub(crate) use span::price;
 use traces::Traces;
 pub(crate) use usage::read as read_usage;
-pub use words::{Words, words};
+pub use words::{Words, contents, words};
 
 /// What decoding needs to know besides the bytes.
 #[derive(Clone, Copy)]

@@ -3,7 +3,9 @@
 
 use model::SpanType;
 
+use crate::dialects::Contents;
 use crate::json::{Reader, Tape, Value};
+use crate::messages::{ChatMessage, messages};
 
 use super::conversation;
 
@@ -50,9 +52,55 @@ pub fn words(span_type: SpanType, span_data: &str) -> Words {
     }
 }
 
+/// Returns what went into a model call and what came out of it as messages, read from its
+/// `span_data`; nothing where that is no JSON.
+pub fn contents(span_data: &str) -> Contents {
+    let mut told = Contents::default();
+    let mut tape = Tape::default();
+    if Reader::new(span_data.as_bytes()).index(&mut tape).is_err() {
+        return told;
+    }
+    let data = tape.root(span_data);
+    let response = data.get("response");
+    let instructions = response.and_then(|response| response.get("instructions"));
+    let system = instructions.and_then(Value::words);
+    told.input
+        .extend(system.map(|words| ChatMessage::of_text("system", words)));
+    if let Some(input) = data.get("input") {
+        told.input.extend(messages(input, "user"));
+    }
+    let output = response.and_then(|response| response.get("output"));
+    if let Some(output) = output.or_else(|| data.get("output")) {
+        told.output = messages(output, "assistant");
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_is_told_as_messages() {
+        let told = contents(
+            r#"{"type":"response","input":[{"role":"user","content":"hi"}],"response":{"instructions":"be kind",
+            "output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"hello"}]}]}}"#,
+        );
+        let words = |messages: &[ChatMessage]| {
+            let told = messages.iter().map(|m| (m.role.clone(), m.words()));
+            told.collect::<Vec<_>>()
+        };
+        let said = |role: &str, text: &str| (role.to_owned(), Some(text.to_owned()));
+        assert_eq!(
+            words(&told.input),
+            [said("system", "be kind"), said("user", "hi")]
+        );
+        assert_eq!(words(&told.output), [said("assistant", "hello")]);
+        let chat = contents(r#"{"input":"hi","output":[{"role":"assistant","content":"hello"}]}"#);
+        assert_eq!(words(&chat.input), [said("user", "hi")]);
+        assert_eq!(words(&chat.output), [said("assistant", "hello")]);
+        assert_eq!(contents("{"), Contents::default());
+    }
 
     fn check(span_type: SpanType, data: &str, asked: Option<&str>, answered: Option<&str>) {
         let want = Words {

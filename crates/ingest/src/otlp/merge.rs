@@ -1,14 +1,14 @@
-//! One call of a model counts once, however many spans tell of it.
+//! One call of a model counts once, however many spans of a request tell of it.
 //!
-//! Two instrumentations may be active, or one library writes a span for what its user called and one
-//! for what it called itself. The outer span is kept and the inner one is marked as merged into it,
-//! after the outer has taken over what it did not know. Everything is decided by columns and by the
-//! attributes that are stored, so the same decision can be made again when further spans have come.
+//! A span inside another one that tells of the same thing is found by [`model::structural_doubles`], in
+//! a request and again in the whole trace. Here are the pairs that stand side by side, which are told
+//! by what only their senders write. A span that is not counted is marked as merged, after the other
+//! one has taken over what it did not know.
 
 use std::collections::HashMap;
 
 use memchr::memmem;
-use model::{Span, SpanId, SpanType, TraceId};
+use model::{Span, SpanId, SpanType, TraceId, structural_doubles};
 
 /// A span that tells of the same thing as another and is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +22,10 @@ pub struct Merge {
 /// Finds the spans that tell of what another tells, marks them, and fills the gaps of those that are
 /// kept. `spans` may belong to several traces, and be a part of them: what is marked stays marked.
 pub fn merge_doubles(spans: &mut [Span]) -> Vec<Merge> {
-    let mut merges = Vec::new();
-    let index = Index::of(spans);
-    let mut by_depth: Vec<usize> = (0..spans.len()).collect();
-    // Inner spans first, so that gaps are filled from the inside out.
-    by_depth.sort_by_key(|at| std::cmp::Reverse(index.height(spans, *at)));
-    for from in by_depth {
-        if let Some(into) = index.double_above(spans, from) {
-            merges.push(Merge { from, into });
-        }
-    }
+    let mut merges: Vec<Merge> = structural_doubles(spans)
+        .into_iter()
+        .map(|(from, into)| Merge { from, into })
+        .collect();
     apply(spans, &merges);
     for more in [streamed_siblings(spans), same_answers(spans)] {
         apply(spans, &more);
@@ -45,90 +39,6 @@ fn apply(spans: &mut [Span], merges: &[Merge]) {
         let inner = spans[*from].without_payload();
         spans[*into].fill_from(&inner);
         spans[*from].merged_into = Some(spans[*into].span_id.clone());
-    }
-}
-
-/// Where each span of a slice is.
-struct Index {
-    parents: Vec<Option<usize>>,
-}
-
-impl Index {
-    fn of(spans: &[Span]) -> Self {
-        let places: HashMap<(&TraceId, &SpanId), usize> = spans
-            .iter()
-            .enumerate()
-            .map(|(at, span)| ((&span.trace_id, &span.span_id), at))
-            .collect();
-        let parents = spans.iter().map(|span| {
-            let parent = span.parent_id.as_ref()?;
-            places.get(&(&span.trace_id, parent)).copied()
-        });
-        Self {
-            parents: parents.collect(),
-        }
-    }
-
-    /// Returns the spans above `at`, from its parent up; a circle ends.
-    fn above(&self, at: usize) -> impl Iterator<Item = usize> {
-        std::iter::successors(self.parents[at], |up| self.parents[*up]).take(self.parents.len())
-    }
-
-    /// Returns how many spans are above one that may be a double; 0 for others, to save the walk.
-    fn height(&self, spans: &[Span], at: usize) -> usize {
-        match may_be_double(spans[at].span_type) {
-            true => self.above(at).take(256).count(),
-            false => 0,
-        }
-    }
-
-    /// Returns the outermost span above `at` that tells of the same thing.
-    fn double_above(&self, spans: &[Span], at: usize) -> Option<usize> {
-        let span = &spans[at];
-        if !may_be_double(span.span_type) {
-            return None;
-        }
-        let mut found = None;
-        for up in self.above(at).filter(|up| *up != at) {
-            let outer = &spans[up];
-            match is_double(span, outer) {
-                true => found = Some(up),
-                false if is_between(span, outer) => {}
-                false => break,
-            }
-        }
-        found
-    }
-}
-
-fn may_be_double(span_type: SpanType) -> bool {
-    use SpanType::{Agent, Embedding, Function, Generation};
-    matches!(span_type, Generation | Embedding | Agent | Function)
-}
-
-/// Returns whether `outer`, with nothing of weight between, tells of what `inner` tells.
-fn is_double(inner: &Span, outer: &Span) -> bool {
-    let same_name = inner.name == outer.name;
-    // A client's and a server's view of one call, or a framework's and the protocol's.
-    let of_mcp = [inner, outer]
-        .iter()
-        .any(|span| span.source_type == "tools/call");
-    inner.span_type == outer.span_type
-        && match inner.span_type {
-            SpanType::Generation | SpanType::Embedding => true,
-            SpanType::Agent => same_name,
-            SpanType::Function => same_name && of_mcp,
-            _ => false,
-        }
-}
-
-/// Returns whether `outer` may stand between two spans of one thing.
-fn is_between(inner: &Span, outer: &Span) -> bool {
-    match inner.span_type {
-        SpanType::Generation | SpanType::Embedding => {
-            !matches!(outer.span_type, SpanType::Agent | SpanType::Function)
-        }
-        _ => outer.span_type == SpanType::Custom,
     }
 }
 

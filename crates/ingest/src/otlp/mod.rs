@@ -18,6 +18,7 @@ mod logs;
 mod merge;
 mod payload;
 mod protobuf;
+mod records;
 mod refusal;
 mod span;
 mod view;
@@ -36,6 +37,7 @@ use form::Signal;
 pub use join::{Joined, join};
 pub use logs::{Evaluation, LogBatch, LogRecord};
 pub use merge::{Merge, merge_doubles};
+pub use records::{RecordRows, record_rows, records_of};
 pub use view::{Sent, attributes, contents, contents_with, dialect, requested_model};
 
 /// A request with more spans than this is refused as a whole; real senders send some hundred.

@@ -7,11 +7,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
 
+use ingest::messages::ChatMessage;
+use ingest::otlp::{self, Contents, Sent};
 use model::payload::RestoreError;
-use model::{JsonText, Message, MessageHash, Span, SpanType, payload};
+use model::{JsonText, Message, MessageHash, Source, Span, SpanType, payload};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use super::span::raw;
 
 /// The messages of one trace by their hashes.
 pub(crate) type Messages = HashMap<MessageHash, Message>;
@@ -102,7 +106,7 @@ impl Serialize for Fault {
 pub(crate) enum Part<'a> {
     /// Nothing was sent.
     Absent,
-    /// As it was sent.
+    /// As it was sent, or as it was read before.
     Sent(&'a RawValue),
     /// Read out of what was sent.
     Made(Box<RawValue>),
@@ -128,16 +132,21 @@ pub(crate) enum Shown {
     None,
     /// By the previews of the row.
     Preview,
-    /// As sent; `None` if the sender sent none.
+    /// The `span_data` as sent; `None` if the sender sent none.
     Full(Option<Result<Box<RawValue>, Fault>>),
+    /// What a span of OpenTelemetry says, which has attributes instead.
+    Telemetry(Result<Box<Telemetry>, Fault>),
 }
 
 impl Shown {
-    /// Returns as much of the payload of `span` as `detail` asks for.
-    pub(crate) fn of(span: &Span, detail: Detail, messages: &Messages) -> Self {
+    /// Returns as much of the payload of `span`, into which `doubles` are merged, as `detail` asks for.
+    pub(crate) fn of(span: &Span, doubles: &[&Span], detail: Detail, messages: &Messages) -> Self {
         match detail {
             Detail::None => Self::None,
             Detail::Preview => Self::Preview,
+            Detail::Full if is_telemetry(span) => {
+                Self::Telemetry(Telemetry::of(span, doubles, messages).map(Box::new))
+            }
             Detail::Full => Self::Full(
                 span.payload
                     .data
@@ -152,9 +161,90 @@ impl Shown {
         match self {
             Self::None => Detail::None,
             Self::Preview => Detail::Preview,
-            Self::Full(_) => Detail::Full,
+            Self::Full(_) | Self::Telemetry(_) => Detail::Full,
         }
     }
+
+    /// Returns the attributes of `span` as they were sent.
+    pub(super) fn attributes<'a>(&'a self, span: &'a Span) -> Option<&'a RawValue> {
+        match self {
+            Self::Telemetry(Ok(telemetry)) => Some(&telemetry.attributes),
+            _ => span.payload.attributes.as_ref().and_then(raw),
+        }
+    }
+}
+
+/// Returns whether a span came as OpenTelemetry, whatever brought it.
+pub(crate) fn is_telemetry(span: &Span) -> bool {
+    let payload = &span.payload;
+    span.source == Source::Otlp || payload.resource.is_some() || payload.scope.is_some()
+}
+
+/// What a span of OpenTelemetry says, and what it means.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    attributes: Box<RawValue>,
+    input: Option<Box<RawValue>>,
+    output: Option<Box<RawValue>>,
+}
+
+impl Telemetry {
+    fn of(span: &Span, doubles: &[&Span], messages: &Messages) -> Result<Self, Fault> {
+        let data = telemetry_data(span, messages)?;
+        let of_doubles = doubles.iter().filter(|span| !span.is_log_record());
+        let of_doubles: Vec<(&Span, Option<String>)> = of_doubles
+            .map(|span| Ok((*span, telemetry_data(span, messages)?)))
+            .collect::<Result<_, Fault>>()?;
+        let of_doubles: Vec<Sent<'_>> = of_doubles
+            .iter()
+            .map(|(span, data)| Sent {
+                span,
+                data: data.as_deref(),
+            })
+            .collect();
+        let this = Sent {
+            span,
+            data: data.as_deref(),
+        };
+        let told = otlp::contents_with(this, &of_doubles);
+        let json = |text: &JsonText| RawValue::from_string(text.as_str().to_owned()).ok();
+        let list = |messages: &[ChatMessage]| made(messages).filter(|_| !messages.is_empty());
+        let documents = || made(&told.documents).filter(|_| !told.documents.is_empty());
+        Ok(Self {
+            attributes: RawValue::from_string(otlp::attributes(this)).map_err(Fault::damaged)?,
+            input: told
+                .arguments
+                .as_ref()
+                .and_then(json)
+                .or_else(|| list(&told.input)),
+            output: told
+                .result
+                .as_ref()
+                .and_then(json)
+                .or_else(|| list(&told.output))
+                .or_else(documents),
+        })
+    }
+}
+
+/// Returns what a span of OpenTelemetry keeps apart from its short attributes.
+fn telemetry_data(span: &Span, messages: &Messages) -> Result<Option<String>, Fault> {
+    let data = span.payload.data.as_ref();
+    data.map(|data| restored_text(span, data, messages))
+        .transpose()
+}
+
+fn made(value: &(impl Serialize + ?Sized)) -> Option<Box<RawValue>> {
+    serde_json::value::to_raw_value(value).ok()
+}
+
+/// What a span of OpenTelemetry was told and what it answered, as messages.
+pub(crate) fn telemetry_contents(span: &Span, messages: &Messages) -> Result<Contents, Fault> {
+    let data = telemetry_data(span, messages)?;
+    Ok(otlp::contents(Sent {
+        span,
+        data: data.as_deref(),
+    }))
 }
 
 /// The sender's text of a span's data.
@@ -209,22 +299,35 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Returns the parts of what was sent.
-    pub(crate) fn of(span_type: SpanType, sent: Option<&'a Result<Box<RawValue>, Fault>>) -> Self {
-        let all = |part: fn(Option<&'a Fault>) -> Part<'a>, fault| Self {
-            span_data: part(fault),
-            input: part(fault),
-            output: part(fault),
-            arguments: part(fault),
-            result: part(fault),
+    /// Returns the parts of what is shown; `None` where the payload is not.
+    pub(crate) fn of(span_type: SpanType, shown: &'a Shown) -> Option<Self> {
+        let all = |part: &dyn Fn() -> Part<'a>| Self {
+            span_data: part(),
+            input: part(),
+            output: part(),
+            arguments: part(),
+            result: part(),
         };
-        match sent {
-            None => all(|_| Part::Absent, None),
-            Some(Err(fault)) => all(
-                |fault| fault.map_or(Part::Absent, Part::Faulty),
-                Some(fault),
-            ),
-            Some(Ok(data)) => Self::of_data(span_type, data),
+        let parts = match shown {
+            Shown::None | Shown::Preview => return None,
+            Shown::Full(None) => all(&|| Part::Absent),
+            Shown::Full(Some(Err(fault))) | Shown::Telemetry(Err(fault)) => {
+                all(&|| Part::Faulty(fault))
+            }
+            Shown::Full(Some(Ok(data))) => Self::of_data(span_type, data),
+            Shown::Telemetry(Ok(telemetry)) => Self::of_telemetry(telemetry),
+        };
+        Some(parts)
+    }
+
+    fn of_telemetry(telemetry: &'a Telemetry) -> Self {
+        let part = |raw: &'a Option<Box<RawValue>>| raw.as_deref().map_or(Part::Absent, Part::Sent);
+        Self {
+            span_data: Part::Absent,
+            input: part(&telemetry.input),
+            output: part(&telemetry.output),
+            arguments: part(&telemetry.input),
+            result: part(&telemetry.output),
         }
     }
 
@@ -270,11 +373,8 @@ mod tests {
         let mut span = samples::span("s", SpanType::Generation);
         span.payload.data = Some(JsonText::from_trusted(data));
         span.payload.input_refs = refs.to_vec();
-        let shown = Shown::of(&span, Detail::Full, messages);
-        let Shown::Full(sent) = &shown else {
-            panic!("full")
-        };
-        let parts = Parts::of(SpanType::Generation, sent.as_ref());
+        let shown = Shown::of(&span, &[], Detail::Full, messages);
+        let parts = Parts::of(SpanType::Generation, &shown).unwrap();
         serde_json::to_string(&[&parts.span_data, &parts.input]).unwrap()
     }
 

@@ -257,10 +257,7 @@ impl<'a> Special<'a> {
 
 impl<'a> Full<'a> {
     fn of(span: &'a Span, shown: &'a Shown) -> Option<Self> {
-        let Shown::Full(sent) = shown else {
-            return None;
-        };
-        let parts = Parts::of(span.span_type, sent.as_ref());
+        let parts = Parts::of(span.span_type, shown)?;
         let is_function = span.span_type == SpanType::Function;
         let kept = |text: &'a Option<JsonText>| text.as_ref().and_then(raw);
         let payload = &span.payload;
@@ -270,7 +267,7 @@ impl<'a> Full<'a> {
             output: parts.output,
             arguments: is_function.then_some(parts.arguments),
             result: is_function.then_some(parts.result),
-            attributes: kept(&payload.attributes),
+            attributes: shown.attributes(span),
             resource: kept(&payload.resource),
             scope: kept(&payload.scope),
             events: kept(&payload.events),

@@ -32,7 +32,7 @@ fn span_json(sample: &Sample, at: usize, detail: Detail, now: Time) -> String {
         agent: places.agents[at],
         horizon: horizon(&sample.entry.row, now, IDLE_MICROS),
     };
-    let shown = Shown::of(spans[at], detail, &sample.messages);
+    let shown = Shown::of(spans[at], &[], detail, &sample.messages);
     serde_json::to_string(&SpanObject::new(&sample.rows[at], place, &shown)).unwrap()
 }
 

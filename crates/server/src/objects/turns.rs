@@ -2,10 +2,11 @@
 //! texts are read from the spans that these are of.
 
 use ingest::agents_sdk::words;
+use ingest::messages::{answered, asked};
 use model::{PREVIEW_CHARS_MAX, Span, SpanType, TraceRow};
 use store::SpanRow;
 
-use super::payload::{Messages, restored_text};
+use super::payload::{Messages, is_telemetry, restored_text, telemetry_contents};
 
 /// The first message and the last answer of a trace, in full.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,16 +56,33 @@ fn whole(begun: &str, end: End, rows: &[SpanRow], messages: &Messages) -> Option
     }
     spans.sort_by_key(|span| span.span_type != SpanType::Generation);
     let text = |span: &&Span| {
+        let text = match is_telemetry(span) {
+            true => end.of_telemetry(span, messages)?,
+            false => end.of_data(span, messages)?,
+        };
+        text.starts_with(begun).then_some(text)
+    };
+    spans.iter().find_map(text)
+}
+
+impl End {
+    fn of_data(self, span: &Span, messages: &Messages) -> Option<String> {
         let data = span.payload.data.as_ref()?;
         let sent = restored_text(span, data, messages).ok()?;
         let words = words(span.span_type, &sent);
-        let text = match end {
-            End::Asked => words.asked,
-            End::Answered => words.answered,
-        };
-        text.filter(|text| text.starts_with(begun))
-    };
-    spans.iter().find_map(text)
+        match self {
+            Self::Asked => words.asked,
+            Self::Answered => words.answered,
+        }
+    }
+
+    fn of_telemetry(self, span: &Span, messages: &Messages) -> Option<String> {
+        let told = telemetry_contents(span, messages).ok()?;
+        match self {
+            Self::Asked => asked(&told.input),
+            Self::Answered => answered(&told.output),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! One trace with all its spans, as one snapshot holds it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{Places, ProjectId, Time, TraceId, places, shared_names};
+use model::{Places, ProjectId, Span, Time, TraceId, places, shared_names};
 use store::{
     Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
 };
@@ -12,6 +13,7 @@ use crate::objects::{
     own_bytes,
 };
 
+use super::doubles::{self, Doubles};
 use super::pieces::Piece;
 
 /// A trace whose payload has more bytes is told with previews unless all of it is asked for.
@@ -36,6 +38,8 @@ pub(super) enum LoadError {
 pub(super) struct Loaded {
     pub(super) entry: TraceEntry,
     pub(super) rows: Vec<SpanRow>,
+    /// The rows that are merged into each row.
+    doubles: Doubles,
     pub(super) detail: Detail,
     pub(super) messages: Messages,
     /// The row of each span's parent.
@@ -85,17 +89,18 @@ impl Loaded {
     ) -> Result<Self, ReadError> {
         let id = &entry.row.item.trace_id;
         let is_narrow = matches!(detail, Some(Detail::None | Detail::Preview));
-        let (columns, messages) = match is_narrow {
+        let (columns, mut messages) = match is_narrow {
             true => (Columns::narrow(Table::Spans), Messages::new()),
-            false => (Columns::all(Table::Spans), snapshot.messages(id, None)?),
+            false => (Columns::all(Table::Spans), snapshot.messages(id)?),
         };
-        let rows = snapshot.spans(id, &columns)?;
+        let mut rows = snapshot.spans(&entry, &columns)?;
+        let doubles = doubles::fill(&mut rows, (!is_narrow).then_some(&mut messages));
         let detail = detail.unwrap_or_else(|| fitting(&rows, &messages));
         let moment = Moment {
             now: snapshot.now(),
             idle_micros: snapshot.idle_micros(),
         };
-        Ok(Self::new(entry, rows, messages, detail, moment))
+        Ok(Self::new(entry, rows, doubles, messages, detail, moment))
     }
 
     /// Reads these columns of a trace's spans, and no message.
@@ -110,12 +115,14 @@ impl Loaded {
         };
         let room = ledger.reserve(Share::Queries, guessed_bytes(&entry))?;
         let columns = Columns::named(Table::Spans, columns).map_err(ReadError::from)?;
-        let rows = snapshot.spans(id, &columns)?;
+        let mut rows = snapshot.spans(&entry, &columns)?;
+        let doubles = doubles::fill(&mut rows, None);
         let moment = Moment {
             now: snapshot.now(),
             idle_micros: snapshot.idle_micros(),
         };
-        let loaded = Self::new(entry, rows, Messages::new(), Detail::None, moment);
+        let messages = Messages::new();
+        let loaded = Self::new(entry, rows, doubles, messages, Detail::None, moment);
         Ok(Some(Self {
             room: Some(room),
             ..loaded
@@ -126,11 +133,12 @@ impl Loaded {
     pub(super) fn new(
         entry: TraceEntry,
         rows: Vec<SpanRow>,
+        doubles: Doubles,
         messages: Messages,
         detail: Detail,
         moment: Moment,
     ) -> Self {
-        let spans: Vec<&model::Span> = rows.iter().map(|row| &*row.span).collect();
+        let spans: Vec<&Span> = rows.iter().map(|row| &*row.span).collect();
         let Places {
             parents,
             depths,
@@ -140,6 +148,7 @@ impl Loaded {
         Self {
             entry,
             rows,
+            doubles,
             detail,
             messages,
             moment,
@@ -194,7 +203,9 @@ impl Loaded {
             agent: self.agents[at].as_deref(),
             horizon: self.horizon(),
         };
-        let shown = Shown::of(&row.span, self.detail, &self.messages);
+        let from = self.doubles.get(&at).into_iter().flatten();
+        let doubles: Vec<&Span> = from.map(|at| &*self.rows[*at].span).collect();
+        let shown = Shown::of(&row.span, &doubles, self.detail, &self.messages);
         json(&SpanObject::new(row, place, &shown))
     }
 
@@ -207,9 +218,11 @@ impl Loaded {
         })
     }
 
-    /// Returns the rows that are told: merged ones only if they are asked for.
+    /// Returns the rows that are told: those that are merged into another one only if they are asked
+    /// for. Where that one never came, all there is stands in them.
     pub(super) fn told(&self, with_merged: bool) -> Vec<usize> {
-        let is_told = |at: &usize| with_merged || self.rows[*at].span.merged_into.is_none();
+        let merged: HashSet<usize> = self.doubles.values().flatten().copied().collect();
+        let is_told = |at: &usize| with_merged || !merged.contains(at);
         (0..self.rows.len()).filter(is_told).collect()
     }
 }

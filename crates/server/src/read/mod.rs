@@ -4,8 +4,10 @@
 //! which traces are meant and in which order, is decided in `query` and `store`. Disks are read on the
 //! blocking pool; answers of any size leave in pieces.
 
+mod conversation;
 mod cursors;
 mod deletion;
+mod doubles;
 mod errors;
 mod export;
 mod find;
@@ -37,6 +39,10 @@ pub(crate) fn routes() -> Router<AppState> {
         )
         .route("/v1/traces/{id}/spans", get(spans::list_spans))
         .route("/v1/traces/{id}/spans/{span_id}", get(spans::retrieve_span))
+        .route(
+            "/v1/traces/{id}/conversation",
+            get(conversation::conversation),
+        )
         .route("/v1/traces/{id}/skeleton", get(skeleton::skeleton))
         .route("/v1/traces/{id}/previews", post(previews::previews))
         .route("/v1/traces/{id}/search", get(find::search_trace))
@@ -55,6 +61,7 @@ pub(crate) fn routes() -> Router<AppState> {
         deletion::delete_traces,
         spans::list_spans,
         spans::retrieve_span,
+        conversation::conversation,
         skeleton::skeleton,
         previews::previews,
         find::search_trace,

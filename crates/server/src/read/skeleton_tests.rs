@@ -6,6 +6,7 @@ use store::SpanRow;
 
 use super::*;
 use crate::objects::{Detail, Messages, samples};
+use crate::read::doubles::Doubles;
 use crate::read::loaded::Moment;
 
 /// Returns a trace of spans, each with its id, its parent's and its start.
@@ -32,6 +33,7 @@ fn of_rows(rows: Vec<SpanRow>) -> Loaded {
     Loaded::new(
         sample.entry,
         sample.rows,
+        Doubles::new(),
         Messages::new(),
         Detail::None,
         moment,

@@ -105,7 +105,7 @@ mod tests {
     use store::disk::RealDisk;
 
     use super::*;
-    use crate::{App, Config};
+    use crate::{App, Config, Wire};
 
     #[tokio::test]
     async fn a_read_that_loses_its_files_begins_again_once() {
@@ -118,7 +118,9 @@ mod tests {
         let project = ProjectId::new("default").unwrap();
         for id in ["gone", "kept"] {
             let body = format!(r#"{{"data":[{{"object":"trace","id":"{id}"}}]}}"#);
-            let taken = app.ingest(&project, Source::Openai, body.into()).await;
+            let taken = app
+                .ingest(&project, Source::Openai, Wire::AgentsSdk, body.into())
+                .await;
             assert_eq!(taken.unwrap().accepted, 1);
         }
         let (state, store) = (app.state(), app.store());

@@ -8,6 +8,7 @@
 mod capture;
 mod doors;
 mod operate;
+mod otlp;
 mod reads;
 mod run;
 mod slow;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{ProjectId, SystemClock, TraceId};
-use server::{App, BuildError, Config, bind};
+use server::{App, BuildError, Config, Wire, bind};
 use store::disk::RealDisk;
 
 use crate::support::{TestServer, batch, client, config, start};
@@ -95,12 +95,22 @@ async fn a_batch_can_be_taken_in_without_http() {
     let project = |id: &str| ProjectId::new(id).unwrap();
     let body = || bytes::Bytes::from(batch("trace_a"));
     let taken = app
-        .ingest(&project("default"), model::Source::Import, body())
+        .ingest(
+            &project("default"),
+            model::Source::Import,
+            Wire::AgentsSdk,
+            body(),
+        )
         .await
         .unwrap();
     assert_eq!((taken.accepted, taken.rejected_count), (2, 0));
     let unknown = app
-        .ingest(&project("none"), model::Source::Import, body())
+        .ingest(
+            &project("none"),
+            model::Source::Import,
+            Wire::AgentsSdk,
+            body(),
+        )
         .await
         .unwrap_err();
     assert_eq!(unknown.to_string(), "there is no project \"none\"");

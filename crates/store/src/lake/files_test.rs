@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use bytes::Bytes;
-use model::{JsonText, Message, MessageHash, ProjectId, Time};
+use model::{JsonText, ProjectId, Time};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use proptest::prelude::*;
 
@@ -28,6 +28,7 @@ fn small_groups() -> WriterLimits {
         row_group_bytes_max: 20_000,
         row_group_rows_max: 50,
         sync_bytes: 10_000,
+        ..WriterLimits::default()
     }
 }
 
@@ -239,23 +240,24 @@ fn one_trace_of_ten_thousand_costs_a_small_part_of_the_file() {
     let opening = source.take();
     for n in [0, 1, 4_999, 9_998, 9_999] {
         let owner = project(["a", "b"][n % 2]);
-        let rows: Vec<SpanRow> = file
-            .read_trace(&owner, &trace(n), &Columns::all(Table::Spans))
-            .unwrap();
-        assert_eq!(
-            rows,
-            (0..3)
-                .map(|i| span_row(owner.as_str(), n, i, 1_000))
-                .collect::<Vec<_>>()
-        );
-        let (read, whole) = (source.take(), source.bytes.len() as u64);
+        let want: Vec<_> = (0..3)
+            .map(|i| span_row(owner.as_str(), n, i, 1_000))
+            .collect();
+        let read = |home| {
+            let all = Columns::all(Table::Spans);
+            let rows = file.read_trace::<SpanRow>(&owner, &trace(n), home, &all);
+            assert_eq!(rows.unwrap(), want);
+            source.take()
+        };
+        let (blindly, by_home) = (read(None), read(Some(want[0].trace_started_at)));
+        let whole = source.bytes.len() as u64;
         assert!(
-            read < whole / 8,
-            "trace {n}: {read} of {whole} bytes (opening: {opening})"
+            by_home <= blindly && blindly < whole / 8,
+            "trace {n}: {by_home}, {blindly} of {whole} bytes (opening: {opening})"
         );
     }
     let stranger: Vec<SpanRow> = file
-        .read_trace(&project("b"), &trace(0), &Columns::all(Table::Spans))
+        .read_trace(&project("b"), &trace(0), None, &Columns::all(Table::Spans))
         .unwrap();
     assert!(stranger.is_empty());
     let read = source.take();
@@ -293,37 +295,32 @@ fn a_list_reads_no_block_of_the_payload() {
     // No payload block was touched, or `Counted` had panicked. The rest costs more than its bytes:
     // the nearly empty columns of this sample have pages of some dozen bytes, each a block's read.
     let (read, whole) = (source.take(), source.bytes.len() as u64);
-    assert!(read < whole / 5, "{read} of {whole} bytes");
+    assert!(read < whole / 4, "{read} of {whole} bytes");
     let one: Vec<SpanRow> = file
-        .read_trace(&project("a"), &trace(4_000), &narrow)
+        .read_trace(&project("a"), &trace(4_000), None, &narrow)
         .unwrap();
     assert_eq!(one.len(), 3);
 }
 
 #[test]
-fn messages_are_found_by_hash_and_only_their_pages_are_read() {
+fn messages_are_found_by_trace_and_only_their_pages_are_read() {
     let rows: Vec<_> = (0..20_000)
         .map(|n| message_row("p", n / 10, n % 10, &noise(n, 500)))
         .collect();
     let source = Counted::new(write_file(&rows, WriterLimits::default()).0);
     let file = LakeFile::open("messages", Arc::clone(&source) as Arc<dyn ReadAt>).unwrap();
     source.take();
-    let mut hashes: Vec<_> = [12_345, 12_348].map(|n: usize| rows[n].message.hash).into();
-    hashes.push(MessageHash([0; 16]));
-    hashes.sort();
-    let found: Vec<Message> = file
-        .read_messages(&project("p"), &trace(1_234), &hashes)
+    let found: Vec<MessageRow> = file
+        .read_trace(
+            &project("p"),
+            &trace(1_234),
+            None,
+            &Columns::all(Table::Messages),
+        )
         .unwrap();
-    assert_eq!(
-        found,
-        [rows[12_345].message.clone(), rows[12_348].message.clone()]
-    );
+    assert_eq!(found, rows[12_340..12_350]);
     let (read, whole) = (source.take(), source.bytes.len() as u64);
     assert!(read < whole / 4, "{read} of {whole} bytes");
-    let elsewhere = file
-        .read_messages(&project("p"), &trace(1_233), &hashes)
-        .unwrap();
-    assert_eq!(elsewhere, []);
 }
 
 #[test]
@@ -347,7 +344,7 @@ fn a_span_of_twenty_megabytes_and_odd_times_come_back() {
     rows.sort_by(SpanRow::file_order);
     assert_eq!(all_rows::<SpanRow>(&file), rows);
     let large: Vec<SpanRow> = file
-        .read_trace(&project("p"), &trace(2), &Columns::all(Table::Spans))
+        .read_trace(&project("p"), &trace(2), None, &Columns::all(Table::Spans))
         .unwrap();
     assert_eq!(
         large[0].span.payload.data.as_ref().map(JsonText::as_str),
@@ -388,7 +385,7 @@ fn a_column_that_an_older_file_lacks_is_null() {
     Arc::make_mut(&mut row.span).guardrail_type = None;
     assert_eq!(all_rows::<SpanRow>(&file), std::slice::from_ref(&row));
     let found: Vec<SpanRow> = file
-        .read_trace(&row.project, &trace(1), &Columns::all(Table::Spans))
+        .read_trace(&row.project, &trace(1), None, &Columns::all(Table::Spans))
         .unwrap();
     assert_eq!(found, std::slice::from_ref(&row));
 
@@ -423,7 +420,7 @@ fn read_everything(bytes: Bytes) -> Result<usize, ReadError> {
         rows += decoded.map_or(0, |rows| rows.len());
     }
     let owner = ProjectId::new("p").unwrap();
-    file.read_trace::<SpanRow>(&owner, &trace(3), &Columns::all(Table::Spans))?;
+    file.read_trace::<SpanRow>(&owner, &trace(3), None, &Columns::all(Table::Spans))?;
     Ok(rows)
 }
 

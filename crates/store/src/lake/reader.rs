@@ -11,30 +11,27 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array,
-};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use model::{Message, MessageHash, ProjectId, TraceId};
+use model::{ProjectId, Time, TraceId};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::Length;
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 
-use super::columns::{Kind, LakeRow};
-use super::decode::{DecodeError, column, decode, hash, text_column};
+use super::columns::LakeRow;
+use super::decode::{DecodeError, decode, text_column};
 use super::filter::{TraceSet, TraceSetError};
 use super::footer::{BadInfo, FileInfo, FileSummary, Footer, METADATA_KEY, ProjectSummary};
-use super::messages::MessageRow;
 use super::schema::{Columns, Table};
 use super::seal::{Blocks, Tail};
 use super::source::{ChunkSource, ReadAt, read_exactly};
@@ -311,73 +308,34 @@ impl LakeFile {
         found.map_or(&[], |summary| &summary.row_groups)
     }
 
-    /// Returns the rows of one trace in file order, with the wanted columns filled in.
+    /// Returns the rows of one trace in file order, with the wanted columns filled in. `home` is the
+    /// trace's frozen start, where it is known: it tells the few pages of a table that is sorted by it.
     pub fn read_trace<R: LakeRow>(
         &self,
         project: &ProjectId,
         trace_id: &TraceId,
+        home: Option<Time>,
         columns: &Columns,
     ) -> Result<Vec<R>, ReadError> {
-        let is_trace = |batch: &RecordBatch| trace_mask(R::TABLE, batch, trace_id);
-        let probe = self.columns_of(R::TABLE, &["trace_id"]);
-        self.find(project, trace_id, &probe, is_trace, &columns.with_keys())
-    }
-
-    /// Returns the messages of one trace that have one of these hashes, which are sorted.
-    pub fn read_messages(
-        &self,
-        project: &ProjectId,
-        trace_id: &TraceId,
-        hashes: &[MessageHash],
-    ) -> Result<Vec<Message>, ReadError> {
-        debug_assert!(hashes.is_sorted());
-        let is_wanted = |batch: &RecordBatch| {
-            let in_trace = trace_mask(Table::Messages, batch, trace_id)?;
-            let found = column(Table::Messages, batch, "hash", Kind::Hash)?;
-            let found: &arrow::array::FixedSizeBinaryArray = found
-                .as_any()
-                .downcast_ref()
-                .expect("the type of the column was checked");
-            let wanted =
-                |row| in_trace.value(row) && hashes.binary_search(&hash(found.value(row))).is_ok();
-            Ok((0..batch.num_rows()).map(|row| Some(wanted(row))).collect())
-        };
-        let probe = self.columns_of(Table::Messages, &["trace_id", "hash"]);
-        let columns = self
-            .columns_of(Table::Messages, &["role", "content"])
-            .with_keys();
-        let rows: Vec<MessageRow> = self.find(project, trace_id, &probe, is_wanted, &columns)?;
-        Ok(rows.into_iter().map(|row| row.message).collect())
-    }
-
-    fn columns_of(&self, table: Table, names: &[&str]) -> Columns {
-        Columns::named(table, names).expect("these are columns of the table")
-    }
-
-    /// Returns the rows of a trace that `mask` picks by the columns `probe`.
-    fn find<R: LakeRow>(
-        &self,
-        project: &ProjectId,
-        trace_id: &TraceId,
-        probe: &Columns,
-        mask: impl Fn(&RecordBatch) -> Result<BooleanArray, DecodeError>,
-        columns: &Columns,
-    ) -> Result<Vec<R>, ReadError> {
+        let columns = columns.with_keys();
+        let probe =
+            Columns::named(R::TABLE, &["trace_id"]).expect("every table has a column trace_id");
         let mut rows = Vec::new();
         for &group in self.row_groups(project) {
             let group = group as usize;
-            let Some(pages) = self.pages_with(group, trace_id)? else {
+            let Some(pages) = self.pages_with(group, trace_id, home)? else {
                 continue;
             };
             let mut masks = Vec::new();
-            for batch in self.batches(probe, vec![group], Some(pages.clone()))? {
-                masks.push(mask(&batch?).map_err(|source| self.decode_error(source))?);
+            for batch in self.batches(&probe, vec![group], Some(pages.clone()))? {
+                let mask = trace_mask(R::TABLE, &batch?, trace_id);
+                masks.push(mask.map_err(|source| self.decode_error(source))?);
             }
             let selection = pages.and_then(&RowSelection::from_filters(&masks));
             if !selection.selects_any() {
                 continue;
             }
-            for batch in self.batches(columns, vec![group], Some(selection))? {
+            for batch in self.batches(&columns, vec![group], Some(selection))? {
                 rows.append(&mut decode(&batch?).map_err(|source| self.decode_error(source))?);
             }
         }
@@ -389,6 +347,7 @@ impl LakeFile {
         &self,
         group: usize,
         trace_id: &TraceId,
+        home: Option<Time>,
     ) -> Result<Option<RowSelection>, ReadError> {
         let metadata = self.meta.parquet.metadata();
         let row_group = metadata.row_group(group);
@@ -410,8 +369,21 @@ impl LakeFile {
             return Ok(None);
         }
         let rows = row_group.num_rows() as usize;
-        let pages = page_selection(metadata, group, leaf, id)
-            .unwrap_or_else(|| RowSelection::from(vec![RowSelector::select(rows)]));
+        let whole = RowSelection::from(vec![RowSelector::select(rows)]);
+        let home_column = self.footer().table.home_column();
+        let of_home = home.and_then(|home| {
+            page_selection(
+                metadata,
+                group,
+                home_column,
+                Sought::Micros(home.as_micros()),
+            )
+        });
+        let of_id = page_selection(metadata, group, "trace_id", Sought::Text(id));
+        let pages = [of_home, of_id]
+            .into_iter()
+            .flatten()
+            .fold(whole, |all, some| all.intersection(&some));
         Ok(pages.selects_any().then_some(pages))
     }
 
@@ -569,32 +541,38 @@ fn trace_mask(
         .collect())
 }
 
-/// Returns the rows of the pages whose bounds include `id`; `None` if there is no usable index.
+/// Returns the rows of the pages of `column` that may hold `value`; `None` if there is no usable index.
 fn page_selection(
-    metadata: &parquet::file::metadata::ParquetMetaData,
+    metadata: &ParquetMetaData,
     group: usize,
-    leaf: usize,
-    id: &[u8],
+    column: &str,
+    value: Sought<'_>,
 ) -> Option<RowSelection> {
-    let ColumnIndexMetaData::BYTE_ARRAY(index) = metadata.column_index()?.get(group)?.get(leaf)?
-    else {
-        return None;
-    };
+    let row_group = metadata.row_group(group);
+    let leaf = leaf_of(row_group, column)?;
+    let index = metadata.column_index()?.get(group)?.get(leaf)?;
     let pages = metadata
         .offset_index()?
         .get(group)?
         .get(leaf)?
         .page_locations();
-    let rows = metadata.row_group(group).num_rows();
+    let rows = row_group.num_rows();
     // A damaged index must not ask for rows that are not there.
     let starts = || pages.iter().map(|page| page.first_row_index);
     let in_order = starts().is_sorted() && starts().all(|start| (0..=rows).contains(&start));
-    if pages.len() as u64 != index.num_pages() || !in_order {
-        return None;
-    }
-    let may_hold = |page: usize| {
-        index.min_value(page).is_none_or(|min| min <= id)
-            && index.max_value(page).is_none_or(|max| id <= max)
+    let is_whole = |indexed: u64| pages.len() as u64 == indexed && in_order;
+    let may_hold: Box<dyn Fn(usize) -> bool> = match (value, index) {
+        (Sought::Text(text), ColumnIndexMetaData::BYTE_ARRAY(index))
+            if is_whole(index.num_pages()) =>
+        {
+            Box::new(move |page| is_within(text, index.min_value(page), index.max_value(page)))
+        }
+        (Sought::Micros(micros), ColumnIndexMetaData::INT64(index))
+            if is_whole(index.num_pages()) =>
+        {
+            Box::new(move |page| is_within(&micros, index.min_value(page), index.max_value(page)))
+        }
+        _ => return None,
     };
     let range = |page: usize| {
         let end = pages
@@ -604,6 +582,18 @@ fn page_selection(
     };
     let ranges = (0..pages.len()).filter(|&page| may_hold(page)).map(range);
     Some(RowSelection::from_consecutive_ranges(ranges, rows as usize))
+}
+
+/// What pages are looked through for.
+#[derive(Clone, Copy)]
+enum Sought<'a> {
+    Text(&'a [u8]),
+    Micros(i64),
+}
+
+/// Returns whether a value may lie in a page with these bounds, where it has any.
+fn is_within<T: Ord + ?Sized>(value: &T, min: Option<&T>, max: Option<&T>) -> bool {
+    min.is_none_or(|min| min <= value) && max.is_none_or(|max| value <= max)
 }
 
 /// The batches of a scan, all of the schema that was asked for.

@@ -95,7 +95,8 @@ fn blank_row(trace_id: TraceId) -> TraceRow {
 
 static COLUMNS: &[Column<TraceEntry>] = &[
     given!("project_id", Key, project),
-    given!("trace_id", Key, row.item.trace_id),
+    // Each stands in one row: a dictionary of them would only be read beside the rows.
+    given!("trace_id", Phrase, row.item.trace_id),
     maybe_text!("workflow_name", Word, row.item.workflow_name),
     maybe_id!("group_id", Word, row.item.group_id),
     maybe_text!("user_id", Word, row.item.user_id),

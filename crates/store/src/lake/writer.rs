@@ -40,9 +40,7 @@ pub(crate) const ENCODE_BYTES_MAX: usize = 8 << 20;
 /// A page of a lookup column: small, so that one trace costs one small page.
 const PAGE_BYTES: usize = 64 << 10;
 /// A page of a payload column: large, so that the compressor sees the repetition.
-const PAYLOAD_PAGE_BYTES: usize = 1 << 20;
-/// No page has more rows, however small they are.
-const PAGE_ROWS: usize = 4_096;
+const PAYLOAD_PAGE_BYTES: usize = 256 << 10;
 /// Of 100 row groups without the trace that is looked for, one is opened in vain.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
@@ -54,6 +52,8 @@ pub struct WriterLimits {
     pub row_group_bytes_max: u64,
     /// A row group has at most this many rows.
     pub row_group_rows_max: usize,
+    /// No page has more rows, however small they are: all of a page is decompressed for one of them.
+    pub page_rows_max: usize,
     /// After each so many bytes the sink is told, so that it can sync.
     pub sync_bytes: u64,
 }
@@ -63,7 +63,25 @@ impl Default for WriterLimits {
         Self {
             row_group_bytes_max: 32 << 20,
             row_group_rows_max: 131_072,
+            page_rows_max: 2_048,
             sync_bytes: 8 << 20,
+        }
+    }
+}
+
+impl WriterLimits {
+    /// Returns the limits for files of `table`.
+    pub fn of(table: Table) -> Self {
+        let limits = Self::default();
+        match table {
+            // A trace's row is looked up by an id that says nothing of its place: all ids of a row group
+            // are compared, where its Bloom filter does not rule it out. And there are many columns.
+            Table::Traces => Self {
+                row_group_rows_max: 16_384,
+                page_rows_max: 1_024,
+                ..limits
+            },
+            Table::Spans | Table::Messages => limits,
         }
     }
 }
@@ -537,7 +555,7 @@ fn properties(footer: &Footer, limits: WriterLimits, columns: &Schema) -> Writer
         .set_created_by(concat!("tracegrade ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(level))
         .set_data_page_size_limit(PAGE_BYTES)
-        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_data_page_row_count_limit(limits.page_rows_max)
         .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup)
         .set_max_row_group_row_count(None)
         .set_max_row_group_bytes(None)
@@ -557,7 +575,7 @@ fn properties(footer: &Footer, limits: WriterLimits, columns: &Schema) -> Writer
 }
 
 fn column_properties(start: WriterPropertiesBuilder, spec: &Spec) -> WriterPropertiesBuilder {
-    use EnabledStatistics::{Chunk, None, Page};
+    use EnabledStatistics::{Chunk, Page};
     let path = match spec.kind {
         Kind::Hashes | Kind::Texts => vec![spec.name, "list", "item"],
         _ => vec![spec.name],
@@ -568,13 +586,21 @@ fn column_properties(start: WriterPropertiesBuilder, spec: &Spec) -> WriterPrope
         Layout::Order => (false, Page),
         Layout::Word => (true, Chunk),
         Layout::Measure => (false, Chunk),
-        Layout::Phrase | Layout::Payload => (false, None),
+        Layout::Phrase | Layout::Payload => (false, EnabledStatistics::None),
     };
     let mut builder = start
         .set_column_dictionary_enabled(path.clone(), dictionary)
         .set_column_statistics_enabled(path.clone(), statistics);
-    if spec.layout == Layout::Order {
-        builder = builder.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+    // Not the default for texts, which cuts off what each shares with the one before: nothing of it
+    // could be passed over without being decoded.
+    let encoding = match (spec.layout, spec.kind) {
+        (Layout::Order, _) => Some(Encoding::DELTA_BINARY_PACKED),
+        (_, Kind::Text | Kind::Texts) => Some(Encoding::DELTA_LENGTH_BYTE_ARRAY),
+        (_, Kind::Hash | Kind::Hashes) => Some(Encoding::PLAIN),
+        _ => None,
+    };
+    if let Some(encoding) = encoding {
+        builder = builder.set_column_encoding(path.clone(), encoding);
     }
     if spec.layout == Layout::Payload {
         builder = builder.set_column_data_page_size_limit(path, PAYLOAD_PAGE_BYTES);

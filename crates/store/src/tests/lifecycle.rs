@@ -92,7 +92,9 @@ async fn a_merge_names_the_agent_that_came_after_its_spans_were_written() {
     let agents = |world: &World| {
         let snapshot = world.store().snapshot(&world.project);
         let id = TraceId::new("t").unwrap();
-        let rows = snapshot.spans(&id, &Columns::narrow(Table::Spans)).unwrap();
+        let trace = snapshot.trace(&id).unwrap().unwrap();
+        let rows = snapshot.spans(&trace, &Columns::narrow(Table::Spans));
+        let rows = rows.unwrap();
         let agents = rows.into_iter().map(|row| row.span.agent.clone());
         agents.collect::<Vec<_>>()
     };

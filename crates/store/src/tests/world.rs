@@ -271,11 +271,9 @@ impl World {
         }
         for (trace_id, expected) in &traces {
             let rows = snapshot
-                .spans(trace_id, &Columns::all(Table::Spans))
+                .spans_of(trace_id, None, &Columns::all(Table::Spans))
                 .expect("spans are readable");
-            let messages = snapshot
-                .messages(trace_id, None)
-                .expect("messages are readable");
+            let messages = snapshot.messages(trace_id).expect("messages are readable");
             for (span_id, sent) in expected {
                 let found: Vec<_> = rows
                     .iter()
@@ -302,6 +300,11 @@ impl World {
                 }
             }
             let row = snapshot.trace(trace_id).expect("trace rows are readable");
+            if let Some(entry) = &row {
+                let by_home = snapshot.spans(entry, &Columns::all(Table::Spans));
+                let by_home = by_home.expect("spans are readable");
+                assert_eq!(by_home, rows, "{what}: the home of {trace_id} is frozen");
+            }
             let count = row.map_or(0, |entry| entry.row.span_count);
             assert_eq!(
                 count,
@@ -311,7 +314,7 @@ impl World {
         }
         for trace_id in &self.deleted {
             let rows = snapshot
-                .spans(trace_id, &Columns::narrow(Table::Spans))
+                .spans_of(trace_id, None, &Columns::narrow(Table::Spans))
                 .expect("spans are readable");
             assert!(rows.is_empty(), "{what}: D6: {trace_id} was deleted");
             assert!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{Clock, ProjectId, Source};
 use server::local::{AppendError, RealDisk};
-use server::{App, BuildError, Config, Flags, IntakeError, Taken};
+use server::{App, BuildError, Config, Flags, IntakeError, Taken, Wire};
 
 /// Opens a data folder without listening anywhere. If a server has it open, the error names its URL.
 pub(super) async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<App> {
@@ -40,7 +40,8 @@ pub(super) async fn take(
     body: Bytes,
 ) -> Result<Taken, IntakeError> {
     loop {
-        match app.ingest(project, source, body.clone()).await {
+        let taken = app.ingest(project, source, Wire::AgentsSdk, body.clone());
+        match taken.await {
             Err(IntakeError::Append(AppendError::Refused(refusal))) => {
                 let wait = Duration::from_secs(u64::from(refusal.retry_after_s.max(1)));
                 tokio::time::sleep(wait).await;

@@ -1,0 +1,281 @@
+//! What an exporter hears, in the form that it spoke in.
+//!
+//! Exporters send again after 429, 502, 503 and 504 and give up on everything else, 500 included. So
+//! a fault of ours is a 503 here, and nothing is refused for good that could be taken later. An answer
+//! with `partialSuccess` is never sent again.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ingest::otlp::Encoding;
+use serde::Serialize;
+
+use crate::error::{ErrorCode, ErrorText};
+use crate::intake::Taken;
+
+use super::is_path;
+
+/// The reasons of so many refused items are told; the count has all of them.
+const REASONS_MAX: usize = 3;
+
+/// After a fault of ours an exporter comes back after so many seconds.
+const FAULT_RETRY_S: u32 = 5;
+
+/// What of a request was not taken, or what there is to say although all of it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// What JSON calls the count.
+    field: &'static str,
+    count: usize,
+    message: String,
+}
+
+impl Refused {
+    /// Returns what was refused of `taken`, which counts as `field`.
+    pub(crate) fn of(taken: &Taken, field: &'static str) -> Self {
+        let reasons = taken.rejected.iter().take(REASONS_MAX);
+        let mut message = reasons
+            .map(|item| match item.index {
+                Some(index) => format!("item {index}: {}", item.reason),
+                None => item.reason.clone(),
+            })
+            .collect::<Vec<_>>()
+            .join("; ");
+        if taken.rejected_count > REASONS_MAX {
+            let more = taken.rejected_count - REASONS_MAX;
+            message.push_str(&format!("; and {more} more"));
+        }
+        Self {
+            field,
+            count: taken.rejected_count,
+            message,
+        }
+    }
+
+    /// Returns a note for an exporter of which everything was taken.
+    pub(crate) fn note(message: &str) -> Self {
+        Self {
+            field: "rejectedDataPoints",
+            count: 0,
+            message: message.to_owned(),
+        }
+    }
+
+    /// Returns the `Export…ServiceResponse`: the three of them have the same fields.
+    pub(crate) fn to_protobuf(&self) -> Vec<u8> {
+        let mut partial = Vec::new();
+        if self.count > 0 {
+            push_varint_field(&mut partial, 1, self.count as u64);
+        }
+        push_bytes_field(&mut partial, 2, self.message.as_bytes());
+        let mut response = Vec::new();
+        push_bytes_field(&mut response, 1, &partial);
+        response
+    }
+
+    fn to_json(&self) -> String {
+        if self.count == 0 && self.message.is_empty() {
+            return "{}".to_owned();
+        }
+        let mut partial = serde_json::Map::new();
+        if self.count > 0 {
+            // 64-bit numbers are texts in the JSON of protobuf.
+            partial.insert(self.field.to_owned(), self.count.to_string().into());
+        }
+        partial.insert("errorMessage".to_owned(), self.message.clone().into());
+        serde_json::json!({ "partialSuccess": partial }).to_string()
+    }
+}
+
+/// Returns how a body of this Content-Type is written.
+pub(super) fn encoding(content_type: &str) -> Option<Encoding> {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    match media_type.to_ascii_lowercase().as_str() {
+        "application/x-protobuf" | "application/protobuf" => Some(Encoding::Protobuf),
+        "application/json" => Some(Encoding::Json),
+        _ => None,
+    }
+}
+
+/// Returns the answer to a request that was taken.
+pub(super) fn success(encoding: Encoding, refused: &Refused) -> Response {
+    match encoding {
+        Encoding::Protobuf => respond(StatusCode::OK, encoding, refused.to_protobuf()),
+        Encoding::Json => respond(StatusCode::OK, encoding, refused.to_json().into_bytes()),
+    }
+}
+
+fn respond(status: StatusCode, encoding: Encoding, body: Vec<u8>) -> Response {
+    let content_type = match encoding {
+        Encoding::Protobuf => "application/x-protobuf",
+        Encoding::Json => "application/json",
+    };
+    (
+        status,
+        [(header::CONTENT_TYPE, content_type)],
+        Body::from(body),
+    )
+        .into_response()
+}
+
+/// Says in an exporter's words why it was refused, whoever refused it.
+pub(crate) async fn as_status(request: Request, next: Next) -> Response {
+    if request.method() != axum::http::Method::POST || !is_path(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    // Who speaks neither is most likely a person.
+    let encoding = content_type.and_then(encoding).unwrap_or(Encoding::Json);
+    let mut response = next.run(request).await;
+    let Some(code) = response.extensions().get::<ErrorCode>().copied() else {
+        return response;
+    };
+    let message = response.extensions_mut().remove::<ErrorText>();
+    let status = RpcStatus {
+        code: rpc_code(code),
+        message: message.map(|text| text.0).unwrap_or_default(),
+    };
+    let body = match encoding {
+        Encoding::Protobuf => status.to_protobuf(),
+        Encoding::Json => serde_json::to_vec(&status).expect("a number and a text are JSON"),
+    };
+    let http = match code.status() {
+        StatusCode::INTERNAL_SERVER_ERROR => StatusCode::SERVICE_UNAVAILABLE,
+        other => other,
+    };
+    let mut told = respond(http, encoding, body);
+    *told.extensions_mut() = std::mem::take(response.extensions_mut());
+    let retry = response.headers_mut().remove(header::RETRY_AFTER);
+    let retry = retry.or_else(|| (http != code.status()).then(|| HeaderValue::from(FAULT_RETRY_S)));
+    if let Some(retry) = retry {
+        told.headers_mut().insert(header::RETRY_AFTER, retry);
+    }
+    told
+}
+
+/// A `google.rpc.Status`.
+#[derive(Debug, Serialize)]
+struct RpcStatus {
+    code: u32,
+    message: String,
+}
+
+impl RpcStatus {
+    fn to_protobuf(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_varint_field(&mut out, 1, u64::from(self.code));
+        push_bytes_field(&mut out, 2, self.message.as_bytes());
+        out
+    }
+}
+
+/// Returns the number that gRPC has for an error.
+pub(crate) fn rpc_code(code: ErrorCode) -> u32 {
+    const INVALID_ARGUMENT: u32 = 3;
+    const NOT_FOUND: u32 = 5;
+    const PERMISSION_DENIED: u32 = 7;
+    const RESOURCE_EXHAUSTED: u32 = 8;
+    const UNIMPLEMENTED: u32 = 12;
+    const UNAVAILABLE: u32 = 14;
+    const UNAUTHENTICATED: u32 = 16;
+    match code.status() {
+        StatusCode::UNAUTHORIZED => UNAUTHENTICATED,
+        StatusCode::FORBIDDEN => PERMISSION_DENIED,
+        StatusCode::NOT_FOUND if code == ErrorCode::UnknownUrl => UNIMPLEMENTED,
+        StatusCode::NOT_FOUND => NOT_FOUND,
+        StatusCode::METHOD_NOT_ALLOWED => UNIMPLEMENTED,
+        StatusCode::PAYLOAD_TOO_LARGE => RESOURCE_EXHAUSTED,
+        status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+            INVALID_ARGUMENT
+        }
+        _ => UNAVAILABLE,
+    }
+}
+
+/// Appends a number, unless it is 0.
+fn push_varint_field(out: &mut Vec<u8>, field: u32, number: u64) {
+    if number != 0 {
+        push_varint(out, u64::from(field << 3));
+        push_varint(out, number);
+    }
+}
+
+/// Appends bytes, unless there are none.
+fn push_bytes_field(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        push_varint(out, u64::from(field << 3 | 2));
+        push_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+}
+
+fn push_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_as_the_specification_writes_them() {
+        let none = Refused {
+            field: "rejectedSpans",
+            count: 0,
+            message: String::new(),
+        };
+        assert_eq!(
+            (none.to_json(), none.to_protobuf()),
+            ("{}".to_owned(), vec![])
+        );
+        let some = Refused {
+            count: 200,
+            message: "no".to_owned(),
+            ..none
+        };
+        assert_eq!(
+            some.to_json(),
+            r#"{"partialSuccess":{"rejectedSpans":"200","errorMessage":"no"}}"#
+        );
+        assert_eq!(some.to_protobuf(), b"\x0a\x07\x08\xc8\x01\x12\x02no");
+        let note = Refused::note("later");
+        assert_eq!(
+            note.to_json(),
+            r#"{"partialSuccess":{"errorMessage":"later"}}"#
+        );
+    }
+
+    #[test]
+    fn a_content_type_is_read_as_a_media_type() {
+        let check = |text, want| assert_eq!(encoding(text), want, "{text}");
+        check("Application/JSON; charset=utf-8", Some(Encoding::Json));
+        check("application/x-protobuf", Some(Encoding::Protobuf));
+        check("application/protobuf", Some(Encoding::Protobuf));
+        check("text/plain", None);
+        check("", None);
+    }
+
+    #[test]
+    fn what_may_pass_is_sent_again_and_nothing_else() {
+        for code in [ErrorCode::Busy, ErrorCode::DiskFull, ErrorCode::Internal] {
+            assert_eq!(rpc_code(code), 14, "{code:?}");
+        }
+        for (code, want) in [
+            (ErrorCode::InvalidBody, 3),
+            (ErrorCode::KeyInvalid, 16),
+            (ErrorCode::ScopeMissing, 7),
+            (ErrorCode::BodyTooLarge, 8),
+            (ErrorCode::UnsupportedType, 3),
+            (ErrorCode::UnknownUrl, 12),
+        ] {
+            assert_eq!(rpc_code(code), want, "{code:?}");
+        }
+    }
+}

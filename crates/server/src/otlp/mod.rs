@@ -1,0 +1,143 @@
+//! The OTLP receiver: spans, log records and metrics as OpenTelemetry's exporters send them.
+//!
+//! Exporters send all three signals to one address, with the base path that somebody configured in
+//! front, and the names that vendors chose. Answers are in the form of the request, and their statuses
+//! are chosen by what exporters do with them (see [`answer`]).
+
+pub(crate) mod answer;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::routing::post;
+use ingest::otlp::Encoding;
+
+use crate::auth::Principal;
+use crate::body;
+use crate::capture::take_in;
+use crate::error::{ApiError, ErrorCode};
+use crate::intake::Wire;
+use crate::state::AppState;
+
+use answer::{Refused, success};
+
+/// What a base path may look like: `OTEL_EXPORTER_OTLP_ENDPOINT` may have one, and Langfuse's and
+/// LangSmith's clients have theirs built in.
+const BASES: [&str; 4] = ["", "/{a}", "/{a}/{b}", "/{a}/{b}/{c}"];
+
+/// Returns the routes of this page.
+pub(crate) fn routes() -> Router<AppState> {
+    BASES.iter().fold(Router::new(), |routes, base| {
+        routes
+            .route(&format!("{base}/v1/traces"), post(export_traces))
+            .route(&format!("{base}/v1/logs"), post(export_logs))
+            .route(&format!("{base}/v1/metrics"), post(export_metrics))
+    })
+}
+
+/// Returns whether a path is one of the receiver's.
+pub(crate) fn is_path(path: &str) -> bool {
+    ["/v1/traces", "/v1/logs", "/v1/metrics"]
+        .iter()
+        .any(|signal| path.ends_with(signal))
+}
+
+/// Take spans as OpenTelemetry's exporters send them.
+#[utoipa::path(
+    post,
+    path = "/v1/traces",
+    tag = "capture",
+    request_body(
+        description = "An `ExportTraceServiceRequest` of OTLP, in protobuf or JSON by Content-Type; gzip, deflate or zstd by Content-Encoding. Any base path may stand in front, as in `/base/v1/traces`",
+        content(
+            (Object = "application/json"),
+            (Vec<u8> = "application/x-protobuf"),
+        )
+    ),
+    responses(
+        (status = 200, description = "Every span was kept or is counted in `partialSuccess`; what is kept is on disk and readable. In the form of the request", body = Object),
+        (status = 400, description = "The body is no such request: a `google.rpc.Status`, as all refusals here", body = Object),
+        (status = 413, description = "The body is larger than a limit, which is named", body = Object),
+        (status = 415, description = "The Content-Type or the Content-Encoding is not known", body = Object),
+        (status = 429, description = "Not just now; come back after Retry-After seconds", body = Object),
+        (status = 503, description = "The disk is full, the server stops or something went wrong; come back", body = Object),
+    )
+)]
+pub(crate) async fn export_traces(
+    State(state): State<AppState>,
+    principal: Principal,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let encoding = encoding(&headers)?;
+    let wire = Wire::Spans(encoding);
+    let taken = take_in(&state, principal.project, &headers, body, wire).await?;
+    Ok(success(encoding, &Refused::of(&taken, "rejectedSpans")))
+}
+
+/// Take log records: those with the content of model calls are put with their spans.
+#[utoipa::path(
+    post,
+    path = "/v1/logs",
+    tag = "capture",
+    request_body(
+        description = "An `ExportLogsServiceRequest` of OTLP, as for `/v1/traces`. Records that say nothing of GenAI are accepted and not kept",
+        content(
+            (Object = "application/json"),
+            (Vec<u8> = "application/x-protobuf"),
+        )
+    ),
+    responses(
+        (status = 200, description = "Every record was taken or is counted in `partialSuccess`", body = Object),
+        (status = 400, description = "The body is no such request", body = Object),
+    )
+)]
+pub(crate) async fn export_logs(
+    State(state): State<AppState>,
+    principal: Principal,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let encoding = encoding(&headers)?;
+    let wire = Wire::Logs(encoding);
+    let taken = take_in(&state, principal.project, &headers, body, wire).await?;
+    Ok(success(
+        encoding,
+        &Refused::of(&taken, "rejectedLogRecords"),
+    ))
+}
+
+/// Accept metrics and keep none of them: exporters that send them would log an error with each.
+#[utoipa::path(
+    post,
+    path = "/v1/metrics",
+    tag = "capture",
+    responses((status = 200, description = "Accepted; metrics are not kept, which `partialSuccess` says", body = Object))
+)]
+pub(crate) async fn export_metrics(
+    State(state): State<AppState>,
+    _principal: Principal,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let encoding = encoding(&headers)?;
+    body::receive(&state.config, state.store.ledger(), &headers, body).await?;
+    Ok(success(
+        encoding,
+        &Refused::note("tracegrade keeps no metrics"),
+    ))
+}
+
+/// Returns how a request is written, by its Content-Type.
+fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
+    let value = headers.get(header::CONTENT_TYPE);
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    answer::encoding(text).ok_or_else(|| {
+        let message = format!(
+            "the Content-Type of an OTLP request is application/x-protobuf or application/json, not {text:?}"
+        );
+        ApiError::new(ErrorCode::UnsupportedType, message)
+    })
+}

@@ -186,7 +186,7 @@ impl App {
             format!("data      {}", data_dir.display()),
             format!("mode      {mode}"),
             format!(
-                "send      BackendSpanExporter(endpoint=\"http://{address}/v1/traces/ingest\", api_key=\"any\")"
+                "send      BackendSpanExporter(endpoint=\"http://{address}/v1/traces/ingest\", api_key=\"any\") or OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}"
             ),
             format!(
                 "read      curl http://{address}/v1/traces    (API: /openapi.json, losses: /v1/health/ingest)"

@@ -10,6 +10,8 @@ mod flat;
 mod shapes;
 mod tools;
 
+use std::ops::ControlFlow;
+
 use model::JsonText;
 use serde::Serialize;
 
@@ -121,6 +123,21 @@ impl ChatMessage {
         let texts: Vec<_> = texts.collect();
         (!texts.is_empty()).then(|| texts.join("\n"))
     }
+}
+
+/// Where messages are handed over, the last first: a history is long, and most who read one want its
+/// end. Says whether it wants more.
+pub(crate) type Take<'t> = &'t mut dyn FnMut(ChatMessage) -> ControlFlow<()>;
+
+/// Returns all the messages that `walk` hands over, the first first.
+pub(crate) fn in_order(walk: impl FnOnce(Take<'_>) -> ControlFlow<()>) -> Vec<ChatMessage> {
+    let mut said = Vec::new();
+    let _ = walk(&mut |message| {
+        said.push(message);
+        ControlFlow::Continue(())
+    });
+    said.reverse();
+    said
 }
 
 /// Returns the last thing the user said in `input`.

@@ -163,6 +163,21 @@ fn messages_in(text: &str, role: &str, take: Take<'_>) -> ControlFlow<()> {
     }
 }
 
+/// Hands over the messages in an attribute, the last first.
+fn attribute(seen: &Seen<'_, '_>, key: &str, role: &str, take: Take<'_>) -> ControlFlow<()> {
+    if let Some(doc) = seen.docs.get(key) {
+        return messages(doc.root(), role, take);
+    }
+    let Some(value) = seen.attributes.get(key) else {
+        return Continue(());
+    };
+    let mut text = written_value(value);
+    if key.starts_with("mlflow.") {
+        text = mlflow::unquoted(&text).into();
+    }
+    messages_in(&text, role, take)
+}
+
 /// Returns whether anything in `said` could be read as more than a lump of JSON.
 fn is_readable(said: &[ChatMessage]) -> bool {
     let mut parts = said.iter().flat_map(|message| &message.parts);
@@ -202,8 +217,8 @@ impl Side {
     /// Hands over the messages at one place, the last first.
     fn at(self, place: &Place, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
         match place {
-            Place::Attribute(key) => self.attribute(seen, key, take),
-            Place::OfLogfire(key) if is_of_logfire(seen) => self.attribute(seen, key, take),
+            Place::Attribute(key) => attribute(seen, key, self.role(), take),
+            Place::OfLogfire(key) if is_of_logfire(seen) => attribute(seen, key, self.role(), take),
             Place::OfLogfire(_) => Continue(()),
             Place::Conventions => self.conventions(seen, take),
             Place::MessageEvents => self.message_events(seen.events, take),
@@ -220,17 +235,6 @@ impl Side {
         }
     }
 
-    fn attribute(self, seen: &Seen<'_, '_>, key: &str, take: Take<'_>) -> ControlFlow<()> {
-        let Some(value) = seen.attributes.get(key) else {
-            return Continue(());
-        };
-        let mut text = written_value(value);
-        if key.starts_with("mlflow.") {
-            text = mlflow::unquoted(&text).into();
-        }
-        messages_in(&text, self.role(), take)
-    }
-
     /// The attributes of the conventions: on the span, else in records. One library gives each
     /// attribute a record of its own.
     fn conventions(self, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
@@ -240,13 +244,14 @@ impl Side {
                 .iter()
                 .filter(|event| event_name(event) == RECORD)
         };
-        let get = |key: &str| {
-            let of_span = seen.attributes.get(key);
-            of_span.or_else(|| records().find_map(|record| record.attributes.get(key)))
-        };
-        let read = |key: &str, role: &str, take: Take<'_>| match get(key) {
-            Some(value) => messages_in(&written_value(value), role, take),
-            None => Continue(()),
+        let read = |key: &str, role: &str, take: Take<'_>| {
+            if seen.attributes.has(key) {
+                return attribute(seen, key, role, take);
+            }
+            match records().find_map(|record| record.attributes.get(key)) {
+                Some(value) => messages_in(&written_value(value), role, take),
+                None => Continue(()),
+            }
         };
         if self == Side::Output {
             return read("gen_ai.output.messages", "assistant", take);
@@ -583,7 +588,7 @@ pub(crate) fn previews(span: &mut Span, seen: &Seen<'_, '_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::otlp::Attributes;
+    use crate::otlp::{Attributes, Docs};
     use proptest::prelude::*;
 
     /// JSON that holds messages in many shapes, and what only looks like them.
@@ -634,6 +639,7 @@ mod tests {
                 name: "chat",
                 scope: "",
                 attributes: &attributes,
+                docs: &Docs::of(&attributes),
                 events: &[],
                 is_root: true,
                 status_code: 0,

@@ -21,6 +21,7 @@ use crate::json::{Kind, Value, json_string};
 use crate::messages::{Doc, role_word};
 
 use super::any::{Any, Attributes};
+use super::docs::Docs;
 use super::envelope::{finish, raw};
 
 /// Values shorter than this stay in the attributes.
@@ -101,12 +102,17 @@ pub(super) struct Parts {
 }
 
 /// Splits attributes into what stays and what is cut out.
-pub(super) fn split(store: &mut Store, trace: Trace<'_>, attributes: &Attributes<'_>) -> Parts {
+pub(super) fn split(
+    store: &mut Store,
+    trace: Trace<'_>,
+    attributes: &Attributes<'_>,
+    docs: &Docs<'_>,
+) -> Parts {
     let mut short = String::new();
     let (mut parsed, mut long) = (Vec::new(), Vec::new());
     for (key, value) in attributes.iter() {
         match value {
-            Any::Text(text) if text.len() >= LONG_BYTES_MIN => match Doc::parse_container(text) {
+            Any::Text(text) if text.len() >= LONG_BYTES_MIN => match docs.get(key) {
                 // Only a text that is the JSON and nothing else comes back byte for byte.
                 Some(doc) if doc.root().raw().len() == text.len() => parsed.push((key, doc)),
                 _ => long.push((key, json_string(text))),
@@ -371,7 +377,8 @@ mod tests {
             id: &trace,
             place: 0,
         };
-        let parts = split(&mut store, trace, &attributes);
+        let docs = Docs::of(&attributes);
+        let parts = split(&mut store, trace, &attributes, &docs);
         assert_eq!([parts.input_refs.len(), parts.output_refs.len()], refs);
         let data = parts.data.expect("long enough");
         assert!(JsonText::parse(data.as_str()).is_ok(), "{data:?}");

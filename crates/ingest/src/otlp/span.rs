@@ -11,6 +11,7 @@ use crate::dialects::{self, RunFacts, Seen};
 
 use super::SPANS_MAX;
 use super::any::{Attributes, push_object};
+use super::docs::Docs;
 use super::envelope::{EnvelopeError, count, finish, raw, told};
 use super::form::{Group, RawEvent, RawItem, RawLink, RawResource, RawScope, RawSpan, Sink};
 use super::merge::merge_doubles;
@@ -78,10 +79,12 @@ impl<'c> Decoder<'c> {
         span.parent_id = parent.map(span_id);
         span.started_at = time(sent.start_nanos);
         span.ended_at = time(sent.end_nanos).filter(|_| pending.is_none());
+        let docs = Docs::of(&sent.attributes);
         let seen = Seen {
             name: &sent.name,
             scope: &self.group.scope_name,
             attributes: &sent.attributes,
+            docs: &docs,
             events: &sent.events,
             is_root: parent.is_none(),
             status_code: sent.status_code,
@@ -100,14 +103,15 @@ impl<'c> Decoder<'c> {
             let at = self.batch.spans.len();
             self.known[place as usize].facts.push((at, facts));
         }
-        self.payload(&mut span, sent, place);
+        self.payload(&mut span, sent, &docs, place);
         self.batch.spans.push(span);
         Ok(())
     }
 
-    fn payload(&mut self, span: &mut Span, sent: &RawSpan<'_>, place: u32) {
+    fn payload(&mut self, span: &mut Span, sent: &RawSpan<'_>, docs: &Docs<'_>, place: u32) {
         let id = &self.known[place as usize].id;
-        let parts = split(&mut self.store, Trace { id, place }, &sent.attributes);
+        let trace = Trace { id, place };
+        let parts = split(&mut self.store, trace, &sent.attributes, docs);
         let payload = &mut span.payload;
         payload.attributes = parts.attributes;
         payload.data = parts.data;

@@ -11,7 +11,7 @@
 //!
 //! Texts are kept byte for byte, white space between elements included.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use model::payload::{Side, Writer};
@@ -37,8 +37,14 @@ const LEVELS_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Store {
     body: Bytes,
-    taken: HashSet<(u32, MessageHash)>,
     messages: Vec<Message>,
+    /// Where each message of a trace is.
+    taken: HashMap<(u32, MessageHash), usize>,
+    /// The lane of each attribute of a trace.
+    lane_of: HashMap<u32, HashMap<String, usize>>,
+    /// Where the messages are that one attribute held last. Agents send their history again with
+    /// every call, and to compare bytes is several times cheaper than to hash them.
+    lanes: Vec<Vec<usize>>,
 }
 
 impl Store {
@@ -46,8 +52,10 @@ impl Store {
     pub(super) fn new(body: Bytes) -> Self {
         Self {
             body,
-            taken: HashSet::new(),
             messages: Vec::new(),
+            taken: HashMap::new(),
+            lane_of: HashMap::new(),
+            lanes: Vec::new(),
         }
     }
 
@@ -56,14 +64,45 @@ impl Store {
         self.messages
     }
 
-    fn take(
+    /// Returns the lane of an attribute.
+    fn lane(&mut self, trace: Trace<'_>, key: &str) -> usize {
+        let known = self.lane_of.entry(trace.place).or_default();
+        if let Some(lane) = known.get(key) {
+            return *lane;
+        }
+        let lane = self.lanes.len();
+        known.insert(key.to_owned(), lane);
+        self.lanes.push(Vec::new());
+        lane
+    }
+
+    /// Takes the message that is number `at` of an attribute.
+    fn take_next(
         &mut self,
         trace: Trace<'_>,
+        lane: usize,
+        at: usize,
         content: &str,
         role: impl FnOnce() -> Role,
     ) -> MessageHash {
+        let before = self.lanes[lane].get(at).map(|at| &self.messages[*at]);
+        if let Some(before) = before.filter(|before| before.content == content.as_bytes()) {
+            return before.hash;
+        }
+        let message = self.take(trace, content, role);
+        match self.lanes[lane].get_mut(at) {
+            Some(before) => *before = message,
+            None => self.lanes[lane].push(message),
+        }
+        self.messages[message].hash
+    }
+
+    /// Takes a message and returns where it is.
+    fn take(&mut self, trace: Trace<'_>, content: &str, role: impl FnOnce() -> Role) -> usize {
         let hash = MessageHash::of(content.as_bytes());
-        if self.taken.insert((trace.place, hash)) {
+        let next = self.messages.len();
+        let at = *self.taken.entry((trace.place, hash)).or_insert(next);
+        if at == next {
             let content = self.bytes_of(content);
             self.messages.push(Message {
                 trace_id: trace.id.clone(),
@@ -72,7 +111,7 @@ impl Store {
                 content,
             });
         }
-        hash
+        at
     }
 
     /// Returns the bytes of a text, shared with the body where they lie in it.
@@ -153,6 +192,9 @@ pub(super) fn split(
 pub(super) struct Cutter<'s, 't> {
     store: &'s mut Store,
     trace: Trace<'t>,
+    /// The lane of the attribute that is being cut, and how many of its messages were taken.
+    lane: usize,
+    passed: usize,
     writer: Writer,
     parts: Parts,
     is_empty: bool,
@@ -166,6 +208,8 @@ impl<'s, 't> Cutter<'s, 't> {
         Self {
             store,
             trace,
+            lane: 0,
+            passed: 0,
             writer: Writer::default(),
             parts,
             is_empty: true,
@@ -209,6 +253,7 @@ impl<'s, 't> Cutter<'s, 't> {
             list: key,
             side: side_of(key),
         };
+        (self.lane, self.passed) = (self.store.lane(self.trace, key), 0);
         let mut from = root.start();
         self.value(root, place, 0, &mut from);
         let rest = &root.item_text()[from..root.end()];
@@ -220,7 +265,8 @@ impl<'s, 't> Cutter<'s, 't> {
     /// Writes `value` as one message.
     pub(super) fn whole(&mut self, key: &str, json: &str, role: Role) {
         let side = side_of(key);
-        let hash = self.store.take(self.trace, json, || role);
+        let at = self.store.take(self.trace, json, || role);
+        let hash = self.store.messages[at].hash;
         self.reference(side, hash, false);
         self.is_empty = false;
     }
@@ -251,9 +297,11 @@ impl<'s, 't> Cutter<'s, 't> {
     }
 
     fn take(&mut self, value: Value<'_, '_>, place: Place<'_>, from: &mut usize) {
+        let role = || role_of(value, place);
         let hash = self
             .store
-            .take(self.trace, value.raw(), || role_of(value, place));
+            .take_next(self.trace, self.lane, self.passed, value.raw(), role);
+        self.passed += 1;
         let gap = &value.item_text()[*from..value.start()];
         let joins = gap == ",";
         if !joins && !gap.is_empty() {

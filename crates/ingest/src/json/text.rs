@@ -2,7 +2,7 @@
 
 /// Returns `text` as a JSON string, quotes included.
 pub(crate) fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).expect("every text has a JSON string")
 }
 
 /// Appends `text` as a JSON string, quotes included. Only what must be escaped is.
@@ -34,7 +34,17 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
 
 /// Returns the text behind the escapes of a checked JSON string (without its quotes).
 pub(super) fn unescape(escaped: &str) -> String {
-    Characters { rest: escaped }.collect()
+    let mut text = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some(plain) = memchr::memchr(b'\\', rest.as_bytes()) {
+        let (before, from) = rest.split_at(plain);
+        text.push_str(before);
+        let mut characters = Characters { rest: from };
+        text.extend(characters.next());
+        rest = characters.rest;
+    }
+    text.push_str(rest);
+    text
 }
 
 /// The characters of a checked JSON string. A lone surrogate reads as U+FFFD.

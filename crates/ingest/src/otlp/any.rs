@@ -229,17 +229,55 @@ fn push_double(out: &mut String, value: f64) {
 pub(crate) struct Attributes<'b> {
     members: Vec<(Cow<'b, str>, Any<'b>)>,
     last: LastOfEqual,
+    marks: Marks,
+}
+
+/// A few bits of every key. Some two hundred keys are asked for in a span and most are not there,
+/// which the bits nearly always tell.
+#[derive(Debug, Default)]
+struct Marks([u64; 4]);
+
+impl Marks {
+    fn of<V>(members: &[(Cow<'_, str>, V)]) -> Self {
+        let mut marks = Self::default();
+        for (key, _) in members {
+            let (word, bit) = Self::place(key);
+            marks.0[word] |= bit;
+        }
+        marks
+    }
+
+    /// Returns the bit of a key: keys differ in their lengths and towards their ends.
+    fn place(key: &str) -> (usize, u64) {
+        let bytes = key.as_bytes();
+        let byte = |at: usize| bytes.get(at).map_or(0, |byte| usize::from(*byte));
+        let end = bytes.len().saturating_sub(1);
+        let mix = bytes.len() * 7 + byte(end) * 31 + byte(end / 2) * 5 + byte(end - end / 4) * 13;
+        (mix / 64 % 4, 1 << (mix % 64))
+    }
+
+    fn may_have(&self, key: &str) -> bool {
+        let (word, bit) = Self::place(key);
+        self.0[word] & bit != 0
+    }
 }
 
 impl<'b> Attributes<'b> {
     /// Takes attributes as sent.
     pub(crate) fn new(members: Vec<(Cow<'b, str>, Any<'b>)>) -> Self {
-        let last = LastOfEqual::of(&members);
-        Self { members, last }
+        let (last, marks) = (LastOfEqual::of(&members), Marks::of(&members));
+        Self {
+            members,
+            last,
+            marks,
+        }
     }
 
     /// Returns the value of `key` unless it is empty.
     pub(crate) fn get(&self, key: &str) -> Option<&Any<'b>> {
+        if !self.marks.may_have(key) {
+            return None;
+        }
         let at = self.last.find(&self.members, key)?;
         Some(&self.members[at].1).filter(|value| **value != Any::Empty)
     }
@@ -284,6 +322,7 @@ impl<'b> Attributes<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_kind_has_its_json() {
@@ -322,6 +361,19 @@ mod tests {
             assert_eq!(attributes.get("k"), Some(&Any::Int(2)));
             assert_eq!(attributes.get("nope"), None);
             assert_eq!(attributes.iter().count(), extra + 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_is_found(keys in prop::collection::vec(".{0,12}", 0..2 * SCAN_MAX), other in ".{0,12}") {
+            let members = keys.iter().enumerate();
+            let members = members.map(|(n, key)| (key.into(), Any::Int(n as i64)));
+            let attributes = Attributes::new(members.collect());
+            for key in keys.iter().chain([&other]) {
+                let last = keys.iter().rposition(|known| known == key);
+                prop_assert_eq!(attributes.get(key), last.map(|n| Any::Int(n as i64)).as_ref());
+            }
         }
     }
 

@@ -100,7 +100,8 @@ impl Group {
     }
 }
 
-fn key(out: &mut String, key: &str) {
+/// Begins a member of an object.
+pub(super) fn key(out: &mut String, key: &str) {
     out.push(if out.is_empty() { '{' } else { ',' });
     push_json_string(out, key);
     out.push(':');

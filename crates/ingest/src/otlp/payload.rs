@@ -22,7 +22,7 @@ use crate::messages::{Doc, role_word};
 
 use super::any::{Any, Attributes};
 use super::docs::Docs;
-use super::envelope::{finish, raw};
+use super::envelope::{self, finish, raw};
 
 /// Values shorter than this stay in the attributes.
 pub(super) const LONG_BYTES_MIN: usize = 256;
@@ -164,7 +164,10 @@ pub(super) fn split(
                 }
             }
             Any::Bytes(bytes) if bytes.len() >= LONG_BYTES_MIN => long.push((key, value.to_json())),
-            _ => raw(&mut short, key, &value.to_json()),
+            _ => {
+                envelope::key(&mut short, key);
+                value.push_json(&mut short, 0);
+            }
         }
     }
     let mut cutter = Cutter::new(store, trace, Parts::default());

@@ -372,7 +372,8 @@ mod tests {
             let attributes = Attributes::new(members.collect());
             for key in keys.iter().chain([&other]) {
                 let last = keys.iter().rposition(|known| known == key);
-                prop_assert_eq!(attributes.get(key), last.map(|n| Any::Int(n as i64)).as_ref());
+                let last = last.map(|n| Any::Int(n as i64));
+                prop_assert_eq!(attributes.get(key), last.as_ref());
             }
         }
     }

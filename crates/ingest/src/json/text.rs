@@ -36,15 +36,19 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
 pub(super) fn unescape(escaped: &str) -> String {
     let mut text = String::with_capacity(escaped.len());
     let mut rest = escaped;
-    while let Some(plain) = memchr::memchr(b'\\', rest.as_bytes()) {
-        let (before, from) = rest.split_at(plain);
-        text.push_str(before);
-        let mut characters = Characters { rest: from };
-        text.extend(characters.next());
+    loop {
+        // Only a backslash can stop here: what else would is escaped.
+        let stop = super::reader::next_stop(rest.as_bytes(), 0);
+        text.push_str(&rest[..stop]);
+        let mut characters = Characters {
+            rest: &rest[stop..],
+        };
+        let Some(char) = characters.next() else {
+            return text;
+        };
+        text.push(char);
         rest = characters.rest;
     }
-    text.push_str(rest);
-    text
 }
 
 /// The characters of a checked JSON string. A lone surrogate reads as U+FFFD.

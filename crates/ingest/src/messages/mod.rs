@@ -176,7 +176,7 @@ impl<'a> Doc<'a> {
     /// Returns the text as one JSON value, if it is one.
     pub(crate) fn parse(text: impl Into<std::borrow::Cow<'a, str>>) -> Option<Self> {
         let text = text.into();
-        let mut tape = Tape::default();
+        let mut tape = Tape::with_room(text.len());
         let mut reader = Reader::new(text.as_bytes());
         reader.skip_whitespace();
         let from = reader.position();

@@ -12,7 +12,7 @@ pub(crate) struct Docs<'a>(Vec<(&'a str, Doc<'a>)>);
 impl<'a> Docs<'a> {
     /// Indexes the long texts among `attributes`.
     pub(crate) fn of(attributes: &'a Attributes<'_>) -> Self {
-        let docs = attributes.iter().filter_map(|(key, value)| match value {
+        let docs = attributes.under("").filter_map(|(key, value)| match value {
             Any::Text(text) if text.len() >= LONG_BYTES_MIN => {
                 Some((key, Doc::parse_container(text)?))
             }
@@ -23,7 +23,8 @@ impl<'a> Docs<'a> {
 
     /// Returns the value of the attribute `key`, if it is long and JSON.
     pub(crate) fn get(&self, key: &str) -> Option<&Doc<'a>> {
-        let mut docs = self.0.iter();
+        // Of equal keys the last counts.
+        let mut docs = self.0.iter().rev();
         docs.find_map(|(known, doc)| (*known == key).then_some(doc))
     }
 }

@@ -33,6 +33,9 @@ const ELEMENT_BYTES_MIN: usize = 48;
 /// Lists are looked for this deep: bodies of requests hold lists in objects in lists.
 const LEVELS_MAX: usize = 4;
 
+/// Room for a `data` to begin with: some attributes and references.
+const DATA_BYTES: usize = 256;
+
 /// The messages taken from one request, once per trace.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -40,8 +43,8 @@ pub(super) struct Store {
     messages: Vec<Message>,
     /// Where each message of a trace is.
     taken: HashMap<(u32, MessageHash), usize>,
-    /// The lane of each attribute of a trace.
-    lane_of: HashMap<u32, HashMap<String, usize>>,
+    /// The lane of each attribute, trace by trace.
+    lane_of: Vec<HashMap<String, usize>>,
     /// Where the messages are that one attribute held last. Agents send their history again with
     /// every call, and to compare bytes is several times cheaper than to hash them.
     lanes: Vec<Vec<usize>>,
@@ -54,7 +57,7 @@ impl Store {
             body,
             messages: Vec::new(),
             taken: HashMap::new(),
-            lane_of: HashMap::new(),
+            lane_of: Vec::new(),
             lanes: Vec::new(),
         }
     }
@@ -66,7 +69,11 @@ impl Store {
 
     /// Returns the lane of an attribute.
     fn lane(&mut self, trace: Trace<'_>, key: &str) -> usize {
-        let known = self.lane_of.entry(trace.place).or_default();
+        let place = trace.place as usize;
+        if place >= self.lane_of.len() {
+            self.lane_of.resize_with(place + 1, HashMap::new);
+        }
+        let known = &mut self.lane_of[place];
         if let Some(lane) = known.get(key) {
             return *lane;
         }
@@ -213,7 +220,7 @@ impl<'s, 't> Cutter<'s, 't> {
             trace,
             lane: 0,
             passed: 0,
-            writer: Writer::default(),
+            writer: Writer::with_capacity(DATA_BYTES),
             parts,
             is_empty: true,
             run: None,
@@ -229,7 +236,8 @@ impl<'s, 't> Cutter<'s, 't> {
         if members.is_empty() {
             return;
         }
-        self.text(&format!("\"{name}\":{{"));
+        self.text(&json_string(name));
+        self.text(":{");
         for (n, (key, value)) in members.iter().enumerate() {
             if n > 0 {
                 self.text(",");

@@ -1,6 +1,7 @@
 //! Spans as sent to spans of the model, and what they say of their traces.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -135,14 +136,14 @@ impl<'c> Decoder<'c> {
             return Err(EnvelopeError::TooManyItems);
         }
         merge_doubles(&mut self.batch.spans);
-        let depths = depths(&self.batch.spans);
+        let spans = &self.batch.spans;
+        let depths = LazyCell::new(|| depths(spans));
         for known in self.known {
             let mut told = known.facts;
-            // The outermost is believed, of those at one depth the first.
-            told.sort_by_key(|(at, _)| {
-                let start = self.batch.spans[*at].started_at;
-                std::cmp::Reverse((depths[*at], start))
-            });
+            // The outermost is believed, of those at one depth the first; mostly all say the same.
+            if told.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+                told.sort_by_key(|(at, _)| std::cmp::Reverse((depths[*at], spans[*at].started_at)));
+            }
             let mut facts = RunFacts::default();
             for (_, outer) in &told {
                 facts.overrule(outer);
@@ -259,10 +260,13 @@ pub(super) fn id<const N: usize>(field: &'static str, sent: &[u8]) -> Result<[u8
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
-    digits.map(char::from).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(DIGITS[usize::from(digit)]));
+        }
+    }
+    text
 }
 
 fn span_id(id: [u8; 8]) -> SpanId {

@@ -2,7 +2,7 @@
 //!
 //! A body holds 100 model calls of one trace whose history grows, as agents send it: every call
 //! resends what came before, so most messages were seen in the span above. Run with
-//! `cargo bench -p ingest`.
+//! `cargo bench -p ingest`; `-- NAME` measures only what has the word in its name.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -223,6 +223,10 @@ fn processor_time() -> Duration {
     reason = "a benchmark is a program that prints its result"
 )]
 fn measure(name: &str, body: &Bytes, decode: impl Fn(Bytes, &Context<'_>) -> Batch) {
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    if words.next().is_some_and(|word| !name.contains(&word)) {
+        return;
+    }
     let context = Context {
         source: Source::Openai,
         received_at: Time::from_micros(0),

@@ -50,6 +50,12 @@ pub const TRACE_LIST_MAX: usize = 1_000;
 
 /// Returns the first [`PREVIEW_CHARS_MAX`] characters of `text`, cut on a character boundary.
 pub fn preview(text: &str) -> &str {
+    let Some(begin) = text.as_bytes().get(..PREVIEW_CHARS_MAX) else {
+        return text;
+    };
+    if begin.is_ascii() {
+        return &text[..PREVIEW_CHARS_MAX];
+    }
     match text.char_indices().nth(PREVIEW_CHARS_MAX) {
         Some((end, _)) => &text[..end],
         None => text,

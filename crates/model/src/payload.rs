@@ -49,16 +49,27 @@ impl Writer {
 
     /// Appends one token for references `first..=last` of `side`.
     pub fn push_refs(&mut self, side: Side, first: usize, last: usize) {
-        use std::fmt::Write as _;
         debug_assert!(first <= last);
         let letter = match side {
             Side::Input => 'i',
             Side::Output => 'o',
         };
-        let _ = match first == last {
-            true => write!(self.text, "{MARK}{letter}{first}\""),
-            false => write!(self.text, "{MARK}{letter}{first}-{last}\""),
-        };
+        self.text.push_str(MARK);
+        self.text.push(letter);
+        self.push_number(first);
+        if first != last {
+            self.text.push('-');
+            self.push_number(last);
+        }
+        self.text.push('"');
+    }
+
+    /// Appends a number; a long history has many, and a formatter takes its time.
+    fn push_number(&mut self, number: usize) {
+        if number > 9 {
+            self.push_number(number / 10);
+        }
+        self.text.push(char::from(b'0' + (number % 10) as u8));
     }
 
     /// Returns the finished text, which is JSON if the pieces were.

@@ -5,7 +5,7 @@ use model::SpanType;
 
 use crate::dialects::Contents;
 use crate::json::{Reader, Tape, Value};
-use crate::messages::{ChatMessage, messages};
+use crate::messages::{ChatMessage, in_order, messages};
 
 use super::conversation;
 
@@ -67,11 +67,12 @@ pub fn contents(span_data: &str) -> Contents {
     told.input
         .extend(system.map(|words| ChatMessage::of_text("system", words)));
     if let Some(input) = data.get("input") {
-        told.input.extend(messages(input, "user"));
+        let said = in_order(|take| messages(input, "user", take));
+        told.input.extend(said);
     }
     let output = response.and_then(|response| response.get("output"));
     if let Some(output) = output.or_else(|| data.get("output")) {
-        told.output = messages(output, "assistant");
+        told.output = in_order(|take| messages(output, "assistant", take));
     }
     told
 }

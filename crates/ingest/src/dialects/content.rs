@@ -5,13 +5,15 @@
 //! at.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::slice;
 
 use model::{JsonText, Span, SpanType};
 use serde::Serialize;
 
 use crate::messages::{
-    ChatMessage, Doc, Flat, Part, answered, arguments, asked, documents, flattened, messages,
-    result, role_word,
+    ChatMessage, Doc, Flat, Part, Take, answered, arguments, asked, documents, flattened, in_order,
+    messages, result, role_word,
 };
 use crate::otlp::{Any, RawEvent};
 
@@ -147,18 +149,33 @@ pub(crate) fn written_value<'v>(value: &'v Any<'_>) -> Cow<'v, str> {
     }
 }
 
-/// Returns the messages in a text that may be JSON.
-fn messages_in(text: &str, role: &str) -> Vec<ChatMessage> {
+/// Hands over the messages in a text that may be JSON, the last first.
+fn messages_in(text: &str, role: &str, take: Take<'_>) -> ControlFlow<()> {
     let first = text.trim_start().as_bytes().first();
     let doc = match first {
         Some(b'{' | b'[' | b'"') => Doc::parse(text),
         Some(_) => None,
-        None => return Vec::new(),
+        None => return Continue(()),
     };
     match doc {
-        Some(doc) => messages(doc.root(), role),
-        None => vec![ChatMessage::of_text(role, text)],
+        Some(doc) => messages(doc.root(), role, take),
+        None => take(ChatMessage::of_text(role, text)),
     }
+}
+
+/// Hands over the messages in an attribute, the last first.
+fn attribute(seen: &Seen<'_, '_>, key: &str, role: &str, take: Take<'_>) -> ControlFlow<()> {
+    if let Some(doc) = seen.docs.get(key) {
+        return messages(doc.root(), role, take);
+    }
+    let Some(value) = seen.attributes.get(key) else {
+        return Continue(());
+    };
+    let mut text = written_value(value);
+    if key.starts_with("mlflow.") {
+        text = mlflow::unquoted(&text).into();
+    }
+    messages_in(&text, role, take)
 }
 
 /// Returns whether anything in `said` could be read as more than a lump of JSON.
@@ -186,7 +203,7 @@ impl Side {
     fn messages(self, seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
         let mut lump = Vec::new();
         for place in self.places() {
-            let said = self.at(place, seen);
+            let said = in_order(|take| self.at(place, seen, take));
             if is_readable(&said) {
                 return said;
             }
@@ -197,65 +214,61 @@ impl Side {
         lump
     }
 
-    fn at(self, place: &Place, seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
+    /// Hands over the messages at one place, the last first.
+    fn at(self, place: &Place, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
         match place {
-            Place::Attribute(key) => self.attribute(seen, key),
-            Place::OfLogfire(key) if is_of_logfire(seen) => self.attribute(seen, key),
-            Place::OfLogfire(_) => Vec::new(),
-            Place::Conventions => self.conventions(seen),
-            Place::MessageEvents => self.message_events(seen.events),
-            Place::Flattened(flat) => flattened(seen.attributes, *flat, self.role()),
-            Place::Vercel => vercel(seen),
-            Place::LogfireEvents => self.logfire_events(seen),
+            Place::Attribute(key) => attribute(seen, key, self.role(), take),
+            Place::OfLogfire(key) if is_of_logfire(seen) => attribute(seen, key, self.role(), take),
+            Place::OfLogfire(_) => Continue(()),
+            Place::Conventions => self.conventions(seen, take),
+            Place::MessageEvents => self.message_events(seen.events, take),
+            Place::Flattened(flat) => flattened(seen.attributes, *flat, self.role(), take),
+            Place::Vercel => vercel(seen).into_iter().try_for_each(take),
+            Place::LogfireEvents => self.logfire_events(seen, take),
             Place::Event(name, key) => {
                 let mut events = seen.events.iter().filter(|event| event.name == *name);
-                let told = events.find_map(|event| event.attributes.get(key));
-                told.map(|told| messages_in(&written_value(told), self.role()))
-                    .unwrap_or_default()
+                match events.find_map(|event| event.attributes.get(key)) {
+                    Some(told) => messages_in(&written_value(told), self.role(), take),
+                    None => Continue(()),
+                }
             }
         }
     }
 
-    fn attribute(self, seen: &Seen<'_, '_>, key: &str) -> Vec<ChatMessage> {
-        let Some(value) = seen.attributes.get(key) else {
-            return Vec::new();
-        };
-        let mut text = written_value(value);
-        if key.starts_with("mlflow.") {
-            text = mlflow::unquoted(&text).into();
-        }
-        messages_in(&text, self.role())
-    }
-
     /// The attributes of the conventions: on the span, else in records. One library gives each
     /// attribute a record of its own.
-    fn conventions(self, seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
+    fn conventions(self, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
         const RECORD: &str = "gen_ai.client.inference.operation.details";
         let records = || {
             seen.events
                 .iter()
                 .filter(|event| event_name(event) == RECORD)
         };
-        let get = |key: &str| {
-            let of_span = seen.attributes.get(key);
-            of_span.or_else(|| records().find_map(|record| record.attributes.get(key)))
+        let read = |key: &str, role: &str, take: Take<'_>| {
+            if seen.attributes.has(key) {
+                return attribute(seen, key, role, take);
+            }
+            match records().find_map(|record| record.attributes.get(key)) {
+                Some(value) => messages_in(&written_value(value), role, take),
+                None => Continue(()),
+            }
         };
-        let read =
-            |key: &str, role: &str| get(key).map(|value| messages_in(&written_value(value), role));
         if self == Side::Output {
-            return read("gen_ai.output.messages", "assistant").unwrap_or_default();
+            return read("gen_ai.output.messages", "assistant", take);
         }
-        let input = read("gen_ai.input.messages", "user").unwrap_or_default();
-        let mut said = read("gen_ai.system_instructions", "system").unwrap_or_default();
-        if input.is_empty() && !seen.attributes.has("gen_ai.output.messages") {
+        let mut is_empty = true;
+        read("gen_ai.input.messages", "user", &mut |message| {
+            is_empty = false;
+            take(message)
+        })?;
+        if is_empty && !seen.attributes.has("gen_ai.output.messages") {
             // Instructions alone are no input: another place may have the rest.
-            return Vec::new();
+            return Continue(());
         }
-        said.extend(input);
-        said
+        read("gen_ai.system_instructions", "system", take)
     }
 
-    fn message_events(self, events: &[RawEvent<'_>]) -> Vec<ChatMessage> {
+    fn message_events(self, events: &[RawEvent<'_>], take: Take<'_>) -> ControlFlow<()> {
         let mut told: Vec<(i64, &RawEvent<'_>)> = events
             .iter()
             .filter(|event| {
@@ -268,13 +281,12 @@ impl Side {
             .map(|event| (event_index(event), event))
             .collect();
         told.sort_by_key(|(index, _)| *index);
-        let told = told.into_iter();
-        told.flat_map(|(_, event)| self.message_event(event))
-            .collect()
+        let mut told = told.into_iter().rev();
+        told.try_for_each(|(_, event)| self.message_event(event, take))
     }
 
     /// Reads a message from the body of a record, or from the attributes of an event.
-    fn message_event(self, event: &RawEvent<'_>) -> Vec<ChatMessage> {
+    fn message_event(self, event: &RawEvent<'_>, take: Take<'_>) -> ControlFlow<()> {
         let role = role_word(event_name(event));
         let json = match &event.body {
             Any::Empty => attributes_as_message(event),
@@ -282,32 +294,32 @@ impl Side {
             body => body.to_json(),
         };
         let Some(doc) = Doc::parse_container(&json) else {
-            return messages_in(&json, role);
+            return messages_in(&json, role, take);
         };
         let root = doc.root();
         if root.get("role").is_some() || root.get("message").is_some() {
-            return messages(root, role);
+            return messages(root, role, take);
         }
         // The role is said only where it differs from the event's.
         let with_role = match json.strip_prefix('{') {
-            Some(rest) if rest.trim_start().starts_with('}') => return Vec::new(),
+            Some(rest) if rest.trim_start().starts_with('}') => return Continue(()),
             Some(rest) => format!("{{\"role\":\"{role}\",{rest}"),
-            None => return messages(root, role),
+            None => return messages(root, role, take),
         };
-        messages_in(&with_role, role)
+        messages_in(&with_role, role, take)
     }
 
-    fn logfire_events(self, seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
+    fn logfire_events(self, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
         let Some(told) = seen
             .attributes
             .get("events")
             .filter(|_| is_of_logfire(seen))
         else {
-            return Vec::new();
+            return Continue(());
         };
         let text = written_value(told);
         let Some(doc) = Doc::parse_container(&text) else {
-            return Vec::new();
+            return Continue(());
         };
         // The answer is a choice, or what the assistant says behind the last word of all others.
         let is_choice = |event: &crate::json::Value<'_, '_>| {
@@ -328,13 +340,33 @@ impl Side {
                 .rposition(|e| !is_spoken(e))
                 .map_or(0, |at| at + 1),
         };
-        let chosen = events.iter().enumerate().filter(|(at, event)| {
+        let mut chosen = events.iter().enumerate().rev().filter(|(at, event)| {
             let is_output = is_choice(event) || *at >= answer_from;
             is_output == (self == Side::Output)
         });
-        let read = chosen.flat_map(|(_, event)| messages(*event, self.role()));
-        read.collect()
+        chosen.try_for_each(|(_, event)| messages(*event, self.role(), take))
     }
+}
+
+/// Returns what [`asked`] finds in the messages that went in, reading no more of them than it takes.
+fn last_asked(seen: &Seen<'_, '_>) -> Option<String> {
+    for place in &INPUT {
+        let (mut found, mut readable) = (None, false);
+        let _ = Side::Input.at(place, seen, &mut |message| {
+            let message = slice::from_ref(&message);
+            readable |= is_readable(message);
+            found = asked(message);
+            match found {
+                Some(_) => Break(()),
+                None => Continue(()),
+            }
+        });
+        if readable {
+            return found;
+        }
+    }
+    // Lumps of JSON have no words.
+    None
 }
 
 fn is_of_logfire(seen: &Seen<'_, '_>) -> bool {
@@ -411,7 +443,7 @@ fn vercel(seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
             "[{{\"role\":\"assistant\",\"tool_calls\":{}}}]",
             doc.root().raw()
         );
-        let said = messages_in(&wrapped, "assistant");
+        let said = in_order(|take| messages_in(&wrapped, "assistant", take));
         parts.extend(said.into_iter().flat_map(|message| message.parts));
     }
     match parts.is_empty() {
@@ -514,7 +546,7 @@ pub(crate) fn contents(seen: &Seen<'_, '_>, span_type: SpanType, has_failed: boo
     contents
 }
 
-/// Fills in the first words of what went in and came out.
+/// Fills in the first words of what went in and came out, and why a model stopped.
 pub(crate) fn previews(span: &mut Span, seen: &Seen<'_, '_>) {
     let json_words = |json: JsonText| {
         let doc = Doc::parse(json.as_str().to_owned())?;
@@ -527,10 +559,15 @@ pub(crate) fn previews(span: &mut Span, seen: &Seen<'_, '_>) {
             tool_result(seen, span.error.is_some()).and_then(json_words),
         ),
         SpanType::Handoff => (None, None),
-        SpanType::Generation | SpanType::Agent => (
-            asked(&Side::Input.messages(seen)),
-            answered(&Side::Output.messages(seen)),
-        ),
+        SpanType::Generation | SpanType::Agent => {
+            let said = Side::Output.messages(seen);
+            let output = answered(&said);
+            if span.span_type == SpanType::Generation && span.finish_reason.is_none() {
+                let mut told = said.into_iter().rev();
+                span.finish_reason = told.find_map(|message| message.finish_reason);
+            }
+            (last_asked(seen), output)
+        }
         _ => (None, None),
     };
     // Traceloop and others write a text as the JSON of it.
@@ -546,9 +583,79 @@ pub(crate) fn previews(span: &mut Span, seen: &Seen<'_, '_>) {
     let output = output.or_else(|| plain(Side::Output).filter(|_| has_plain));
     span.input_preview = input.and_then(|text| shown(&text));
     span.output_preview = output.and_then(|text| shown(&text));
-    if span.span_type == SpanType::Generation && span.finish_reason.is_none() {
-        let output = Side::Output.messages(seen);
-        let mut told = output.into_iter().rev();
-        span.finish_reason = told.find_map(|message| message.finish_reason);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::{Attributes, Docs};
+    use proptest::prelude::*;
+
+    /// JSON that holds messages in many shapes, and what only looks like them.
+    fn any_shape() -> impl Strategy<Value = String> {
+        let one_of =
+            |words: &'static str| prop::sample::select(words.split(' ').collect::<Vec<_>>());
+        let words = one_of(r#""" "hi" "user" "human" null 7 []"#);
+        let key = one_of(
+            "role type content text parts messages input prompt system message kwargs lc id data \
+             tool_calls finish_reason x",
+        );
+        let kind = prop::sample::select(vec![
+            r#""type":"text","text":"hi""#,
+            r#""type":"reasoning","text":"hm""#,
+            r#""type":"function_call","name":"f""#,
+            r#""type":"function_call_output","output":"x""#,
+            r#""role":"user","content":"what?""#,
+            r#""role":"assistant","content":"that""#,
+            r#""role":"user","content":null"#,
+        ]);
+        let leaf = prop_oneof![
+            words.prop_map(str::to_owned),
+            kind.prop_map(|kind| format!("{{{kind}}}")),
+        ];
+        leaf.prop_recursive(4, 24, 5, move |inner| {
+            let member = (key.clone(), inner.clone());
+            prop_oneof![
+                prop::collection::vec(inner, 0..5).prop_map(|all| format!("[{}]", all.join(","))),
+                prop::collection::vec(member, 1..4).prop_map(|all| {
+                    let all: Vec<_> = all
+                        .iter()
+                        .map(|(key, v)| format!("\"{key}\":{v}"))
+                        .collect();
+                    format!("{{{}}}", all.join(","))
+                }),
+            ]
+        })
     }
+
+    proptest! {
+        #[test]
+        fn the_last_question_is_the_one_among_all_messages(
+            sent in prop::collection::vec((0..INPUT_KEYS.len(), any_shape()), 1..4),
+        ) {
+            let texts = sent.iter().map(|(at, text)| (INPUT_KEYS[*at].into(), Any::Text(text.into())));
+            let attributes = Attributes::new(texts.collect());
+            let seen = Seen {
+                name: "chat",
+                scope: "",
+                attributes: &attributes,
+                docs: &Docs::of(&attributes),
+                events: &[],
+                is_root: true,
+                status_code: 0,
+                status_message: "",
+                start_nanos: 0,
+            };
+            prop_assert_eq!(last_asked(&seen), asked(&Side::Input.messages(&seen)));
+        }
+    }
+
+    const INPUT_KEYS: [&str; 6] = [
+        "gen_ai.input.messages",
+        "gen_ai.system_instructions",
+        "llm.input_messages.0.message.content",
+        "llm.input_messages.1.message.content",
+        "traceloop.entity.input",
+        "input.value",
+    ];
 }

@@ -27,7 +27,7 @@ mod vercel;
 
 use model::{Span, SpanType};
 
-use crate::otlp::{Attributes, RawEvent};
+use crate::otlp::{Attributes, Docs, RawEvent};
 
 pub use content::Contents;
 pub(crate) use content::{contents, previews, written_value};
@@ -44,6 +44,8 @@ pub(crate) struct Seen<'s, 'b> {
     pub(crate) scope: &'s str,
     /// Its attributes.
     pub(crate) attributes: &'s Attributes<'b>,
+    /// Those of them that are long and JSON.
+    pub(crate) docs: &'s Docs<'s>,
     /// Its events, and log records that were joined to it.
     pub(crate) events: &'s [RawEvent<'b>],
     /// Whether it has a parent.

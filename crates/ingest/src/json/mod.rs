@@ -62,6 +62,14 @@ impl Tape {
         }
     }
 
+    /// Returns an empty tape with room for the values of a usual text of `bytes`.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self {
+            nodes: Vec::with_capacity(bytes / 32 + 4),
+            ..Self::default()
+        }
+    }
+
     /// Returns the indexed value, whose checked text is `text`.
     pub(crate) fn root<'b, 't>(&'t self, text: &'b str) -> Value<'b, 't> {
         Value {
@@ -255,11 +263,16 @@ impl<'b, 't> Value<'b, 't> {
     /// Returns the value of `key`, of several the last. Senders write null for "not told", so null
     /// is `None`.
     pub(crate) fn get(self, key: &str) -> Option<Value<'b, 't>> {
-        let mut found = None;
-        for (name, value) in self.members() {
-            if name.is_text(key) {
-                found = Some(value);
+        let end = if self.is_object() { self.behind() } else { 0 };
+        let (mut place, mut found) = (self.place + 1, None);
+        // A hundred keys are asked for in a span: most are passed by their length, off the tape.
+        while place < end {
+            let (name, value) = (self.nodes[place], self.nodes[place + 1]);
+            let may_be = name.link != 0 || (name.end - name.start) as usize == key.len() + 2;
+            if may_be && self.at(place).is_text(key) {
+                found = Some(self.at(place + 1));
             }
+            place = (value.link as usize).max(place + 2);
         }
         found.filter(|value| value.kind() != Kind::Null)
     }

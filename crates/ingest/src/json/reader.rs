@@ -336,16 +336,18 @@ impl<'b> Reader<'b> {
 
     fn skip_string(&mut self) -> Result<(), Fault> {
         self.at += 1;
-        while let Some(found) = memchr::memchr2(b'"', b'\\', &self.bytes[self.at..]) {
-            let is_end = self.bytes[self.at + found] == b'"';
-            self.at += found + if is_end { 1 } else { 2 };
-            if is_end {
-                return Ok(());
+        loop {
+            self.at = next_stop(self.bytes, self.at);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.at = (self.at + 2).min(self.bytes.len()),
+                Some(_) => self.at += 1,
+                None => return Err(self.expected("the end of a string")),
             }
-            self.at = self.at.min(self.bytes.len());
         }
-        self.at = self.bytes.len();
-        Err(self.expected("the end of a string"))
     }
 }
 

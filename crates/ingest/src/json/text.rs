@@ -2,7 +2,7 @@
 
 /// Returns `text` as a JSON string, quotes included.
 pub(crate) fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).expect("every text has a JSON string")
 }
 
 /// Appends `text` as a JSON string, quotes included. Only what must be escaped is.
@@ -34,7 +34,21 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
 
 /// Returns the text behind the escapes of a checked JSON string (without its quotes).
 pub(super) fn unescape(escaped: &str) -> String {
-    Characters { rest: escaped }.collect()
+    let mut text = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    loop {
+        // Only a backslash can stop here: what else would is escaped.
+        let stop = super::reader::next_stop(rest.as_bytes(), 0);
+        text.push_str(&rest[..stop]);
+        let mut characters = Characters {
+            rest: &rest[stop..],
+        };
+        let Some(char) = characters.next() else {
+            return text;
+        };
+        text.push(char);
+        rest = characters.rest;
+    }
 }
 
 /// The characters of a checked JSON string. A lone surrogate reads as U+FFFD.

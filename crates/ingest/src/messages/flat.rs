@@ -4,12 +4,13 @@
 //! sorted as numbers, and no message is invented for a gap.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use crate::json::json_string;
 use crate::otlp::{Any, Attributes};
 
 use super::shapes::{parts, role_word};
-use super::{ChatMessage, Doc, Part, json_or_text};
+use super::{ChatMessage, Doc, Part, Take, json_or_text};
 
 /// A way of flattening: where messages lie, and what stands between their number and their fields.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +23,13 @@ pub(crate) struct Flat {
 
 type Fields<'a> = BTreeMap<&'a str, &'a Any<'a>>;
 
-/// Returns the messages under `flat`; those that do not say who speaks have `role`.
-pub(crate) fn flattened(attributes: &Attributes<'_>, flat: Flat, role: &str) -> Vec<ChatMessage> {
+/// Hands over the messages under `flat`, the last first; those that do not say who speaks have `role`.
+pub(crate) fn flattened(
+    attributes: &Attributes<'_>,
+    flat: Flat,
+    role: &str,
+    take: Take<'_>,
+) -> ControlFlow<()> {
     let mut numbered: BTreeMap<u32, Fields<'_>> = BTreeMap::new();
     for (rest, value) in attributes.under(flat.prefix) {
         let Some((number, field)) = rest.split_once('.') else {
@@ -33,8 +39,10 @@ pub(crate) fn flattened(attributes: &Attributes<'_>, flat: Flat, role: &str) -> 
         let field = field.strip_prefix(flat.infix).unwrap_or(field);
         numbered.entry(number).or_default().insert(field, value);
     }
-    let told = numbered.into_values().map(|fields| message(&fields, role));
-    told.filter(|message| !message.parts.is_empty()).collect()
+    let told = numbered.into_values().rev();
+    let told = told.map(|fields| message(&fields, role));
+    told.filter(|message| !message.parts.is_empty())
+        .try_for_each(take)
 }
 
 fn text(fields: &Fields<'_>, key: &str) -> Option<String> {

@@ -10,6 +10,8 @@ mod flat;
 mod shapes;
 mod tools;
 
+use std::ops::ControlFlow;
+
 use model::JsonText;
 use serde::Serialize;
 
@@ -123,6 +125,21 @@ impl ChatMessage {
     }
 }
 
+/// Where messages are handed over, the last first: a history is long, and most who read one want its
+/// end. Says whether it wants more.
+pub(crate) type Take<'t> = &'t mut dyn FnMut(ChatMessage) -> ControlFlow<()>;
+
+/// Returns all the messages that `walk` hands over, the first first.
+pub(crate) fn in_order(walk: impl FnOnce(Take<'_>) -> ControlFlow<()>) -> Vec<ChatMessage> {
+    let mut said = Vec::new();
+    let _ = walk(&mut |message| {
+        said.push(message);
+        ControlFlow::Continue(())
+    });
+    said.reverse();
+    said
+}
+
 /// Returns the last thing the user said in `input`.
 pub fn asked(input: &[ChatMessage]) -> Option<String> {
     let mut users = input.iter().rev().filter(|message| message.role == "user");
@@ -159,7 +176,7 @@ impl<'a> Doc<'a> {
     /// Returns the text as one JSON value, if it is one.
     pub(crate) fn parse(text: impl Into<std::borrow::Cow<'a, str>>) -> Option<Self> {
         let text = text.into();
-        let mut tape = Tape::default();
+        let mut tape = Tape::with_room(text.len());
         let mut reader = Reader::new(text.as_bytes());
         reader.skip_whitespace();
         let from = reader.position();

@@ -3,20 +3,20 @@
 //! No version is asked for: dialects change monthly, and their shapes hardly overlap. What no rule
 //! knows is kept as a part of its own.
 
+use std::ops::ControlFlow::{self, Continue};
+
 use model::JsonText;
 
 use crate::json::{Kind, Value};
 
-use super::{ChatMessage, Doc, Part, json_or_text};
+use super::{ChatMessage, Doc, Part, Take, json_or_text};
 
 /// Wrappers nested deeper than this hold no messages.
 const WRAPPERS_MAX: usize = 8;
 
-/// Returns the messages in `value`; those that do not say who speaks have `role`.
-pub(crate) fn messages(value: Value<'_, '_>, role: &str) -> Vec<ChatMessage> {
-    let mut out = Vec::new();
-    collect(value, role, 0, &mut out);
-    out
+/// Hands over the messages in `value`, the last first; those that do not say who speaks have `role`.
+pub(crate) fn messages(value: Value<'_, '_>, role: &str, take: Take<'_>) -> ControlFlow<()> {
+    collect(value, role, 0, take)
 }
 
 /// Returns the common word for a role.
@@ -45,48 +45,49 @@ fn first<'b, 't>(value: Value<'b, 't>, keys: &[&str]) -> Option<Value<'b, 't>> {
     keys.iter().find_map(|key| value.get(key))
 }
 
-fn collect(value: Value<'_, '_>, role: &str, depth: usize, out: &mut Vec<ChatMessage>) {
+fn collect(value: Value<'_, '_>, role: &str, depth: usize, take: Take<'_>) -> ControlFlow<()> {
     if depth > WRAPPERS_MAX {
-        return;
+        return Continue(());
     }
     match value.kind() {
-        Kind::String => {
-            out.extend(text(Some(value)).map(|words| ChatMessage::of_text(role, words)));
-        }
-        Kind::Array => list(value, role, depth, out),
-        Kind::Object => object(value, role, depth, out),
-        Kind::Null => {}
-        Kind::Number | Kind::Bool => out.push(ChatMessage::of_text(role, value.raw())),
+        Kind::String => match text(Some(value)) {
+            Some(words) => take(ChatMessage::of_text(role, words)),
+            None => Continue(()),
+        },
+        Kind::Array => list(value, role, depth, take),
+        Kind::Object => object(value, role, depth, take),
+        Kind::Null => Continue(()),
+        Kind::Number | Kind::Bool => take(ChatMessage::of_text(role, value.raw())),
     }
 }
 
 /// A list of messages, of parts of one message, or LangChain's pair of role and words.
-fn list(value: Value<'_, '_>, role: &str, depth: usize, out: &mut Vec<ChatMessage>) {
+fn list(value: Value<'_, '_>, role: &str, depth: usize, take: Take<'_>) -> ControlFlow<()> {
     let elements: Vec<_> = value.elements().collect();
     if let [who, words] = elements[..]
         && let (Some(who), Some(words)) = (who.words(), words.words())
         && is_role(role_word(&who))
     {
-        out.push(ChatMessage::of_text(role_word(&who), words));
-        return;
+        return take(ChatMessage::of_text(role_word(&who), words));
     }
-    // Parts that stand alone belong together, as long as the same one speaks.
-    let mut joined: Option<usize> = None;
-    for element in elements {
-        if !is_bare_part(element) {
-            joined = None;
-            collect(element, role, depth + 1, out);
+    let mut rest = &elements[..];
+    while let Some((last, before)) = rest.split_last() {
+        if !is_bare_part(*last) {
+            collect(*last, role, depth + 1, take)?;
+            rest = before;
             continue;
         }
-        let speaker = role_of_item(element).unwrap_or(role);
-        match joined.filter(|at| out[*at].role == speaker) {
-            Some(at) => out[at].parts.push(part(element)),
-            None => {
-                joined = Some(out.len());
-                out.push(ChatMessage::new(speaker, vec![part(element)]));
-            }
+        // Parts that stand alone belong together, as long as the same one speaks.
+        let from = before.iter().rposition(|element| !is_bare_part(*element));
+        let (before, alone) = rest.split_at(from.map_or(0, |at| at + 1));
+        let speaker = |element: Value<'_, '_>| role_of_item(element).unwrap_or(role);
+        for said in alone.chunk_by(|a, b| speaker(*a) == speaker(*b)).rev() {
+            let parts = said.iter().map(|element| part(*element)).collect();
+            take(ChatMessage::new(speaker(said[0]), parts))?;
         }
+        rest = before;
     }
+    Continue(())
 }
 
 fn is_role(word: &str) -> bool {
@@ -135,33 +136,31 @@ fn role_of_item(value: Value<'_, '_>) -> Option<&'static str> {
     }
 }
 
-fn object(value: Value<'_, '_>, role: &str, depth: usize, out: &mut Vec<ChatMessage>) {
-    let deeper = depth + 1;
+fn object(value: Value<'_, '_>, role: &str, depth: usize, take: Take<'_>) -> ControlFlow<()> {
     // LangChain: {"lc":1,"id":[…,"HumanMessage"],"kwargs":{…}} and {"type":"human","data":{…}}.
     if let Some(kwargs) = value.get("kwargs").filter(|_| value.get("lc").is_some()) {
         let class = value.get("id").and_then(|id| id.elements().last());
         let class = class.and_then(Value::words).unwrap_or_default();
         let role = Some(role_word(&class)).filter(|word| is_role(word));
-        return message(kwargs, role.unwrap_or("other"), out);
+        return take(message(kwargs, role.unwrap_or("other")));
     }
     if let (Some(kind), Some(data)) = (text(value.get("type")), value.get("data"))
         && is_role(role_word(&kind))
     {
-        return message(data, role_word(&kind), out);
+        return take(message(data, role_word(&kind)));
     }
     if is_message(value) {
-        return message(value, role, out);
+        return take(message(value, role));
     }
-    if wrapped(value, role, deeper, out) {
-        return;
+    if let Some(flow) = wrapped(value, role, depth + 1, take) {
+        return flow;
     }
     if is_bare_part(value) {
         let speaker = role_of_item(value).unwrap_or(role);
-        out.push(ChatMessage::new(speaker, vec![part(value)]));
-        return;
+        return take(ChatMessage::new(speaker, vec![part(value)]));
     }
     let value = JsonText::from_trusted(value.raw());
-    out.push(ChatMessage::new(role, vec![Part::Other { value }]));
+    take(ChatMessage::new(role, vec![Part::Other { value }]))
 }
 
 fn is_message(value: Value<'_, '_>) -> bool {
@@ -174,9 +173,13 @@ fn is_message(value: Value<'_, '_>) -> bool {
     is_typed || is_event || has_role || value.get("parts").is_some()
 }
 
-/// Reads what lies around messages: bodies of requests and responses. Returns whether it was one.
-fn wrapped(value: Value<'_, '_>, role: &str, depth: usize, out: &mut Vec<ChatMessage>) -> bool {
-    let before = out.len();
+/// Reads what lies around messages: bodies of requests and responses. Returns nothing if it was none.
+fn wrapped(
+    value: Value<'_, '_>,
+    role: &str,
+    depth: usize,
+    take: Take<'_>,
+) -> Option<ControlFlow<()>> {
     let told = [
         "instructions",
         "system",
@@ -201,33 +204,34 @@ fn wrapped(value: Value<'_, '_>, role: &str, depth: usize, out: &mut Vec<ChatMes
     let found = wrappers
         .into_iter()
         .find_map(|(key, role)| Some((value.get(key)?, role)));
-    let Some((inner, inner_role)) = found else {
-        return false;
-    };
+    let (inner, inner_role) = found?;
     let is_request = ["messages", "input", "contents", "prompt"]
         .iter()
         .any(|key| value.get(key).is_some());
-    if let Some(system) = first(value, &told).filter(|_| is_request) {
-        collect(system, "system", depth, out);
+    let system = first(value, &told).filter(|_| is_request);
+    let mut is_last = true;
+    let mut take = |mut message: ChatMessage| {
+        if std::mem::take(&mut is_last) {
+            let keys = ["finish_reason", "finishReason", "stop_reason", "stopReason"];
+            let told = message.finish_reason.take();
+            message.finish_reason = told.or_else(|| text(first(value, &keys)));
+        }
+        take(message)
+    };
+    let mut flow = collect(inner, inner_role, depth, &mut take);
+    if let Some(system) = system.filter(|_| flow.is_continue()) {
+        flow = collect(system, "system", depth, &mut take);
     }
-    collect(inner, inner_role, depth, out);
-    if let Some(last) = out[before..].last_mut() {
-        let keys = ["finish_reason", "finishReason", "stop_reason", "stopReason"];
-        last.finish_reason = last.finish_reason.take().or(text(first(value, &keys)));
-    }
-    out.len() > before
+    (!is_last).then_some(flow)
 }
 
-/// Appends the message that `value` is.
-fn message(value: Value<'_, '_>, role: &str, out: &mut Vec<ChatMessage>) {
+/// Returns the message that `value` is.
+fn message(value: Value<'_, '_>, role: &str) -> ChatMessage {
     if let Some(inner) = value.get("message").filter(|inner| inner.is_object()) {
         // A choice as events tell it: {"index":0,"finish_reason":…,"message":{…}}.
-        let before = out.len();
-        message(inner, "assistant", out);
-        if let Some(last) = out[before..].last_mut() {
-            last.finish_reason = text(value.get("finish_reason"));
-        }
-        return;
+        let mut said = message(inner, "assistant");
+        said.finish_reason = text(value.get("finish_reason"));
+        return said;
     }
     let told = text(value.get("role"))
         .or_else(|| text(value.get("event.name")))
@@ -262,7 +266,7 @@ fn message(value: Value<'_, '_>, role: &str, out: &mut Vec<ChatMessage>) {
     said.parts.extend(legacy.map(call));
     said.name = text(value.get("name"));
     said.finish_reason = text(first(value, &["finish_reason", "finishReason"]));
-    out.push(said);
+    said
 }
 
 fn has_parts_of_tool(content: Value<'_, '_>) -> bool {
@@ -453,11 +457,13 @@ fn file(value: Value<'_, '_>) -> Part {
 
 #[cfg(test)]
 mod tests {
+    use super::super::in_order;
     use super::*;
 
     fn check(json: &str, want: &str) {
         let doc = Doc::parse(json).expect(json);
-        let got = serde_json::to_string(&messages(doc.root(), "user")).expect("serialises");
+        let said = in_order(|take| messages(doc.root(), "user", take));
+        let got = serde_json::to_string(&said).expect("serialises");
         assert_eq!(got, want, "{json}");
     }
 

@@ -229,17 +229,74 @@ fn push_double(out: &mut String, value: f64) {
 pub(crate) struct Attributes<'b> {
     members: Vec<(Cow<'b, str>, Any<'b>)>,
     last: LastOfEqual,
+    marks: Marks,
+}
+
+/// A bit for every key, and one for its first byte. Some two hundred keys and prefixes are asked for
+/// in a span and most are not there, which the bits nearly always tell.
+#[derive(Debug, Default)]
+struct Marks {
+    keys: [u64; 8],
+    begins: [u64; 4],
+    /// Whether two keys have one bit, as equal keys have.
+    has_equal: bool,
+}
+
+impl Marks {
+    fn of<V>(members: &[(Cow<'_, str>, V)]) -> Self {
+        let mut marks = Self::default();
+        for (key, _) in members {
+            let (word, bit) = Self::place(key);
+            marks.has_equal |= marks.keys[word] & bit != 0;
+            marks.keys[word] |= bit;
+            let (word, bit) = Self::begin(key);
+            marks.begins[word] |= bit;
+        }
+        marks
+    }
+
+    /// Returns the bit of a key: keys differ in their lengths and towards their ends.
+    fn place(key: &str) -> (usize, u64) {
+        let bytes = key.as_bytes();
+        let byte = |at: usize| bytes.get(at).map_or(0, |byte| usize::from(*byte));
+        let end = bytes.len().saturating_sub(1);
+        let mix = bytes.len() * 7 + byte(end) * 31 + byte(end / 2) * 5 + byte(end - end / 4) * 13;
+        (mix / 64 % 8, 1 << (mix % 64))
+    }
+
+    /// Returns the bit of a key's first byte.
+    fn begin(key: &str) -> (usize, u64) {
+        let byte = key.as_bytes().first().map_or(0, |byte| usize::from(*byte));
+        (byte / 64, 1 << (byte % 64))
+    }
+
+    fn may_have(&self, key: &str) -> bool {
+        let (word, bit) = Self::place(key);
+        self.keys[word] & bit != 0
+    }
+
+    fn may_have_under(&self, prefix: &str) -> bool {
+        let (word, bit) = Self::begin(prefix);
+        prefix.is_empty() || self.begins[word] & bit != 0
+    }
 }
 
 impl<'b> Attributes<'b> {
     /// Takes attributes as sent.
     pub(crate) fn new(members: Vec<(Cow<'b, str>, Any<'b>)>) -> Self {
-        let last = LastOfEqual::of(&members);
-        Self { members, last }
+        let (last, marks) = (LastOfEqual::of(&members), Marks::of(&members));
+        Self {
+            members,
+            last,
+            marks,
+        }
     }
 
     /// Returns the value of `key` unless it is empty.
     pub(crate) fn get(&self, key: &str) -> Option<&Any<'b>> {
+        if !self.marks.may_have(key) {
+            return None;
+        }
         let at = self.last.find(&self.members, key)?;
         Some(&self.members[at].1).filter(|value| **value != Any::Empty)
     }
@@ -262,7 +319,8 @@ impl<'b> Attributes<'b> {
     /// Returns the keys and values as sent, those left out that a later one of the same key overrules.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Any<'b>)> {
         let told = self.members.iter().enumerate();
-        let counts = told.filter(|(at, _)| !self.last.is_overruled(&self.members, *at));
+        let counts = told
+            .filter(|(at, _)| !self.marks.has_equal || !self.last.is_overruled(&self.members, *at));
         counts.map(|(_, (key, value))| (&**key, value))
     }
 
@@ -271,7 +329,11 @@ impl<'b> Attributes<'b> {
         &'s self,
         prefix: &'s str,
     ) -> impl Iterator<Item = (&'s str, &'s Any<'b>)> {
-        let members = self.members.iter();
+        let members = match self.marks.may_have_under(prefix) {
+            true => &self.members[..],
+            false => &[],
+        };
+        let members = members.iter();
         members.filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value)))
     }
 
@@ -284,6 +346,7 @@ impl<'b> Attributes<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_kind_has_its_json() {
@@ -322,6 +385,25 @@ mod tests {
             assert_eq!(attributes.get("k"), Some(&Any::Int(2)));
             assert_eq!(attributes.get("nope"), None);
             assert_eq!(attributes.iter().count(), extra + 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_is_found(keys in prop::collection::vec("[ab]{0,3}|.{0,12}", 0..2 * SCAN_MAX), other in "[ab]{0,3}|.{0,12}") {
+            let members = keys.iter().enumerate();
+            let members = members.map(|(n, key)| (key.into(), Any::Int(n as i64)));
+            let attributes = Attributes::new(members.collect());
+            for key in keys.iter().chain([&other, &String::new()]) {
+                let last = keys.iter().rposition(|known| known == key);
+                let last = last.map(|n| Any::Int(n as i64));
+                prop_assert_eq!(attributes.get(key), last.as_ref());
+                let is_under = |known: &&String| known.starts_with(key.as_str());
+                let under = keys.iter().filter(is_under).count();
+                prop_assert_eq!(attributes.under(key).count(), under);
+            }
+            let distinct: std::collections::HashSet<_> = keys.iter().collect();
+            prop_assert_eq!(attributes.iter().count(), distinct.len());
         }
     }
 

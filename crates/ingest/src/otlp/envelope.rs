@@ -45,6 +45,9 @@ impl From<WireFault> for EnvelopeError {
     }
 }
 
+/// Room for an object to begin with.
+const OBJECT_BYTES: usize = 256;
+
 /// Reads a request into `sink`.
 pub(super) fn read<'b>(
     body: &'b [u8],
@@ -100,7 +103,12 @@ impl Group {
     }
 }
 
-fn key(out: &mut String, key: &str) {
+/// Begins a member of an object.
+pub(super) fn key(out: &mut String, key: &str) {
+    if out.is_empty() {
+        // Most objects fit, and need not grow step by step.
+        out.reserve(OBJECT_BYTES);
+    }
     out.push(if out.is_empty() { '{' } else { ',' });
     push_json_string(out, key);
     out.push(':');

@@ -13,6 +13,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::json::{Fault, Kind, Reader, Tape, Value};
 
+use super::SPANS_MAX;
 use super::any::{Any, Attributes, VALUE_DEPTH_MAX};
 use super::form::{
     RawEvent, RawItem, RawLink, RawLog, RawResource, RawScope, RawSpan, Signal, Sink,
@@ -63,6 +64,7 @@ pub(super) fn read<'b>(
         signal,
         keys: signal.keys(),
         tape: Tape::with_depth(BRACKETS_MAX),
+        noted: 0,
         sink,
     };
     let mut reader = Reader::new(body);
@@ -80,7 +82,51 @@ struct Envelope<'b, 's> {
     signal: Signal,
     keys: Keys,
     tape: Tape,
+    /// How many items were found.
+    noted: usize,
     sink: &'s mut dyn Sink<'b>,
+}
+
+/// Where the parts of a group are: what it says of itself may stand behind its items.
+struct Outline<'b, T> {
+    head: Option<Reader<'b>>,
+    schema: Option<Reader<'b>>,
+    parts: Vec<T>,
+}
+
+/// Finds the parts of the group that starts here; `part` must pass over one of those in `list`. What
+/// is no object has none.
+fn outline<'b, T>(
+    reader: &mut Reader<'b>,
+    name: &[u8],
+    list: &[u8],
+    mut part: impl FnMut(&mut Reader<'b>) -> Result<Option<T>, Fault>,
+) -> Result<Option<Outline<'b, T>>, Fault> {
+    if reader.peek() != Some(b'{') {
+        reader.skip()?;
+        return Ok(None);
+    }
+    let (mut head, mut schema, mut parts) = (None, None, Vec::new());
+    each_member(reader, |key, reader| {
+        let begin = *reader;
+        if key == list {
+            return each_element(reader, |reader| {
+                parts.extend(part(reader)?);
+                Ok(())
+            });
+        }
+        if key == name {
+            head = Some(begin);
+        } else if key == b"schemaUrl" {
+            schema = Some(begin);
+        }
+        reader.skip()
+    })?;
+    Ok(Some(Outline {
+        head,
+        schema,
+        parts,
+    }))
 }
 
 /// Walks over the members of the object that starts here; `member` must pass over the value.
@@ -126,53 +172,31 @@ impl<'b> Envelope<'b, '_> {
     }
 
     fn resource_group(&mut self, reader: &mut Reader<'b>) -> Result<(), Fault> {
-        if reader.peek() != Some(b'{') {
-            return reader.skip();
-        }
-        let (head, schema) = self.head(*reader, b"resource")?;
-        let resource = head.map_or_else(RawResource::default, |mut at| self.resource(&mut at));
-        self.sink.resource(resource, &schema);
-        each_member(reader, |key, reader| {
-            if key != self.keys.scopes {
-                return reader.skip();
-            }
-            each_element(reader, |reader| self.scope_group(reader))
-        })
-    }
-
-    fn scope_group(&mut self, reader: &mut Reader<'b>) -> Result<(), Fault> {
-        if reader.peek() != Some(b'{') {
-            return reader.skip();
-        }
-        let (head, schema) = self.head(*reader, b"scope")?;
-        let scope = head.map_or_else(RawScope::default, |mut at| self.scope(&mut at));
-        self.sink.scope(scope, &schema);
-        each_member(reader, |key, reader| {
-            if key != self.keys.items {
-                return reader.skip();
-            }
-            each_element(reader, |reader| self.item(reader))
-        })
-    }
-
-    /// Finds what a group says of itself, which may stand behind its items: those are passed over.
-    fn head(
-        &mut self,
-        mut reader: Reader<'b>,
-        name: &[u8],
-    ) -> Result<(Option<Reader<'b>>, Cow<'b, str>), Fault> {
-        let (mut head, mut schema) = (None, Cow::Borrowed(""));
-        each_member(&mut reader, |key, reader| {
-            let begin = *reader;
-            reader.skip()?;
-            if key == name {
-                head = Some(begin);
-            } else if key == b"schemaUrl" {
-                schema = self.text_at(begin).unwrap_or_default();
-            }
-            Ok(())
+        let Keys { scopes, items, .. } = self.keys;
+        let group = outline(reader, b"resource", scopes, |reader| {
+            let group = outline(reader, b"scope", items, |reader| {
+                let begin = *reader;
+                reader.skip()?;
+                self.noted += 1;
+                // One item too many is enough to refuse the request.
+                Ok((self.noted <= SPANS_MAX + 1).then_some(begin))
+            })?;
+            // There may be any number of groups without items.
+            Ok(group.filter(|group| !group.parts.is_empty()))
         })?;
-        Ok((head, schema))
+        let Some(group) = group else { return Ok(()) };
+        let resource = group.head.map(|mut at| self.resource(&mut at));
+        let schema = self.text_at(group.schema);
+        self.sink.resource(resource.unwrap_or_default(), &schema);
+        for group in group.parts {
+            let scope = group.head.map(|mut at| self.scope(&mut at));
+            let schema = self.text_at(group.schema);
+            self.sink.scope(scope.unwrap_or_default(), &schema);
+            for item in group.parts {
+                self.item(item);
+            }
+        }
+        Ok(())
     }
 
     /// Indexes the value at `reader` and returns its text; `None` if it is none that we can read.
@@ -182,9 +206,10 @@ impl<'b> Envelope<'b, '_> {
         std::str::from_utf8(&self.body[from..reader.position()]).ok()
     }
 
-    fn text_at(&mut self, mut reader: Reader<'b>) -> Option<Cow<'b, str>> {
-        let text = self.indexed(&mut reader)?;
-        self.tape.root(text).text()
+    fn text_at(&mut self, reader: Option<Reader<'b>>) -> Cow<'b, str> {
+        let text = reader.and_then(|mut reader| self.indexed(&mut reader));
+        let text = text.and_then(|text| self.tape.root(text).text());
+        text.unwrap_or_default()
     }
 
     fn resource(&mut self, reader: &mut Reader<'b>) -> RawResource<'b> {
@@ -211,26 +236,17 @@ impl<'b> Envelope<'b, '_> {
         }
     }
 
-    /// Decodes the item that starts here, or says why it is refused. Fails only where its end cannot
-    /// be found.
-    fn item(&mut self, reader: &mut Reader<'b>) -> Result<(), Fault> {
-        if self.sink.is_full() {
-            return reader.skip();
-        }
-        let begin = *reader;
+    /// Decodes the item that starts here, or says why it is refused.
+    fn item(&mut self, mut reader: Reader<'b>) {
+        let from = reader.position();
         let item = match reader.index(&mut self.tape) {
-            Ok(()) => match std::str::from_utf8(&self.body[begin.position()..reader.position()]) {
+            Ok(()) => match std::str::from_utf8(&self.body[from..reader.position()]) {
                 Ok(text) => read_item(self.tape.root(text), self.signal),
                 Err(_) => Err(Refusal::NotUtf8),
             },
-            Err(fault) => {
-                *reader = begin;
-                reader.skip()?;
-                Err(Refusal::Json(fault))
-            }
+            Err(fault) => Err(Refusal::Json(fault)),
         };
         self.sink.item(item);
-        Ok(())
     }
 }
 

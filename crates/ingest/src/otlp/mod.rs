@@ -10,6 +10,7 @@
 //! [`attributes`] puts the two together again.
 
 mod any;
+mod docs;
 mod envelope;
 mod form;
 mod join;
@@ -31,6 +32,7 @@ use crate::agents_sdk::Context;
 
 pub use crate::dialects::Contents;
 pub(crate) use any::{Any, Attributes};
+pub(crate) use docs::Docs;
 pub use envelope::EnvelopeError;
 pub(crate) use form::RawEvent;
 use form::Signal;

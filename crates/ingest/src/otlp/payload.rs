@@ -11,7 +11,7 @@
 //!
 //! Texts are kept byte for byte, white space between elements included.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use model::payload::{Side, Writer};
@@ -21,7 +21,8 @@ use crate::json::{Kind, Value, json_string};
 use crate::messages::{Doc, role_word};
 
 use super::any::{Any, Attributes};
-use super::envelope::{finish, raw};
+use super::docs::Docs;
+use super::envelope::{self, finish, raw};
 
 /// Values shorter than this stay in the attributes.
 pub(super) const LONG_BYTES_MIN: usize = 256;
@@ -32,12 +33,21 @@ const ELEMENT_BYTES_MIN: usize = 48;
 /// Lists are looked for this deep: bodies of requests hold lists in objects in lists.
 const LEVELS_MAX: usize = 4;
 
+/// Room for a `data` to begin with: some attributes and references.
+const DATA_BYTES: usize = 256;
+
 /// The messages taken from one request, once per trace.
 #[derive(Debug)]
 pub(super) struct Store {
     body: Bytes,
-    taken: HashSet<(u32, MessageHash)>,
     messages: Vec<Message>,
+    /// Where each message of a trace is.
+    taken: HashMap<(u32, MessageHash), usize>,
+    /// The lane of each attribute, trace by trace.
+    lane_of: Vec<HashMap<String, usize>>,
+    /// Where the messages are that one attribute held last. Agents send their history again with
+    /// every call, and to compare bytes is several times cheaper than to hash them.
+    lanes: Vec<Vec<usize>>,
 }
 
 impl Store {
@@ -45,8 +55,10 @@ impl Store {
     pub(super) fn new(body: Bytes) -> Self {
         Self {
             body,
-            taken: HashSet::new(),
             messages: Vec::new(),
+            taken: HashMap::new(),
+            lane_of: Vec::new(),
+            lanes: Vec::new(),
         }
     }
 
@@ -55,14 +67,49 @@ impl Store {
         self.messages
     }
 
-    fn take(
+    /// Returns the lane of an attribute.
+    fn lane(&mut self, trace: Trace<'_>, key: &str) -> usize {
+        let place = trace.place as usize;
+        if place >= self.lane_of.len() {
+            self.lane_of.resize_with(place + 1, HashMap::new);
+        }
+        let known = &mut self.lane_of[place];
+        if let Some(lane) = known.get(key) {
+            return *lane;
+        }
+        let lane = self.lanes.len();
+        known.insert(key.to_owned(), lane);
+        self.lanes.push(Vec::new());
+        lane
+    }
+
+    /// Takes the message that is number `at` of an attribute.
+    fn take_next(
         &mut self,
         trace: Trace<'_>,
+        lane: usize,
+        at: usize,
         content: &str,
         role: impl FnOnce() -> Role,
     ) -> MessageHash {
+        let before = self.lanes[lane].get(at).map(|at| &self.messages[*at]);
+        if let Some(before) = before.filter(|before| before.content == content.as_bytes()) {
+            return before.hash;
+        }
+        let message = self.take(trace, content, role);
+        match self.lanes[lane].get_mut(at) {
+            Some(before) => *before = message,
+            None => self.lanes[lane].push(message),
+        }
+        self.messages[message].hash
+    }
+
+    /// Takes a message and returns where it is.
+    fn take(&mut self, trace: Trace<'_>, content: &str, role: impl FnOnce() -> Role) -> usize {
         let hash = MessageHash::of(content.as_bytes());
-        if self.taken.insert((trace.place, hash)) {
+        let next = self.messages.len();
+        let at = *self.taken.entry((trace.place, hash)).or_insert(next);
+        if at == next {
             let content = self.bytes_of(content);
             self.messages.push(Message {
                 trace_id: trace.id.clone(),
@@ -71,7 +118,7 @@ impl Store {
                 content,
             });
         }
-        hash
+        at
     }
 
     /// Returns the bytes of a text, shared with the body where they lie in it.
@@ -101,12 +148,17 @@ pub(super) struct Parts {
 }
 
 /// Splits attributes into what stays and what is cut out.
-pub(super) fn split(store: &mut Store, trace: Trace<'_>, attributes: &Attributes<'_>) -> Parts {
+pub(super) fn split(
+    store: &mut Store,
+    trace: Trace<'_>,
+    attributes: &Attributes<'_>,
+    docs: &Docs<'_>,
+) -> Parts {
     let mut short = String::new();
     let (mut parsed, mut long) = (Vec::new(), Vec::new());
     for (key, value) in attributes.iter() {
         match value {
-            Any::Text(text) if text.len() >= LONG_BYTES_MIN => match Doc::parse_container(text) {
+            Any::Text(text) if text.len() >= LONG_BYTES_MIN => match docs.get(key) {
                 // Only a text that is the JSON and nothing else comes back byte for byte.
                 Some(doc) if doc.root().raw().len() == text.len() => parsed.push((key, doc)),
                 _ => long.push((key, json_string(text))),
@@ -119,7 +171,10 @@ pub(super) fn split(store: &mut Store, trace: Trace<'_>, attributes: &Attributes
                 }
             }
             Any::Bytes(bytes) if bytes.len() >= LONG_BYTES_MIN => long.push((key, value.to_json())),
-            _ => raw(&mut short, key, &value.to_json()),
+            _ => {
+                envelope::key(&mut short, key);
+                value.push_json(&mut short, 0);
+            }
         }
     }
     let mut cutter = Cutter::new(store, trace, Parts::default());
@@ -147,6 +202,9 @@ pub(super) fn split(store: &mut Store, trace: Trace<'_>, attributes: &Attributes
 pub(super) struct Cutter<'s, 't> {
     store: &'s mut Store,
     trace: Trace<'t>,
+    /// The lane of the attribute that is being cut, and how many of its messages were taken.
+    lane: usize,
+    passed: usize,
     writer: Writer,
     parts: Parts,
     is_empty: bool,
@@ -160,7 +218,9 @@ impl<'s, 't> Cutter<'s, 't> {
         Self {
             store,
             trace,
-            writer: Writer::default(),
+            lane: 0,
+            passed: 0,
+            writer: Writer::with_capacity(DATA_BYTES),
             parts,
             is_empty: true,
             run: None,
@@ -176,7 +236,8 @@ impl<'s, 't> Cutter<'s, 't> {
         if members.is_empty() {
             return;
         }
-        self.text(&format!("\"{name}\":{{"));
+        self.text(&json_string(name));
+        self.text(":{");
         for (n, (key, value)) in members.iter().enumerate() {
             if n > 0 {
                 self.text(",");
@@ -203,6 +264,7 @@ impl<'s, 't> Cutter<'s, 't> {
             list: key,
             side: side_of(key),
         };
+        (self.lane, self.passed) = (self.store.lane(self.trace, key), 0);
         let mut from = root.start();
         self.value(root, place, 0, &mut from);
         let rest = &root.item_text()[from..root.end()];
@@ -214,7 +276,8 @@ impl<'s, 't> Cutter<'s, 't> {
     /// Writes `value` as one message.
     pub(super) fn whole(&mut self, key: &str, json: &str, role: Role) {
         let side = side_of(key);
-        let hash = self.store.take(self.trace, json, || role);
+        let at = self.store.take(self.trace, json, || role);
+        let hash = self.store.messages[at].hash;
         self.reference(side, hash, false);
         self.is_empty = false;
     }
@@ -245,9 +308,11 @@ impl<'s, 't> Cutter<'s, 't> {
     }
 
     fn take(&mut self, value: Value<'_, '_>, place: Place<'_>, from: &mut usize) {
+        let role = || role_of(value, place);
         let hash = self
             .store
-            .take(self.trace, value.raw(), || role_of(value, place));
+            .take_next(self.trace, self.lane, self.passed, value.raw(), role);
+        self.passed += 1;
         let gap = &value.item_text()[*from..value.start()];
         let joins = gap == ",";
         if !joins && !gap.is_empty() {
@@ -371,7 +436,8 @@ mod tests {
             id: &trace,
             place: 0,
         };
-        let parts = split(&mut store, trace, &attributes);
+        let docs = Docs::of(&attributes);
+        let parts = split(&mut store, trace, &attributes, &docs);
         assert_eq!([parts.input_refs.len(), parts.output_refs.len()], refs);
         let data = parts.data.expect("long enough");
         assert!(JsonText::parse(data.as_str()).is_ok(), "{data:?}");

@@ -1,6 +1,7 @@
 //! Spans as sent to spans of the model, and what they say of their traces.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use crate::dialects::{self, RunFacts, Seen};
 
 use super::SPANS_MAX;
 use super::any::{Attributes, push_object};
+use super::docs::Docs;
 use super::envelope::{EnvelopeError, count, finish, raw, told};
 use super::form::{Group, RawEvent, RawItem, RawLink, RawResource, RawScope, RawSpan, Sink};
 use super::merge::merge_doubles;
@@ -78,10 +80,12 @@ impl<'c> Decoder<'c> {
         span.parent_id = parent.map(span_id);
         span.started_at = time(sent.start_nanos);
         span.ended_at = time(sent.end_nanos).filter(|_| pending.is_none());
+        let docs = Docs::of(&sent.attributes);
         let seen = Seen {
             name: &sent.name,
             scope: &self.group.scope_name,
             attributes: &sent.attributes,
+            docs: &docs,
             events: &sent.events,
             is_root: parent.is_none(),
             status_code: sent.status_code,
@@ -100,14 +104,15 @@ impl<'c> Decoder<'c> {
             let at = self.batch.spans.len();
             self.known[place as usize].facts.push((at, facts));
         }
-        self.payload(&mut span, sent, place);
+        self.payload(&mut span, sent, &docs, place);
         self.batch.spans.push(span);
         Ok(())
     }
 
-    fn payload(&mut self, span: &mut Span, sent: &RawSpan<'_>, place: u32) {
+    fn payload(&mut self, span: &mut Span, sent: &RawSpan<'_>, docs: &Docs<'_>, place: u32) {
         let id = &self.known[place as usize].id;
-        let parts = split(&mut self.store, Trace { id, place }, &sent.attributes);
+        let trace = Trace { id, place };
+        let parts = split(&mut self.store, trace, &sent.attributes, docs);
         let payload = &mut span.payload;
         payload.attributes = parts.attributes;
         payload.data = parts.data;
@@ -131,14 +136,14 @@ impl<'c> Decoder<'c> {
             return Err(EnvelopeError::TooManyItems);
         }
         merge_doubles(&mut self.batch.spans);
-        let depths = depths(&self.batch.spans);
+        let spans = &self.batch.spans;
+        let depths = LazyCell::new(|| depths(spans));
         for known in self.known {
             let mut told = known.facts;
-            // The outermost is believed, of those at one depth the first.
-            told.sort_by_key(|(at, _)| {
-                let start = self.batch.spans[*at].started_at;
-                std::cmp::Reverse((depths[*at], start))
-            });
+            // The outermost is believed, of those at one depth the first; mostly all say the same.
+            if told.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+                told.sort_by_key(|(at, _)| std::cmp::Reverse((depths[*at], spans[*at].started_at)));
+            }
             let mut facts = RunFacts::default();
             for (_, outer) in &told {
                 facts.overrule(outer);
@@ -255,10 +260,13 @@ pub(super) fn id<const N: usize>(field: &'static str, sent: &[u8]) -> Result<[u8
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
-    digits.map(char::from).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(DIGITS[usize::from(digit)]));
+        }
+    }
+    text
 }
 
 fn span_id(id: [u8; 8]) -> SpanId {

@@ -12,6 +12,7 @@ use crate::json::{Kind, Value};
 use crate::messages::Doc;
 
 use super::any::{Any, Attributes};
+use super::docs::Docs;
 use super::envelope::{finish, raw};
 use super::form::RawEvent;
 
@@ -98,6 +99,7 @@ pub(super) fn with_seen<T>(sent: Sent<'_>, read: impl FnOnce(&Seen<'_, '_>) -> T
         name: name.as_deref().unwrap_or(&sent.span.name),
         scope: scope.as_deref().unwrap_or_default(),
         attributes: &attributes,
+        docs: &Docs::of(&attributes),
         events: &events,
         is_root: sent.span.parent_id.is_none(),
         status_code: code.unwrap_or(0) as i32,

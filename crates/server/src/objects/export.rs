@@ -7,7 +7,7 @@ use model::{JsonText, Span, TraceItem};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::payload::{Fault, Messages, is_telemetry, restored_text};
+use super::payload::{Fault, Messages, restored_text};
 use super::span::raw;
 
 /// Returns one line, `{"trace":{…},"spans":[…]}`, without its end.
@@ -21,9 +21,6 @@ pub(crate) fn export_line<'a>(
     line.extend_from_slice(b",\"spans\":[");
     let sent = spans.into_iter().filter(|span| !span.derived);
     for (n, span) in sent.enumerate() {
-        if is_telemetry(span) {
-            return Err(Fault::not_of_agents_sdk());
-        }
         if n > 0 {
             line.push(b',');
         }

@@ -61,19 +61,6 @@ impl Fault {
     }
 }
 
-impl Fault {
-    /// Says that a trace of OpenTelemetry has no form in the Agents SDK's words yet.
-    pub(super) fn not_of_agents_sdk() -> Self {
-        Self {
-            code: "export_unsupported",
-            message:
-                "it came as OpenTelemetry, which JSON lines of the Agents SDK cannot hold: export \
-                      it with format=csv or format=parquet, or read it with GET /v1/traces/{id}"
-                    .to_owned(),
-        }
-    }
-}
-
 impl From<RestoreError> for Fault {
     fn from(error: RestoreError) -> Self {
         let code = match &error {

@@ -16,7 +16,7 @@ use store::{ReadError, Snapshot, Table};
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
-use crate::objects::{Detail, export_line};
+use crate::objects::{Detail, export_line, is_telemetry};
 use crate::state::AppState;
 
 use super::loaded::Loaded;
@@ -135,6 +135,11 @@ fn line(state: &AppState, project: &ProjectId, id: &TraceId) -> Result<Vec<u8>, 
         return Ok(Vec::new());
     };
     let spans = loaded.rows.iter().map(|row| &*row.span);
+    if spans.clone().any(is_telemetry) {
+        return Err(PieceError::OpenTelemetry {
+            trace_id: id.clone(),
+        });
+    }
     let mut line =
         export_line(&loaded.entry.row.item, spans, &loaded.messages).map_err(|source| {
             PieceError::Payload {

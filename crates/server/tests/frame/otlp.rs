@@ -119,6 +119,9 @@ async fn a_bad_span_is_counted_in_the_answer_and_in_the_books() {
         (&account["accepted"], &account["rejected"]["bad_id"]),
         (&json!(1), &json!(1))
     );
+    let refused = server.get("/v1/export").await;
+    assert_eq!(refused.error(), (400, "invalid_parameter".to_owned()));
+    assert_eq!(server.get("/v1/export?format=csv").await.status, 200);
     let metrics = server.post("/v1/metrics", &json!({})).await;
     assert!(
         metrics.text.contains("keeps no metrics"),

@@ -346,8 +346,8 @@ pub(crate) fn router(state: &AppState) -> Router {
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(state), origin::check))
         .layer(origin::cors(&state.config.cors_origins))
-        .layer(from_fn(otlp::answer::as_status))
-        .layer(from_fn_with_state(Arc::clone(state), http::observe));
+        .layer(from_fn_with_state(Arc::clone(state), http::observe))
+        .layer(from_fn(otlp::answer::as_status));
     routes.with_state(Arc::clone(state))
 }
 

@@ -101,23 +101,18 @@ pub(super) fn encoding(content_type: &str) -> Option<Encoding> {
 
 /// Returns the answer to a request that was taken.
 pub(super) fn success(encoding: Encoding, refused: &Refused) -> Response {
-    match encoding {
-        Encoding::Protobuf => respond(StatusCode::OK, encoding, refused.to_protobuf()),
-        Encoding::Json => respond(StatusCode::OK, encoding, refused.to_json().into_bytes()),
-    }
+    let body = match encoding {
+        Encoding::Protobuf => refused.to_protobuf(),
+        Encoding::Json => refused.to_json().into_bytes(),
+    };
+    ([(header::CONTENT_TYPE, media_type(encoding))], body).into_response()
 }
 
-fn respond(status: StatusCode, encoding: Encoding, body: Vec<u8>) -> Response {
-    let content_type = match encoding {
+fn media_type(encoding: Encoding) -> &'static str {
+    match encoding {
         Encoding::Protobuf => "application/x-protobuf",
         Encoding::Json => "application/json",
-    };
-    (
-        status,
-        [(header::CONTENT_TYPE, content_type)],
-        Body::from(body),
-    )
-        .into_response()
+    }
 }
 
 /// Says in an exporter's words why it was refused, whoever refused it.
@@ -142,18 +137,17 @@ pub(crate) async fn as_status(request: Request, next: Next) -> Response {
         Encoding::Protobuf => status.to_protobuf(),
         Encoding::Json => serde_json::to_vec(&status).expect("a number and a text are JSON"),
     };
-    let http = match code.status() {
-        StatusCode::INTERNAL_SERVER_ERROR => StatusCode::SERVICE_UNAVAILABLE,
-        other => other,
-    };
-    let mut told = respond(http, encoding, body);
-    *told.extensions_mut() = std::mem::take(response.extensions_mut());
-    let retry = response.headers_mut().remove(header::RETRY_AFTER);
-    let retry = retry.or_else(|| (http != code.status()).then(|| HeaderValue::from(FAULT_RETRY_S)));
-    if let Some(retry) = retry {
-        told.headers_mut().insert(header::RETRY_AFTER, retry);
+    // All other headers stay: a page of another origin reads nothing without those of CORS.
+    let (mut parts, _) = response.into_parts();
+    if parts.status == StatusCode::INTERNAL_SERVER_ERROR {
+        parts.status = StatusCode::SERVICE_UNAVAILABLE;
+        let retry = HeaderValue::from(FAULT_RETRY_S);
+        parts.headers.insert(header::RETRY_AFTER, retry);
     }
-    told
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let content_type = HeaderValue::from_static(media_type(encoding));
+    parts.headers.insert(header::CONTENT_TYPE, content_type);
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// A `google.rpc.Status`.

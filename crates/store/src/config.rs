@@ -45,7 +45,8 @@ impl StoreConfig {
         Self {
             data_dir: data_dir.into(),
             node: "n0".to_owned(),
-            memory_bytes_max: 1 << 30,
+            // The rest of a GiB is for the program itself and what an allocator keeps for later.
+            memory_bytes_max: 800 << 20,
             wal_segment_bytes: 64 << 20,
             wal_bytes_max: 1 << 30,
             buffer_bytes: 64 << 20,

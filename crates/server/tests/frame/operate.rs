@@ -109,7 +109,7 @@ async fn the_figures_are_those_of_what_happened() {
     assert_eq!(value("tracegrade_ingest_items_total"), 2.0);
     assert_eq!(
         value(r#"tracegrade_memory_limit_bytes{share="bodies"}"#),
-        268_435_450.0
+        209_715_200.0
     );
     let outcome = r#"tracegrade_ingest_outcomes_total{project="default",source="openai",outcome="#;
     assert_eq!(value(&format!(r#"{outcome}"accepted",code=""}}"#)), 2.0);

@@ -71,10 +71,7 @@ pub(crate) async fn export_traces(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let encoding = encoding(&headers)?;
-    let wire = Wire::Spans(encoding);
-    let taken = take_in(&state, principal.project, &headers, body, wire).await?;
-    Ok(success(encoding, &Refused::of(&taken, "rejectedSpans")))
+    export(&state, principal, &headers, body, Wire::Spans).await
 }
 
 /// Take log records: those with the content of model calls are put with their spans.
@@ -100,13 +97,25 @@ pub(crate) async fn export_logs(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let encoding = encoding(&headers)?;
-    let wire = Wire::Logs(encoding);
-    let taken = take_in(&state, principal.project, &headers, body, wire).await?;
-    Ok(success(
-        encoding,
-        &Refused::of(&taken, "rejectedLogRecords"),
-    ))
+    export(&state, principal, &headers, body, Wire::Logs).await
+}
+
+/// Takes in what an exporter sends.
+async fn export(
+    state: &AppState,
+    principal: Principal,
+    headers: &HeaderMap,
+    body: Body,
+    wire: fn(Encoding) -> Wire,
+) -> Result<Response, ApiError> {
+    let encoding = encoding(headers)?;
+    let wire = wire(encoding);
+    let field = match wire {
+        Wire::Logs(_) => "rejectedLogRecords",
+        Wire::Spans(_) | Wire::AgentsSdk => "rejectedSpans",
+    };
+    let taken = take_in(state, principal.project, headers, body, wire).await?;
+    Ok(success(encoding, &Refused::of(&taken, field)))
 }
 
 /// Accept metrics and keep none of them: exporters that send them would log an error with each.

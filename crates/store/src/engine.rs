@@ -17,7 +17,7 @@ use crate::lake::{
     self, Columns, Level, MergeError, SpanRow, SplitError, Table, TraceEntry, TraceSet, WriteError,
 };
 use crate::ledger::{Ledger, Share};
-use crate::live::{Home, Live, LoadedTrace, Published, TraceKey};
+use crate::live::{Home, Keep, Live, LoadedTrace, Published, TraceKey, Weights};
 use crate::lock::LockError;
 use crate::meta::{Meta, MetaError};
 use crate::snapshot::ReadError;
@@ -236,9 +236,9 @@ impl Engine {
     }
 
     fn load(&self) -> Load {
-        let ((active_bytes, live_bytes), sealed) = {
+        let ((active_bytes, live_bytes), sealed, weights) = {
             let live = self.live.read();
-            (live.bytes(), live.sealed_count())
+            (live.bytes(), live.sealed_count(), live.weights())
         };
         let catalog = self.catalog.current();
         let l0 = |table| {
@@ -259,6 +259,8 @@ impl Engine {
             buffer_bytes: self.config.buffer_bytes,
             live_bytes,
             live_bytes_max: self.ledger.limit(Share::LiveRows),
+            open_bytes: weights.open_traces,
+            open_bytes_max: self.ledger.limit(Share::OpenTraces),
             wal_bytes: self.wal_bytes(),
             wal_bytes_max: self.config.wal_bytes_max,
             l0_files: Table::ALL.into_iter().map(l0).max().unwrap_or(0),
@@ -311,7 +313,24 @@ impl Engine {
 
     /// Writes down what the rows in memory weigh.
     pub(crate) fn note_live_bytes(&self, live: &Live) {
+        let Weights {
+            open_traces,
+            seen_hashes,
+        } = live.weights();
         self.ledger.set(Share::LiveRows, live.bytes().1);
+        self.ledger.set(Share::OpenTraces, open_traces);
+        self.ledger.set(Share::SeenHashes, seen_hashes);
+    }
+
+    /// Returns how much may stay known after a flush.
+    pub(crate) fn keep(&self) -> Keep {
+        Keep {
+            traces_max: self.config.retained_traces_max,
+            bytes_max: Weights {
+                open_traces: self.ledger.limit(Share::OpenTraces),
+                seen_hashes: self.ledger.limit(Share::SeenHashes),
+            },
+        }
     }
 
     /// Closes the active buffer if it is full and few wait, and returns whether there is something to

@@ -103,9 +103,11 @@ impl Engine {
         // D5: with the log cut, the catalog alone would know of a deletion.
         self.keep_deleted(&commit.tombstones).await?;
         self.commit(&commit).await?;
-        self.live
-            .write()
-            .release(hi, &views, self.config.retained_traces_max);
+        {
+            let mut live = self.live.write();
+            live.release(hi, &views, &self.keep());
+            self.note_live_bytes(&live);
+        }
         // D4: the commit is on disk, so the log may go.
         self.cut_wal(hi)?;
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);

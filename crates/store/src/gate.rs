@@ -58,6 +58,8 @@ pub(crate) struct Load {
     pub(crate) buffer_bytes: usize,
     pub(crate) live_bytes: usize,
     pub(crate) live_bytes_max: usize,
+    pub(crate) open_bytes: usize,
+    pub(crate) open_bytes_max: usize,
     pub(crate) wal_bytes: u64,
     pub(crate) wal_bytes_max: u64,
     pub(crate) l0_files: usize,
@@ -98,6 +100,16 @@ pub(crate) fn check(load: &Load) -> Result<(), Refusal> {
             load.live_bytes_max >> 20
         );
         return refuse(Limit::Memory, message, 2);
+    }
+    // A run may have more spans than its share as long as rows do not need the room.
+    if load.live_bytes + load.open_bytes >= load.live_bytes_max + load.open_bytes_max {
+        let message = format!(
+            "spans of traces that go on take {} MiB, and rows that are not in Parquet yet {} MiB, of {} MiB",
+            load.open_bytes >> 20,
+            load.live_bytes >> 20,
+            (load.live_bytes_max + load.open_bytes_max) >> 20
+        );
+        return refuse(Limit::Memory, message, 5);
     }
     if load.wal_bytes >= load.wal_bytes_max {
         let message = format!(
@@ -162,6 +174,7 @@ mod tests {
             sealed_max: 2,
             buffer_bytes: 100,
             live_bytes_max: 300,
+            open_bytes_max: 100,
             wal_bytes_max: 100,
             l0_files_max: 8,
             ..Load::default()
@@ -200,6 +213,14 @@ mod tests {
             (
                 Load {
                     live_bytes: 300,
+                    ..calm
+                },
+                Limit::Memory,
+            ),
+            (
+                Load {
+                    live_bytes: 100,
+                    open_bytes: 300,
                     ..calm
                 },
                 Limit::Memory,

@@ -16,6 +16,10 @@ pub enum Share {
     WalQueue,
     /// Rows that are logged and not yet in Parquet.
     LiveRows,
+    /// Spans that are in Parquet and known all the same, since their traces may go on.
+    OpenTraces,
+    /// Hashes of messages that are in the log, so that none is written twice.
+    SeenHashes,
     /// Buffers of a flush or a compaction.
     Rewrite,
     /// Running queries.
@@ -26,10 +30,12 @@ pub enum Share {
 
 impl Share {
     /// Every share, in the order of the documentation.
-    pub const ALL: [Share; 6] = [
+    pub const ALL: [Share; 8] = [
         Share::Bodies,
         Share::WalQueue,
         Share::LiveRows,
+        Share::OpenTraces,
+        Share::SeenHashes,
         Share::Rewrite,
         Share::Queries,
         Share::Caches,
@@ -41,6 +47,8 @@ impl Share {
             Share::Bodies => "bodies",
             Share::WalQueue => "wal_queue",
             Share::LiveRows => "live_rows",
+            Share::OpenTraces => "open_traces",
+            Share::SeenHashes => "seen_hashes",
             Share::Rewrite => "rewrite",
             Share::Queries => "queries",
             Share::Caches => "caches",
@@ -51,10 +59,12 @@ impl Share {
     const fn percent(self) -> usize {
         match self {
             Share::Bodies => 25,
-            Share::WalQueue => 10,
-            Share::LiveRows => 25,
-            Share::Rewrite => 15,
-            Share::Queries => 20,
+            Share::WalQueue => 8,
+            Share::LiveRows => 22,
+            Share::OpenTraces => 8,
+            Share::SeenHashes => 2,
+            Share::Rewrite => 13,
+            Share::Queries => 17,
             Share::Caches => 5,
         }
     }

@@ -9,13 +9,17 @@
 //! loaded from Parquet ([`Live::admit`]). So the moment a row is published we know which version it
 //! replaces, and neither a reader nor a flush ever has to guess.
 
+mod trace;
+mod view;
+
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::{HashMap, HashSet};
-use model::{
-    Message, MessageHash, ProjectId, Received, Source, Span, SpanId, Time, TraceId, TraceItem,
-    TraceRow,
-};
+use model::{Message, MessageHash, ProjectId, Source, Span, Time, TraceId, TraceItem};
+
+use self::trace::{HASH_BYTES, LiveTrace};
+pub(crate) use self::trace::{Home, LiveMessage, LiveSpan, LoadedTrace};
+pub(crate) use self::view::TraceView;
 
 /// A trace of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,203 +28,6 @@ pub struct TraceKey {
     pub project: ProjectId,
     /// The trace.
     pub trace_id: TraceId,
-}
-
-/// One version of a span.
-#[derive(Debug)]
-pub(crate) struct LiveSpan {
-    /// The span; without its payload once it is in Parquet.
-    pub(crate) span: Arc<Span>,
-    pub(crate) received_at: Time,
-    pub(crate) seq: i64,
-    /// The version it takes the place of, for a flush that stops between the two.
-    previous: Option<Arc<LiveSpan>>,
-}
-
-impl LiveSpan {
-    /// Returns the newest version at or below `seq`, this one included.
-    fn as_of(self: &Arc<Self>, seq: i64) -> Option<&Arc<LiveSpan>> {
-        let mut version = self;
-        while version.seq > seq {
-            version = version.previous.as_ref()?;
-        }
-        Some(version)
-    }
-
-    /// Returns the number of the version at or below `seq` that this one takes the place of.
-    pub(crate) fn replaces_below(self: &Arc<Self>, seq: i64) -> Option<i64> {
-        if self.seq > seq {
-            self.as_of(seq).map(|version| version.seq)
-        } else {
-            None
-        }
-    }
-}
-
-/// A message that is not in Parquet yet.
-#[derive(Debug)]
-pub(crate) struct LiveMessage {
-    pub(crate) message: Message,
-    pub(crate) seq: i64,
-    /// Its place in its trace: messages sort by it.
-    pub(crate) ordinal: i64,
-}
-
-/// The time a trace is filed under, in every table and for good: set at its first flush.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Home {
-    /// The earliest start that was known then, else the moment the trace was received.
-    pub(crate) started_at: Time,
-    /// Whether the start was missing or lay more than a day ahead: such traces have files of their own.
-    pub(crate) skewed: bool,
-}
-
-impl Home {
-    /// Returns whether a start is missing or lies more than a day ahead of the first row.
-    pub(crate) fn is_skewed(started_at: Option<Time>, received_at: Time) -> bool {
-        const DAY_MICROS: i64 = 86_400_000_000;
-        started_at.is_none_or(|start| start > received_at.plus_micros(DAY_MICROS))
-    }
-
-    fn of(started_at: Option<Time>, received_at: Time) -> Self {
-        Self {
-            started_at: started_at.unwrap_or(received_at),
-            skewed: Self::is_skewed(started_at, received_at),
-        }
-    }
-}
-
-/// All that is known of one trace.
-#[derive(Debug)]
-pub(crate) struct LiveTrace {
-    pub(crate) item: TraceItem,
-    spans: HashMap<SpanId, Arc<LiveSpan>>,
-    messages: Vec<Arc<LiveMessage>>,
-    seen: HashSet<MessageHash>,
-    pub(crate) home: Option<Home>,
-    received: Option<Received>,
-    /// The sequence number of the trace row that is in Parquet.
-    flushed_row_seq: Option<i64>,
-    /// What readers get, made by the first of them after a change.
-    view: OnceLock<Arc<TraceView>>,
-    /// Requests on their way to the log that rely on this entry.
-    pins: u32,
-}
-
-/// What Parquet holds of a trace, as [`Live::admit`] takes it in.
-#[derive(Debug)]
-pub(crate) struct LoadedTrace {
-    pub(crate) item: TraceItem,
-    pub(crate) received: Received,
-    pub(crate) home: Home,
-    pub(crate) row_seq: i64,
-    /// Current versions, payloads left out.
-    pub(crate) spans: Vec<(Arc<Span>, Time, i64)>,
-}
-
-impl LiveTrace {
-    fn new(trace_id: TraceId) -> Self {
-        Self {
-            item: TraceItem::new(trace_id, Source::Openai),
-            spans: HashMap::new(),
-            messages: Vec::new(),
-            seen: HashSet::new(),
-            home: None,
-            received: None,
-            flushed_row_seq: None,
-            view: OnceLock::new(),
-            pins: 0,
-        }
-    }
-
-    fn from_loaded(loaded: LoadedTrace) -> Self {
-        let spans = loaded.spans.into_iter().map(|(span, received_at, seq)| {
-            let id = span.span_id.clone();
-            (
-                id,
-                Arc::new(LiveSpan {
-                    span,
-                    received_at,
-                    seq,
-                    previous: None,
-                }),
-            )
-        });
-        Self {
-            spans: spans.collect(),
-            home: Some(loaded.home),
-            received: Some(loaded.received),
-            flushed_row_seq: Some(loaded.row_seq),
-            ..Self::new(loaded.item.trace_id.clone())
-        }
-        .with_item(loaded.item)
-    }
-
-    fn with_item(mut self, item: TraceItem) -> Self {
-        self.item = item;
-        self
-    }
-
-    fn touch(&mut self, seq: i64, at: Time) {
-        self.view = OnceLock::new();
-        let received = self.received.get_or_insert(Received {
-            first_received_at: at,
-            last_received_at: at,
-            first_seq: seq,
-            seq,
-        });
-        received.last_received_at = received.last_received_at.max(at);
-        received.seq = received.seq.max(seq);
-    }
-
-    fn last_seq(&self) -> i64 {
-        self.received.map_or(0, |received| received.seq)
-    }
-
-    /// Returns the version of every span as of `hi`.
-    fn spans_as_of(&self, hi: i64) -> impl Iterator<Item = &Arc<LiveSpan>> {
-        self.spans
-            .values()
-            .filter_map(move |newest| newest.as_of(hi))
-    }
-
-    /// Drops the payload of a version that is in Parquet now. One reference stays a side: whether there
-    /// is content is a fact of the trace row.
-    fn slim(&mut self, written: &Arc<LiveSpan>) {
-        let Some(current) = self.spans.get_mut(&written.span.span_id) else {
-            return;
-        };
-        if Arc::ptr_eq(current, written) {
-            let full = &written.span.payload;
-            let mut span = written.span.without_payload();
-            span.payload.input_refs = full.input_refs.iter().take(1).copied().collect();
-            span.payload.output_refs = full.output_refs.iter().take(1).copied().collect();
-            let LiveSpan {
-                received_at, seq, ..
-            } = **written;
-            *current = Arc::new(LiveSpan {
-                span: Arc::new(span),
-                received_at,
-                seq,
-                previous: None,
-            });
-        }
-    }
-
-    /// Returns the home of the trace, from its spans up to `hi` if it has none yet.
-    fn home_as_of(&self, hi: i64) -> Home {
-        let first_received = || {
-            self.received
-                .map_or(Time::default(), |r| r.first_received_at)
-        };
-        self.home.unwrap_or_else(|| {
-            let start = self
-                .spans_as_of(hi)
-                .filter_map(|live| live.span.started_at)
-                .min();
-            Home::of(start, first_received())
-        })
-    }
 }
 
 /// A range of the log that one flush will write: which traces it touched. Their rows stand with the
@@ -268,66 +75,6 @@ pub(crate) struct Published {
     pub(crate) bytes: usize,
 }
 
-/// One trace as a snapshot sees it: taken under the lock, worked on outside it.
-#[derive(Debug, Clone)]
-pub(crate) struct TraceView {
-    pub(crate) item: TraceItem,
-    pub(crate) received: Received,
-    /// The current version of every span, flushed ones too.
-    pub(crate) spans: Vec<Arc<LiveSpan>>,
-    pub(crate) messages: Vec<Arc<LiveMessage>>,
-    pub(crate) home: Home,
-    pub(crate) flushed_row_seq: Option<i64>,
-    row: OnceLock<Arc<TraceRow>>,
-    /// The agent at work in each of `spans`.
-    agents: OnceLock<Vec<Option<Arc<str>>>>,
-}
-
-impl TraceView {
-    /// Returns the trace row, derived at most once per change of the trace.
-    pub(crate) fn row(&self) -> Arc<TraceRow> {
-        let make = || {
-            let spans: Vec<&Span> = self.spans.iter().map(|live| &*live.span).collect();
-            Arc::new(model::derive(&self.item, &spans, self.received))
-        };
-        Arc::clone(self.row.get_or_init(make))
-    }
-
-    /// Returns the agent at work in each span, as far as some span of the trace tells it.
-    pub(crate) fn agents(&self) -> &[Option<Arc<str>>] {
-        let make = || {
-            let spans: Vec<&Span> = self.spans.iter().map(|live| &*live.span).collect();
-            match spans.iter().any(|span| span.agent.is_none()) {
-                true => model::shared_names(&model::resolve_agents(&spans)),
-                false => vec![None; spans.len()],
-            }
-        };
-        self.agents.get_or_init(make)
-    }
-
-    /// Returns the view without some of its rows above `below`. Of a span the version before counts.
-    pub(crate) fn without(
-        &self,
-        spans: &std::collections::HashSet<SpanId>,
-        messages: &std::collections::HashSet<MessageHash>,
-        below: i64,
-    ) -> Self {
-        let version = |live: &Arc<LiveSpan>| match spans.contains(&live.span.span_id) {
-            true => live.as_of(below).cloned(),
-            false => Some(Arc::clone(live)),
-        };
-        let is_kept =
-            |live: &&Arc<LiveMessage>| live.seq <= below || !messages.contains(&live.message.hash);
-        Self {
-            spans: self.spans.iter().filter_map(version).collect(),
-            messages: self.messages.iter().filter(is_kept).cloned().collect(),
-            row: OnceLock::new(),
-            agents: OnceLock::new(),
-            ..self.clone()
-        }
-    }
-}
-
 /// Which logged batch touches a trace.
 #[derive(Debug, Clone, Copy)]
 struct Touch<'a> {
@@ -349,6 +96,25 @@ pub(crate) struct Live {
     /// Traces kept though they have nothing unflushed, oldest first.
     retained: std::collections::VecDeque<TraceKey>,
     flushed_seq: i64,
+    weights: Weights,
+}
+
+/// What is known beyond the rows that wait for a flush.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Weights {
+    /// Spans that are in Parquet, of traces that may go on.
+    pub(crate) open_traces: usize,
+    /// Hashes of messages that are in the log.
+    pub(crate) seen_hashes: usize,
+}
+
+/// How much may stay known after a flush.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// Traces that have nothing unflushed.
+    pub(crate) traces_max: usize,
+    /// The bytes of both sorts.
+    pub(crate) bytes_max: Weights,
 }
 
 /// Where a trace that a request names stands.
@@ -370,7 +136,13 @@ impl Live {
             deleted: HashMap::new(),
             retained: std::collections::VecDeque::new(),
             flushed_seq: next_seq - 1,
+            weights: Weights::default(),
         }
+    }
+
+    /// Returns what is known beyond the rows that wait for a flush.
+    pub(crate) fn weights(&self) -> Weights {
+        self.weights
     }
 
     fn trace(&self, key: &TraceKey) -> Option<&LiveTrace> {
@@ -396,12 +168,15 @@ impl Live {
     /// request was faster, its entry stays.
     pub(crate) fn admit(&mut self, key: &TraceKey, loaded: Option<LoadedTrace>) {
         let traces = self.projects.entry(key.project.clone()).or_default();
-        let trace = traces
-            .entry(key.trace_id.clone())
-            .or_insert_with(|| match loaded {
+        let weights = &mut self.weights;
+        let trace = traces.entry(key.trace_id.clone()).or_insert_with(|| {
+            let trace = match loaded {
                 Some(loaded) => LiveTrace::from_loaded(loaded),
                 None => LiveTrace::new(key.trace_id.clone()),
-            });
+            };
+            weights.open_traces += trace.known_bytes;
+            trace
+        });
         trace.pins += 1;
     }
 
@@ -418,7 +193,10 @@ impl Live {
 
     fn remove(&mut self, key: &TraceKey) {
         if let Some(traces) = self.projects.get_mut(&key.project) {
-            traces.remove(&key.trace_id);
+            if let Some(trace) = traces.remove(&key.trace_id) {
+                self.weights.open_traces -= trace.known_bytes;
+                self.weights.seen_hashes -= trace.seen_bytes();
+            }
             if traces.is_empty() {
                 self.projects.remove(&key.project);
             }
@@ -463,8 +241,9 @@ impl Live {
                 message,
             });
             let trace = self.touch(&live.message.trace_id, touch);
-            trace.seen.insert(live.message.hash);
+            let is_new = trace.seen.insert(live.message.hash);
             trace.messages.push(live);
+            self.weights.seen_hashes += if is_new { HASH_BYTES } else { 0 };
         }
         for span in spans {
             let trace = self.touch(&span.trace_id, touch);
@@ -605,13 +384,8 @@ impl Live {
     }
 
     /// Forgets the oldest sealed buffer once its rows are committed. Traces that ended go, others
-    /// stay known without their payloads, `retained_max` of them at most.
-    pub(crate) fn release(
-        &mut self,
-        hi: i64,
-        views: &[(TraceKey, TraceView)],
-        retained_max: usize,
-    ) {
+    /// stay known without their payloads, as far as `keep` allows.
+    pub(crate) fn release(&mut self, hi: i64, views: &[(TraceKey, TraceView)], keep: &Keep) {
         assert_eq!(
             self.buffers.first().map(|b| b.hi),
             Some(hi),
@@ -646,14 +420,24 @@ impl Live {
             let written = view.spans.iter().filter(|live| live.seq >= buffer.lo);
             written.for_each(|live| trace.slim(live));
             trace.view = OnceLock::new();
+            let before = trace.known_bytes;
+            trace.weigh(hi);
+            let after = trace.known_bytes;
+            self.weights.open_traces = self.weights.open_traces - before + after;
         }
-        self.evict(retained_max);
+        self.evict(keep);
     }
 
-    fn evict(&mut self, retained_max: usize) {
-        while self.retained.len() > retained_max {
+    /// Lets traces go that have nothing unflushed, oldest first, until what is left may stay known.
+    /// Hashes of traces that go on are forgotten all at once: that is seldom, and costs a copy at worst.
+    fn evict(&mut self, keep: &Keep) {
+        let Weights {
+            open_traces,
+            seen_hashes,
+        } = keep.bytes_max;
+        while self.retained.len() > keep.traces_max || self.weights.open_traces > open_traces {
             let Some(key) = self.retained.pop_front() else {
-                return;
+                break;
             };
             let flushed = self.flushed_seq;
             let idle = self
@@ -662,6 +446,15 @@ impl Live {
             if idle {
                 self.remove(&key);
             }
+        }
+        if self.weights.seen_hashes > seen_hashes {
+            let traces = self.projects.values_mut().flat_map(HashMap::values_mut);
+            self.weights.seen_hashes = traces
+                .map(|trace| {
+                    trace.forget_messages();
+                    trace.seen_bytes()
+                })
+                .sum();
         }
     }
 

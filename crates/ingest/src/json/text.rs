@@ -2,7 +2,9 @@
 
 /// Returns `text` as a JSON string, quotes included.
 pub(crate) fn json_string(text: &str) -> String {
-    serde_json::to_string(text).expect("every text has a JSON string")
+    let mut out = String::new();
+    push_json_string(&mut out, text);
+    out
 }
 
 /// Appends `text` as a JSON string, quotes included. Only what must be escaped is.
@@ -22,6 +24,8 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
             b'\n' => out.push_str("\\n"),
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
             control => {
                 use std::fmt::Write as _;
                 let _ = write!(out, "\\u{control:04x}");

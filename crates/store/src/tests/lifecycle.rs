@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use model::{Batch, SpanId, SpanType, Time, TraceId};
 
-use super::world::{NOW, World, item, span};
+use super::world::{NOW, Sketch, World, item, span};
+use crate::ledger::Share;
 use crate::Store;
 use crate::lake::{Columns, Level, Table};
 
@@ -135,6 +136,90 @@ async fn who_waits_for_room_gets_it_from_a_flush() {
     room.unwrap();
     flushed.unwrap();
     world.check("after the flush");
+}
+
+/// A store whose share for spans of open traces is 335 KB and for hashes of messages 84 KB.
+async fn small() -> World {
+    World::with(|config| config.memory_bytes_max = 4 << 20).await
+}
+
+fn run(trace: &str, spans: std::ops::Range<usize>) -> Vec<Sketch> {
+    let open = |n| Sketch {
+        ended: false,
+        ..span(trace, &format!("s{n}"))
+    };
+    spans.map(open).collect()
+}
+
+#[tokio::test]
+async fn traces_that_may_go_on_are_let_go_when_their_share_is_used_up() {
+    let mut world = small().await;
+    let used = |world: &World| world.store().ledger().used(Share::OpenTraces);
+    for trace in ["first", "second"] {
+        world.send(&run(trace, 0..200)).await.unwrap();
+        world.store().flush().await.unwrap();
+        assert!(used(&world) > 200 * size_of::<model::Span>());
+        assert!(used(&world) <= world.store().ledger().limit(Share::OpenTraces));
+    }
+    assert_eq!(world.store().stats().live_traces, 1, "the older one has gone");
+    // Both can go on: what was let go comes back from Parquet.
+    world.send(&run("first", 150..250)).await.unwrap();
+    world.send(&run("second", 150..250)).await.unwrap();
+    world.check("more of both, in memory");
+    world.store().flush().await.unwrap();
+    world.check("more of both, in Parquet");
+    for trace in ["first", "second"] {
+        world.delete(trace).await;
+    }
+    world.store().flush().await.unwrap();
+    assert_eq!(used(&world), 0, "whoever goes takes its weight along");
+    assert_eq!(world.store().ledger().used(Share::SeenHashes), 0);
+}
+
+#[tokio::test]
+async fn a_run_of_more_spans_than_memory_has_room_for_is_sent_away_until_it_is_forgotten() {
+    let mut world = small().await;
+    let mut sent = 0;
+    let full = loop {
+        match world.send(&run("t", sent..sent + 100)).await {
+            Ok(_) => sent += 100,
+            Err(error) => break error,
+        }
+        // One span more keeps the trace from being idle when the buffer before it is released.
+        world.store().flush().await.unwrap();
+        assert!(sent < 5_000, "rows and spans of open traces have 1.2 MB");
+        world.send(&run("t", sent..sent + 1)).await.unwrap();
+        sent += 1;
+    };
+    assert!(full.to_string().contains("spans of traces that go on"), "{full}");
+    world.store().flush().await.unwrap();
+    world.send(&run("t", sent..sent + 1)).await.unwrap();
+    world.check("after the flush");
+}
+
+#[tokio::test]
+async fn d7_a_message_that_is_forgotten_and_comes_again_is_there_once() {
+    let mut world = small().await;
+    let mut long = run("t", 0..1).remove(0);
+    long.messages = (0..3_000).map(|n| format!("\"message {n}\"")).collect();
+    world.send(&[long.clone()]).await.unwrap();
+    let used = |world: &World| world.store().ledger().used(Share::SeenHashes);
+    assert!(used(&world) > world.store().ledger().limit(Share::SeenHashes));
+    world.store().flush().await.unwrap();
+    assert_eq!(used(&world), 0, "all of them are in Parquet and forgotten");
+    long.span = "again".to_owned();
+    world.send(&[long]).await.unwrap();
+    world.check("written twice");
+    world.store().flush().await.unwrap();
+    for n in 0..8 {
+        world.send(&[span("other", &format!("s{n}"))]).await.unwrap();
+        world.store().flush().await.unwrap();
+    }
+    assert!(world.store().compact().await.unwrap() > 0);
+    world.check("merged");
+    let stored = world.store().snapshot(&world.project);
+    let rows: i64 = stored.files(Table::Messages).iter().map(|file| file.rows).sum();
+    assert_eq!(rows, 3_001, "a merge drops the copies");
 }
 
 #[tokio::test]

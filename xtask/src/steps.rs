@@ -59,9 +59,14 @@ const DOC: Step = Step {
     about: "examples in the documentation",
     run: |_| cargo(&["test", "--doc", "--workspace"]),
 };
+const SNIPPETS: Step = Step {
+    name: "snippets",
+    about: "the programs in docs/connect, with the real packages",
+    run: snippets,
+};
 
 /// The steps of `cargo xtask test`.
-pub(crate) const TEST: [Step; 6] = [TIDY, LICENCES, FMT, CLIPPY, UNIT, DOC];
+pub(crate) const TEST: [Step; 7] = [TIDY, LICENCES, FMT, CLIPPY, UNIT, DOC, SNIPPETS];
 /// The steps of `cargo xtask lint`.
 pub(crate) const LINT: [Step; 4] = [TIDY, LICENCES, FMT, CLIPPY];
 
@@ -118,6 +123,21 @@ fn tests() -> Result<()> {
         eprintln!("      cargo-nextest is not installed: `cargo test` instead");
         cargo(&["test", "--workspace", "--lib", "--bins", "--tests"])
     }
+}
+
+/// The binary that the tests have built serves; the script installs what the programs import.
+fn snippets(workspace: &Workspace) -> Result<()> {
+    cargo(&["build", "--workspace", "--bins"])?;
+    let status = Command::new("python3")
+        .arg(workspace.root.join("scripts/snippets.py"))
+        .arg(workspace.target_dir.join("debug/tracegrade"))
+        .stdin(Stdio::null())
+        .status()
+        .context("failed to start python3")?;
+    if !status.success() {
+        bail!("scripts/snippets.py ended with {status}");
+    }
+    Ok(())
 }
 
 fn has_nextest() -> bool {

@@ -156,15 +156,15 @@ async fn traces_that_may_go_on_are_let_go_when_their_share_is_used_up() {
     let mut world = small().await;
     let used = |world: &World| world.store().ledger().used(Share::OpenTraces);
     for trace in ["first", "second"] {
-        world.send(&run(trace, 0..200)).await.unwrap();
+        world.send(&run(trace, 0..300)).await.unwrap();
         world.store().flush().await.unwrap();
-        assert!(used(&world) > 200 * size_of::<model::Span>());
+        assert!(used(&world) > 300 * size_of::<model::Span>());
         assert!(used(&world) <= world.store().ledger().limit(Share::OpenTraces));
     }
     assert_eq!(world.store().stats().live_traces, 1, "the older one has gone");
     // Both can go on: what was let go comes back from Parquet.
-    world.send(&run("first", 150..250)).await.unwrap();
-    world.send(&run("second", 150..250)).await.unwrap();
+    world.send(&run("first", 250..350)).await.unwrap();
+    world.send(&run("second", 250..350)).await.unwrap();
     world.check("more of both, in memory");
     world.store().flush().await.unwrap();
     world.check("more of both, in Parquet");

@@ -18,6 +18,7 @@ mod money;
 mod outcome;
 pub mod payload;
 mod prices;
+mod rank;
 #[cfg(test)]
 mod sketch;
 mod span;
@@ -36,6 +37,7 @@ pub use json::{JsonText, NotJson};
 pub use message::{Message, MessageHash, Role};
 pub use money::NanoUsd;
 pub use prices::{BadRate, Price, PriceError, PriceErrorKind, PriceTable, Rate};
+pub use rank::{BadRanks, Rank, Ranks};
 pub use span::{
     DroppedCounts, Payload, Source, Span, SpanError, SpanStatus, SpanType, UnknownWord, Usage,
 };

@@ -1,7 +1,7 @@
 //! A trace: what the sender said of it (the item), and the row that lists and filters read.
 
 use crate::span::closed_words;
-use crate::{GroupId, JsonText, NanoUsd, Source, SpanId, Time, TraceId, Usage};
+use crate::{GroupId, JsonText, NanoUsd, Rank, Ranks, Source, SpanId, Time, TraceId, Usage};
 
 closed_words!(
     /// What became of a trace. `running` and `abandoned` depend on the clock and are never stored.
@@ -31,8 +31,9 @@ closed_words!(
     }
 );
 
-/// What a sender says of a trace as a whole. Several items of one trace are merged field by field:
-/// a later value takes the place of an earlier one, an absent one never does.
+/// What a sender says of a trace as a whole. Several items of one trace are merged field by field: what
+/// was told further out is believed, of what was told in one place the later; an absent value takes no
+/// place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceItem {
     /// The trace.
@@ -57,6 +58,8 @@ pub struct TraceItem {
     pub extra: Option<JsonText>,
     /// Whether the sender said that the trace is over (`None`: it did not say).
     pub ended: Option<bool>,
+    /// How far out each fact was told.
+    pub ranks: Ranks,
     /// The way it came in.
     pub source: Source,
 }
@@ -76,30 +79,48 @@ impl TraceItem {
             metadata: None,
             extra: None,
             ended: None,
+            ranks: Ranks::default(),
             source,
         }
     }
 
-    /// Takes over every field that `later` tells.
+    /// Takes over every field that `later` tells and no span further out has told.
     pub fn merge(&mut self, later: &TraceItem) {
         fn take<T: Clone>(mine: &mut Option<T>, theirs: &Option<T>) {
             if theirs.is_some() {
                 mine.clone_from(theirs);
             }
         }
-        take(&mut self.workflow_name, &later.workflow_name);
-        take(&mut self.group_id, &later.group_id);
-        take(&mut self.user_id, &later.user_id);
+        macro_rules! take_ranked {
+            ($($field:ident),+) => { $(
+                let is_believed = self.$field.is_none() || later.ranks.$field <= self.ranks.$field;
+                if later.$field.is_some() && is_believed {
+                    self.$field.clone_from(&later.$field);
+                    self.ranks.$field = later.ranks.$field;
+                }
+            )+ };
+        }
+        take_ranked!(
+            workflow_name,
+            group_id,
+            user_id,
+            version,
+            environment,
+            tags,
+            metadata
+        );
         take(&mut self.agent_id, &later.agent_id);
-        take(&mut self.version, &later.version);
-        take(&mut self.environment, &later.environment);
-        take(&mut self.tags, &later.tags);
-        take(&mut self.metadata, &later.metadata);
         take(&mut self.extra, &later.extra);
         // An end that was told stays told: items may arrive in any order.
         if self.ended != Some(true) {
             take(&mut self.ended, &later.ended);
         }
+    }
+
+    /// Returns the item with all its facts told in one place.
+    pub fn told(mut self, rank: Rank) -> Self {
+        self.ranks = Ranks::all(rank);
+        self
     }
 }
 

@@ -12,7 +12,8 @@
 use bytes::Bytes;
 use hashbrown::HashMap;
 use model::{
-    Batch, IdError, Message, ProjectId, Source, Span, Time, TraceId, TraceItem, UnknownWord,
+    BadRanks, Batch, IdError, Message, ProjectId, Source, Span, Time, TraceId, TraceItem,
+    UnknownWord,
 };
 
 use self::wire::{FIELD_OVERHEAD_BYTES, Reader, Value, Writer};
@@ -115,6 +116,9 @@ pub enum RecordError {
     /// An id is empty or too long.
     #[error("an id in the record is not one")]
     BadId(#[from] IdError),
+    /// The ranks of an item are none.
+    #[error("an item in the record does not say how far out it was told")]
+    BadRanks(#[from] BadRanks),
     /// A word is none of its set.
     #[error("a word in the record is not known")]
     BadWord(#[from] UnknownWord),

@@ -2,7 +2,7 @@
 //!
 //! They belong to the trace and are said by many spans; the outermost that says it is believed.
 
-use model::{GroupId, JsonText, Source, TraceId, TraceItem};
+use model::{GroupId, JsonText, Rank, Source, TraceId, TraceItem};
 
 use crate::json::{json_string, push_json_string};
 use crate::messages::Doc;
@@ -116,28 +116,17 @@ impl RunFacts {
         }
     }
 
-    /// Takes over every fact that `outer` tells.
-    pub(crate) fn overrule(&mut self, outer: &RunFacts) {
-        fn take<T: Clone>(mine: &mut Option<T>, theirs: &Option<T>) {
-            if theirs.is_some() {
-                mine.clone_from(theirs);
-            }
-        }
-        take(&mut self.workflow_name, &outer.workflow_name);
-        take(&mut self.session, &outer.session);
-        take(&mut self.user_id, &outer.user_id);
-        take(&mut self.environment, &outer.environment);
-        take(&mut self.version, &outer.version);
-        take(&mut self.tags, &outer.tags);
-        take(&mut self.metadata, &outer.metadata);
-    }
-
-    /// Returns the facts as an item of the trace; `None` if there are none.
-    pub(crate) fn into_item(self, trace_id: TraceId, source: Source) -> Option<TraceItem> {
+    /// Returns the facts as an item of the trace, told so far out; `None` if there are none.
+    pub(crate) fn into_item(
+        self,
+        trace_id: TraceId,
+        source: Source,
+        rank: Rank,
+    ) -> Option<TraceItem> {
         if self == Self::default() {
             return None;
         }
-        let mut item = TraceItem::new(trace_id, source);
+        let mut item = TraceItem::new(trace_id, source).told(rank);
         item.workflow_name = self.workflow_name;
         item.group_id = self.session;
         item.user_id = self.user_id;

@@ -6,7 +6,7 @@
 //! what it leaves open.
 
 use bytes::Bytes;
-use model::{JsonText, Message, Span, SpanStatus, TraceItem};
+use model::{JsonText, Message, Rank, Span, SpanStatus, TraceItem};
 
 use crate::dialects::{self, RunFacts};
 use crate::json::json_string;
@@ -113,7 +113,13 @@ fn fill(span: &mut Span, records: &[&LogRecord]) -> Option<TraceItem> {
     if span.error.is_some() && span.status == SpanStatus::Success {
         span.status = SpanStatus::Error;
     }
-    facts.into_item(span.trace_id.clone(), span.source)
+    let rank = rank_of(span);
+    facts.into_item(span.trace_id.clone(), span.source, rank)
+}
+
+/// Returns how far out in its run a span tells what it tells.
+pub(super) fn rank_of(span: &Span) -> Rank {
+    Rank::of_span(span.parent_id.is_none(), span.started_at, span.ended_at)
 }
 
 fn user(record: &LogRecord) -> Option<String> {

@@ -1,7 +1,6 @@
 //! Spans as sent to spans of the model, and what they say of their traces.
 
 use std::borrow::Cow;
-use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::any::{Attributes, push_object};
 use super::docs::Docs;
 use super::envelope::{EnvelopeError, count, finish, raw, told};
 use super::form::{Group, RawEvent, RawItem, RawLink, RawResource, RawScope, RawSpan, Sink};
+use super::join::rank_of;
 use super::merge::merge_doubles;
 use super::payload::{Store, Trace, split};
 use super::refusal::Refusal;
@@ -136,20 +136,16 @@ impl<'c> Decoder<'c> {
             return Err(EnvelopeError::TooManyItems);
         }
         merge_doubles(&mut self.batch.spans);
-        let spans = &self.batch.spans;
-        let depths = LazyCell::new(|| depths(spans));
-        for known in self.known {
-            let mut told = known.facts;
-            // The outermost is believed, of those at one depth the first; mostly all say the same.
-            if told.windows(2).any(|pair| pair[0].1 != pair[1].1) {
-                told.sort_by_key(|(at, _)| std::cmp::Reverse((depths[*at], spans[*at].started_at)));
-            }
-            let mut facts = RunFacts::default();
-            for (_, outer) in &told {
-                facts.overrule(outer);
-            }
-            let item = facts.into_item(known.id, self.context.source);
-            self.batch.traces.extend(item);
+        let (spans, source) = (&self.batch.spans, self.context.source);
+        for Known { id, facts } in self.known {
+            let items = facts
+                .into_iter()
+                .filter_map(|(at, facts)| facts.into_item(id.clone(), source, rank_of(&spans[at])));
+            let whole = items.reduce(|mut whole, item| {
+                whole.merge(&item);
+                whole
+            });
+            self.batch.traces.extend(whole);
         }
         self.batch.messages = self.store.into_messages();
         Ok(self.batch)
@@ -189,45 +185,6 @@ impl<'b> Sink<'b> for Decoder<'_> {
     fn is_full(&self) -> bool {
         self.items > SPANS_MAX
     }
-}
-
-/// Returns how far each span is from the root of its trace: 0 for a root, 1 for a span whose parent
-/// is not here.
-fn depths(spans: &[Span]) -> Vec<u32> {
-    let at: HashMap<_, _> = spans
-        .iter()
-        .enumerate()
-        .map(|(at, span)| ((&span.trace_id, &span.span_id), at))
-        .collect();
-    let parent = |span: &Span| {
-        let parent = span.parent_id.as_ref()?;
-        Some(at.get(&(&span.trace_id, parent)).copied())
-    };
-    let mut depths = vec![u32::MAX; spans.len()];
-    for start in 0..spans.len() {
-        let (mut path, mut next) = (Vec::new(), start);
-        // Up to a root, an orphan, a span whose depth is known, or around a circle.
-        let above = loop {
-            if depths[next] != u32::MAX {
-                break depths[next];
-            }
-            depths[next] = 1;
-            path.push(next);
-            match parent(&spans[next]) {
-                Some(Some(up)) => next = up,
-                Some(None) => break 0,
-                None => {
-                    depths[next] = 0;
-                    path.pop();
-                    break 0;
-                }
-            }
-        };
-        for (steps, at) in path.into_iter().rev().enumerate() {
-            depths[at] = above.saturating_add(steps as u32 + 1);
-        }
-    }
-    depths
 }
 
 /// Logfire announces a span that is still running as one below it: returns the ids of the running

@@ -284,12 +284,51 @@ fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     names
 }
 
-/// As sent, in the opposite order, twice, and as canonical JSON.
-fn deliveries(capture: &Capture) -> [Vec<Request>; 4] {
+/// As sent, in the opposite order, twice, as canonical JSON, and each span by itself, outer or inner ones
+/// first.
+fn deliveries(capture: &Capture) -> [Vec<Request>; 6] {
     let sent = capture.requests.clone();
     let backwards = sent.iter().rev().cloned().collect();
     let twice = [sent.clone(), sent.clone()].concat();
-    [sent, backwards, twice, capture.as_json.clone()]
+    let mut single: Vec<(u64, Request)> = capture.as_json.iter().flat_map(single_spans).collect();
+    single.sort_by_key(|(start, _)| *start);
+    let single: Vec<Request> = single.into_iter().map(|(_, request)| request).collect();
+    let inner_first = single.iter().rev().cloned().collect();
+    let as_json = capture.as_json.clone();
+    [sent, backwards, twice, as_json, single, inner_first]
+}
+
+/// Each span of a request as a request of its own, with its start; log records stay together.
+fn single_spans(request: &Request) -> Vec<(u64, Request)> {
+    if request.is_logs {
+        return vec![(0, request.clone())];
+    }
+    let whole: Value = serde_json::from_slice(&request.body).unwrap();
+    let mut single = Vec::new();
+    for group in list(&whole["resourceSpans"]) {
+        for scope in list(&group["scopeSpans"]) {
+            for span in list(&scope["spans"]) {
+                let (mut group, mut scope) = (group.clone(), scope.clone());
+                let start = &span["startTimeUnixNano"];
+                let start = start
+                    .as_str()
+                    .map_or(start.as_u64(), |text| text.parse().ok());
+                scope["spans"] = serde_json::json!([span]);
+                group["scopeSpans"] = serde_json::json!([scope]);
+                let body = serde_json::json!({"resourceSpans": [group]}).to_string();
+                let request = Request {
+                    body: body.into(),
+                    ..request.clone()
+                };
+                single.push((start.unwrap(), request));
+            }
+        }
+    }
+    single
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 #[test]

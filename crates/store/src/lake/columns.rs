@@ -123,6 +123,8 @@ pub enum Access<R: LakeRow> {
         for<'a> fn(&'a R) -> Option<&'a str>,
         fn(&mut R::Draft, &str) -> Taken,
     ),
+    /// Text that a row does not hold as such.
+    Written(fn(&R) -> Option<String>, fn(&mut R::Draft, &str) -> Taken),
     /// Integer.
     Int(fn(&R) -> Option<i64>, fn(&mut R::Draft, i64) -> Taken),
     /// Double.
@@ -182,6 +184,14 @@ impl<R: LakeRow> Column<R> {
         set: fn(&mut R::Draft, &str) -> Taken,
     ) -> Self {
         Self::new(name, Kind::Text, layout, Access::Text(get, set))
+    }
+
+    pub(super) const fn written(
+        name: &'static str,
+        get: fn(&R) -> Option<String>,
+        set: fn(&mut R::Draft, &str) -> Taken,
+    ) -> Self {
+        Self::new(name, Kind::Text, Layout::Phrase, Access::Written(get, set))
     }
 
     pub(super) const fn int(

@@ -144,7 +144,7 @@ fn fill<R: LakeRow>(
         .enumerate()
         .filter(|(row, _)| array.is_valid(*row));
     match *access {
-        Access::Text(_, set) => {
+        Access::Text(_, set) | Access::Written(_, set) => {
             let values: &StringArray = any.downcast_ref().expect(proved);
             present
                 .try_for_each(|(row, draft)| set(draft, values.value(row)).map_err(|e| (row, e)))?;

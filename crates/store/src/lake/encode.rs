@@ -88,6 +88,7 @@ fn build<R: LakeRow, B: Borrow<R>>(rows: &[B], access: &Access<R>) -> Result<Arr
     let rows = || rows.iter().map(Borrow::borrow);
     Ok(match *access {
         Access::Text(get, _) => Arc::new(texts(rows().map(get))?),
+        Access::Written(get, _) => Arc::new(rows().map(get).collect::<StringArray>()),
         Access::Int(get, _) => Arc::new(rows().map(get).collect::<Int64Array>()),
         Access::Float(get, _) => Arc::new(rows().map(get).collect::<Float64Array>()),
         Access::Bool(get, _) => Arc::new(rows().map(get).collect::<BooleanArray>()),

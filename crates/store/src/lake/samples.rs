@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use model::{
     Content, DroppedCounts, GroupId, JsonText, Message, MessageHash, NanoUsd, Payload, ProjectId,
-    Source, Span, SpanError, SpanId, SpanStatus, SpanType, Time, TraceId, TraceItem, TraceRow,
-    TraceStatus, Usage,
+    Rank, Ranks, Source, Span, SpanError, SpanId, SpanStatus, SpanType, Time, TraceId, TraceItem,
+    TraceRow, TraceStatus, Usage,
 };
 use proptest::prelude::*;
 use proptest::{collection::vec, option};
@@ -350,6 +350,7 @@ prop_compose! {
         tags in option::of(vec(text(), 0..3)),
         json in (json(), json()),
         ended in any::<Option<bool>>(),
+        told in (any::<bool>(), option::of(time()), option::of(time())),
     ) -> TraceItem {
         let (workflow_name, user_id, agent_id, version, environment) = texts;
         TraceItem {
@@ -357,6 +358,7 @@ prop_compose! {
             group_id: ids.1.as_ref().map(|text| GroupId::new(text).unwrap()),
             metadata: json.0,
             extra: json.1,
+            ranks: Ranks::all(Rank::of_span(told.0, told.1, told.2)),
             ..TraceItem::new(TraceId::new(&ids.0).unwrap(), source)
         }
     }

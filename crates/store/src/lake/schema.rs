@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(
             names(Table::Traces),
             "project_id trace_id workflow_name group_id user_id agent_id version environment tags \
-             metadata extra ended_told status rooted error_type error_message error_span_id \
+             metadata extra ended_told told_at status rooted error_type error_message error_span_id \
              started_at ended_at duration_ms llm_ms tool_ms overhead_ms span_count \
              generation_count tool_call_count tool_errors handoff_count guardrail_trips open_spans \
              lost_spans input_tokens cached_tokens output_tokens reasoning_tokens tokens_source \

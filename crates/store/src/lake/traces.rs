@@ -111,6 +111,14 @@ static COLUMNS: &[Column<TraceEntry>] = &[
     maybe_json!("metadata", row.item.metadata),
     maybe_json!("extra", row.item.extra),
     maybe_flag!("ended_told", row.item.ended),
+    Column::written(
+        "told_at",
+        |r| r.row.item.ranks.to_text(),
+        |d, v| {
+            d.row.item.ranks = v.parse()?;
+            Ok(())
+        },
+    ),
     word!("status", row.settled_status),
     flag!("rooted", row.rooted),
     maybe_text!("error_type", Word, row.error_type),

@@ -3,9 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::{HashMap, HashSet};
-use model::{
-    Message, MessageHash, Received, Source, Span, SpanId, Time, TraceId, TraceItem,
-};
+use model::{Message, MessageHash, Received, Source, Span, SpanId, Time, TraceId, TraceItem};
 
 use super::view::TraceView;
 

@@ -26,6 +26,7 @@ mod item {
     pub(super) const METADATA: u8 = 10;
     pub(super) const EXTRA: u8 = 11;
     pub(super) const ENDED: u8 = 12;
+    pub(super) const RANKS: u8 = 13;
 }
 
 /// Fields of a span. Numbers are never used again.
@@ -109,6 +110,7 @@ pub(super) fn write_item(w: &mut Writer<'_>, row: &TraceItem, trace: u64) {
     w.json(item::METADATA, row.metadata.as_ref());
     w.json(item::EXTRA, row.extra.as_ref());
     w.flag(item::ENDED, row.ended);
+    w.text(item::RANKS, row.ranks.to_text().as_deref());
 }
 
 pub(super) fn read_item(mut reader: Reader<'_>, ids: &[TraceId]) -> Result<TraceItem, RecordError> {
@@ -129,6 +131,7 @@ pub(super) fn read_item(mut reader: Reader<'_>, ids: &[TraceId]) -> Result<Trace
             item::METADATA => row.metadata = Some(value.json()?),
             item::EXTRA => row.extra = Some(value.json()?),
             item::ENDED => row.ended = Some(value.flag("ended")?),
+            item::RANKS => row.ranks = value.text()?.parse()?,
             _ => {}
         }
     }

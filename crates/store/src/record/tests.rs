@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use model::{
     Batch, DroppedCounts, GroupId, JsonText, Message, MessageHash, NanoUsd, Payload, ProjectId,
-    Source, Span, SpanError, SpanId, SpanStatus, SpanType, Time, TraceId, TraceItem, Usage,
+    Rank, Ranks, Source, Span, SpanError, SpanId, SpanStatus, SpanType, Time, TraceId, TraceItem,
+    Usage,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -47,11 +48,13 @@ prop_compose! {
         group_id in of("[a-z]{1,5}".prop_map(|id| GroupId::new(&id).unwrap())),
         tags in of(vec(text(), 0..3)),
         (metadata, extra, ended) in (of(json()), of(json()), any::<Option<bool>>()),
+        (is_root, started_at, ended_at) in (any::<bool>(), of(time()), of(time())),
     ) -> TraceItem {
         let [workflow_name, user_id, agent_id, version, environment] = texts;
         TraceItem {
             trace_id, workflow_name, group_id, user_id, agent_id, version, environment, tags,
             metadata, extra, ended, source,
+            ranks: Ranks::all(Rank::of_span(is_root, started_at, ended_at)),
         }
     }
 }

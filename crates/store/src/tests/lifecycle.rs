@@ -5,9 +5,9 @@ use std::time::Duration;
 use model::{Batch, SpanId, SpanType, Time, TraceId};
 
 use super::world::{NOW, Sketch, World, item, span};
-use crate::ledger::Share;
 use crate::Store;
 use crate::lake::{Columns, Level, Table};
+use crate::ledger::Share;
 
 fn files(store: &Store, level: Level) -> usize {
     store
@@ -161,7 +161,11 @@ async fn traces_that_may_go_on_are_let_go_when_their_share_is_used_up() {
         assert!(used(&world) > 300 * size_of::<model::Span>());
         assert!(used(&world) <= world.store().ledger().limit(Share::OpenTraces));
     }
-    assert_eq!(world.store().stats().live_traces, 1, "the older one has gone");
+    assert_eq!(
+        world.store().stats().live_traces,
+        1,
+        "the older one has gone"
+    );
     // Both can go on: what was let go comes back from Parquet.
     world.send(&run("first", 250..350)).await.unwrap();
     world.send(&run("second", 250..350)).await.unwrap();
@@ -191,7 +195,10 @@ async fn a_run_of_more_spans_than_memory_has_room_for_is_sent_away_until_it_is_f
         world.send(&run("t", sent..sent + 1)).await.unwrap();
         sent += 1;
     };
-    assert!(full.to_string().contains("spans of traces that go on"), "{full}");
+    assert!(
+        full.to_string().contains("spans of traces that go on"),
+        "{full}"
+    );
     world.store().flush().await.unwrap();
     world.send(&run("t", sent..sent + 1)).await.unwrap();
     world.check("after the flush");
@@ -212,13 +219,20 @@ async fn d7_a_message_that_is_forgotten_and_comes_again_is_there_once() {
     world.check("written twice");
     world.store().flush().await.unwrap();
     for n in 0..8 {
-        world.send(&[span("other", &format!("s{n}"))]).await.unwrap();
+        world
+            .send(&[span("other", &format!("s{n}"))])
+            .await
+            .unwrap();
         world.store().flush().await.unwrap();
     }
     assert!(world.store().compact().await.unwrap() > 0);
     world.check("merged");
     let stored = world.store().snapshot(&world.project);
-    let rows: i64 = stored.files(Table::Messages).iter().map(|file| file.rows).sum();
+    let rows: i64 = stored
+        .files(Table::Messages)
+        .iter()
+        .map(|file| file.rows)
+        .sum();
     assert_eq!(rows, 3_001, "a merge drops the copies");
 }
 

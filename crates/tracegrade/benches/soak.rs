@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use testkit::bench::{Arguments, note, print_row};
 use testkit::drive::{Plan, Until, run};
-use testkit::http::Client;
 use testkit::load::{self, Body, Shape, Timeline};
 use testkit::server::Server;
 
@@ -73,7 +72,7 @@ fn steady(time: Duration) -> Result<()> {
             l0[l0.len() - 1]
         ));
     }
-    let (there, distinct) = count_spans(&mut server.client())?;
+    let (there, distinct) = kill_loop::count_spans(&mut server.client())?;
     ensure!(
         there >= spans && there == distinct,
         "{spans} spans were acknowledged, {there} are there, {distinct} different ones"
@@ -91,21 +90,6 @@ fn steady(time: Duration) -> Result<()> {
         ),
     );
     Ok(())
-}
-
-/// Returns how many spans there are and how many of them differ. By the last digit of their ids: all of
-/// them at once take more memory than a query has.
-fn count_spans(client: &mut Client) -> Result<(u64, u64)> {
-    let (mut there, mut distinct) = (0, 0);
-    for digit in "0123456789abcdef".chars() {
-        let rows = client.sql(&format!(
-            "select count(*) as n, count(distinct span_id) as d from spans where span_id like '%{digit}'"
-        ))?;
-        let figure = |name: &str| rows[0][name].as_u64().unwrap_or(0);
-        there += figure("n");
-        distinct += figure("d");
-    }
-    Ok((there, distinct))
 }
 
 fn median(values: &[u64]) -> u64 {

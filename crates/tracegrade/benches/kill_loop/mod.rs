@@ -174,10 +174,8 @@ impl<'a> Books<'a> {
                 assert_eq!(there.get(&id), Some(&trace.spans), "{id}, acknowledged");
             }
         }
-        let rows = client
-            .sql("select count(*) as n, count(distinct span_id) as d from spans")
-            .expect("the server answers");
-        assert_eq!(rows[0]["n"], rows[0]["d"], "a span is there twice");
+        let (there, distinct) = count_spans(client).expect("the server answers");
+        assert_eq!(there, distinct, "a span is there twice");
     }
 
     /// Everything is there, once, and nothing else.
@@ -234,4 +232,19 @@ fn spans_by_trace(client: &mut Client) -> BTreeMap<String, usize> {
             return all;
         }
     }
+}
+
+/// Returns how many spans there are and how many of them differ. By the last digit of their ids: all of
+/// them at once take more memory than a query has.
+pub(crate) fn count_spans(client: &mut Client) -> std::io::Result<(u64, u64)> {
+    let (mut there, mut distinct) = (0, 0);
+    for digit in "0123456789abcdef".chars() {
+        let rows = client.sql(&format!(
+            "select count(*) as n, count(distinct span_id) as d from spans where span_id like '%{digit}'"
+        ))?;
+        let figure = |name: &str| rows[0][name].as_u64().unwrap_or(0);
+        there += figure("n");
+        distinct += figure("d");
+    }
+    Ok((there, distinct))
 }

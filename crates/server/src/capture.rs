@@ -21,17 +21,14 @@ use crate::auth::Principal;
 use crate::body;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::intake::{Intake, IntakeError, Taken, Wire};
-use crate::otlp;
 use crate::state::{AppState, Shared};
 
 /// So long a body waits for a flush before its sender is told to come back.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Returns the routes of this page.
+/// Returns the route of the Agents SDK's own exporter.
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/v1/traces/ingest", post(ingest))
-        .merge(otlp::routes())
+    Router::new().route("/v1/traces/ingest", post(ingest))
 }
 
 /// Take what the OpenAI Agents SDK sends to its tracing endpoint.
@@ -98,16 +95,12 @@ pub(crate) async fn take_in(
 }
 
 /// Enters requests that were turned away whole in the loss ledger. Stands before the door, so that a
-/// mistyped key shows.
+/// mistyped key shows. Each group of routes says which way in it is.
 pub(crate) async fn account(
-    State(state): State<AppState>,
+    State((state, source)): State<(AppState, Source)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let source = match otlp::is_path(request.uri().path()) {
-        true => Source::Otlp,
-        false => Source::Openai,
-    };
     let response = next.run(request).await;
     if let Some(code) = response.extensions().get::<ErrorCode>() {
         let project = response.extensions().get::<ProjectId>().cloned();

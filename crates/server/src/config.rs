@@ -40,6 +40,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether an address that is not loopback may be listened on before any key was made.
     pub allow_open: bool,
+    /// The address of OTLP over gRPC; none turns it off.
+    pub grpc_listen: Option<SocketAddr>,
     /// Origins of web pages that may call the API; `*` is any.
     pub cors_origins: Vec<String>,
     /// The largest request body as received.
@@ -155,7 +157,14 @@ impl Config {
 
     /// Returns whether only this machine can reach the server.
     pub fn is_loopback(&self) -> bool {
-        self.listen.ip().is_loopback()
+        self.reachable().is_none()
+    }
+
+    /// Returns the address that other machines can reach, if one is.
+    pub(crate) fn reachable(&self) -> Option<SocketAddr> {
+        let addresses = [Some(self.listen), self.grpc_listen];
+        let mut addresses = addresses.into_iter().flatten();
+        addresses.find(|address| !address.ip().is_loopback())
     }
 
     /// Returns the settings as a TOML file that would set them so, each with who set it.
@@ -227,6 +236,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             body_bytes_max: 64 << 20,
             inflated_bytes_max: 64 << 20,
+            grpc_listen: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             requests_max: 1_024,
             request_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(30),
@@ -338,7 +348,24 @@ mod tests {
         let first = load(
             "cors_origins = [\"https://a.example\", \"https://b.example\"]\n",
             &[],
-            &[("allow_open", "true"), ("memory_bytes_max", "123456789")],
+    #[test]
+    fn every_address_counts_where_others_may_reach_the_server() {
+        let check = |grpc: &str, want: Option<&str>| {
+            let config = load("", &[("TRACEGRADE_GRPC_LISTEN", grpc)], &[]).unwrap();
+            let reachable = config.reachable().map(|address| address.to_string());
+            assert_eq!(reachable.as_deref(), want, "{grpc}");
+            assert_eq!(config.is_loopback(), want.is_none());
+        };
+        check("off", None);
+        check("localhost:0", None);
+        check("0.0.0.0:4317", Some("0.0.0.0:4317"));
+    }
+
+            &[
+                ("allow_open", "true"),
+                ("grpc_listen", "off"),
+                ("memory_bytes_max", "123456789"),
+            ],
         )
         .unwrap();
         let second = load(&first.to_toml(), &[], &[]).unwrap();
@@ -353,6 +380,7 @@ mod tests {
 
     #[test]
     fn names_are_unlike_and_documented() {
+        assert_eq!(second.grpc_listen, None);
         let mut names: Vec<_> = settings().iter().map(|setting| setting.name).collect();
         names.sort_unstable();
         names.dedup();

@@ -12,6 +12,7 @@ mod capture;
 pub mod config;
 mod error;
 mod http;
+mod grpc;
 mod intake;
 mod json;
 mod keyring;
@@ -29,14 +30,16 @@ mod otlp;
 mod prices;
 mod projects;
 mod read;
+mod protobuf;
 mod scope;
 mod state;
 
-pub use app::{App, BindError, BuildError, Running, ServeError, Signals, bind, run};
+pub use app::{App, BuildError, Running, ServeError, Signals, run};
 pub use config::{Config, ConfigError, Flags};
 pub use intake::{IntakeError, Rejected, Taken, Wire};
 /// What the command line needs of the crates below, which it does not see itself.
 pub mod local {
+pub use listen::{Addresses, BindError, Listeners, bind};
     pub use ingest::agents_sdk::Documents;
     pub use store::disk::RealDisk;
     pub use store::{AppendError, Checkup, StoreConfig, StoreError, rebuild_catalog, restore};

@@ -6,8 +6,8 @@ use toml::Value;
 
 use super::Config;
 use super::words::{
-    Wanted, address, count, count_text, log_format, memory_size, millis, millis_text, origins,
-    size, size_text, switch,
+    Wanted, address, address_or_off, count, count_text, log_format, memory_size, millis,
+    millis_text, origins, size, size_text, switch,
 };
 
 /// One setting.
@@ -75,6 +75,15 @@ static SETTINGS: &[Setting] = &[
         listen = address,
         |at: &std::net::SocketAddr| text(&at.to_string()),
         "Address and port of the API and the UI. Port 0 picks a free one and prints it."
+    ),
+    setting!(
+        "grpc_listen",
+        grpc_listen = address_or_off,
+        |at: &Option<std::net::SocketAddr>| match at {
+            Some(at) => text(&at.to_string()),
+            None => text("off"),
+        },
+        "Address and port of OTLP over gRPC. Port 0 picks a free one and prints it; off turns it off."
     ),
     setting!(
         "allow_open",

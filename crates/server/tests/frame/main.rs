@@ -8,6 +8,7 @@
 mod capture;
 mod doors;
 mod operate;
+mod grpc;
 mod otlp;
 mod reads;
 mod run;

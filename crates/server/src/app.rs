@@ -19,11 +19,12 @@ use store::{Store, StoreError};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::archive::Archive;
 use crate::config::Config;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
-use crate::loss::LossLedger;
 use crate::listen::{Addresses, Listeners};
+use crate::loss::LossLedger;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::projects::Projects;
@@ -108,7 +109,12 @@ impl App {
             store.shutdown().await?;
             return Err(BuildError::Open(address));
         }
+        let archive = config.archive.on.then(|| {
+            let dir = config.archive.dir_of(&config.store.data_dir);
+            Archive::start(&config.archive, dir, disk, Arc::clone(&clock))
+        });
         let shared = Shared {
+            archive,
             engine: Engine::new(config.queries)?,
             prices: Prices::load(meta).await?,
             projects: Projects::load(meta).await?,
@@ -157,6 +163,9 @@ impl App {
 
     /// Closes everything without ever having listened.
     pub async fn close(self) -> Result<(), StoreError> {
+        if let Some(archive) = &self.state.archive {
+            archive.close().await;
+        }
         self.state.store.shutdown().await
     }
 
@@ -276,6 +285,9 @@ impl Running {
                 Ok(())
             }
         };
+        if let Some(archive) = &self.state.archive {
+            archive.close().await;
+        }
         self.state
             .store
             .shutdown()

@@ -203,6 +203,26 @@ impl Reading {
 }
 
 impl Received {
+    /// Returns a body that was received at another time, for which no memory is held yet.
+    pub(crate) fn again(
+        config: &Config,
+        ledger: &Arc<Ledger>,
+        bytes: Bytes,
+        encoding: Encoding,
+    ) -> Self {
+        Self {
+            bytes,
+            encoding,
+            inflated_bytes_max: config.inflated_bytes_max,
+            hold: Hold::new(ledger),
+        }
+    }
+
+    /// Returns the body as it was received, and how it is compressed.
+    pub(crate) fn as_received(&self) -> (Bytes, Encoding) {
+        (self.bytes.clone(), self.encoding)
+    }
+
     /// Returns the body as it was before it was compressed. Blocks the thread for as long as that
     /// takes.
     pub(crate) fn inflate(self) -> Result<(Bytes, Hold), ApiError> {

@@ -18,6 +18,8 @@ use std::time::Duration;
 use query::EngineConfig;
 use store::StoreConfig;
 
+use crate::archive::ArchiveConfig;
+
 pub use settings::{Setting, settings};
 pub use words::LogFormat;
 
@@ -38,10 +40,10 @@ pub struct Flags {
 pub struct Config {
     /// The address of HTTP, the UI and the capture endpoints.
     pub listen: SocketAddr,
-    /// Whether an address that is not loopback may be listened on before any key was made.
-    pub allow_open: bool,
     /// The address of OTLP over gRPC; none turns it off.
     pub grpc_listen: Option<SocketAddr>,
+    /// Whether an address that is not loopback may be listened on before any key was made.
+    pub allow_open: bool,
     /// Origins of web pages that may call the API; `*` is any.
     pub cors_origins: Vec<String>,
     /// The largest request body as received.
@@ -61,6 +63,8 @@ pub struct Config {
     pub log: String,
     /// How a line of the log is written.
     pub log_format: LogFormat,
+    /// Whether and where bodies are kept as they were received.
+    pub archive: ArchiveConfig,
     /// The store's limits.
     pub store: StoreConfig,
     /// The query engine's limits.
@@ -232,17 +236,18 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4318)),
+            grpc_listen: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             allow_open: false,
             cors_origins: Vec::new(),
             body_bytes_max: 64 << 20,
             inflated_bytes_max: 64 << 20,
-            grpc_listen: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             requests_max: 1_024,
             request_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
+            archive: ArchiveConfig::default(),
             store: StoreConfig::new("tracegrade-data"),
             queries: EngineConfig::default(),
             origins: BTreeMap::new(),
@@ -344,11 +349,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_can_be_read_back() {
-        let first = load(
-            "cors_origins = [\"https://a.example\", \"https://b.example\"]\n",
-            &[],
-    #[test]
     fn every_address_counts_where_others_may_reach_the_server() {
         let check = |grpc: &str, want: Option<&str>| {
             let config = load("", &[("TRACEGRADE_GRPC_LISTEN", grpc)], &[]).unwrap();
@@ -361,6 +361,11 @@ mod tests {
         check("0.0.0.0:4317", Some("0.0.0.0:4317"));
     }
 
+    #[test]
+    fn what_is_printed_can_be_read_back() {
+        let first = load(
+            "cors_origins = [\"https://a.example\", \"https://b.example\"]\n",
+            &[],
             &[
                 ("allow_open", "true"),
                 ("grpc_listen", "off"),
@@ -375,12 +380,12 @@ mod tests {
         };
         assert_eq!(values(&first), values(&second));
         assert_eq!(second.cors_origins.len(), 2);
+        assert_eq!(second.grpc_listen, None);
         assert_eq!(second.store.memory_bytes_max, 123_456_789);
     }
 
     #[test]
     fn names_are_unlike_and_documented() {
-        assert_eq!(second.grpc_listen, None);
         let mut names: Vec<_> = settings().iter().map(|setting| setting.name).collect();
         names.sort_unstable();
         names.dedup();

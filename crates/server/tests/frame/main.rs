@@ -5,10 +5,11 @@
     reason = "what supports a test is a test: it fails by panicking"
 )]
 
+mod archive;
 mod capture;
 mod doors;
-mod operate;
 mod grpc;
+mod operate;
 mod otlp;
 mod reads;
 mod run;

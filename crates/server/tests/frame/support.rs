@@ -89,6 +89,15 @@ impl TestServer {
         }
     }
 
+    /// Starts a server over a folder that another one has left.
+    pub(crate) async fn over(dir: tempfile::TempDir) -> Self {
+        Self {
+            running: start(config(dir.path())).await,
+            client: client(),
+            dir,
+        }
+    }
+
     pub(crate) fn running(&self) -> &Running {
         &self.running
     }

@@ -6,28 +6,96 @@
 //! reads a trace puts them together.
 
 use std::borrow::Borrow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::forest::borrowed;
-use crate::{Source, Span, SpanId, SpanType, TraceId};
+use crate::forest::{Kin, borrowed};
+use crate::{Source, Span, SpanId, SpanType, Time};
 
 /// The `source_type` of rows that keep a log record until its span is read.
 pub const SOURCE_TYPE_LOG_RECORD: &str = "log_record";
 
+/// So many spans that stand for each other in a chain are told apart by how deep they are.
+const STEPS_MAX: usize = 256;
+
+/// What tells of a span whether it tells of the same thing as another one of its trace.
+pub trait Twin: Kin {
+    /// Returns its trace, where spans of several may stand side by side.
+    fn trace_id(&self) -> &str;
+    /// Returns what it is.
+    fn span_type(&self) -> SpanType;
+    /// Returns what its sender calls that.
+    fn source_type(&self) -> &str;
+    /// Returns its name.
+    fn name(&self) -> &str;
+    /// Returns the way on which it came.
+    fn source(&self) -> Source;
+    /// Returns the id of the span that it is marked as a double of.
+    fn merged_into(&self) -> Option<&str>;
+}
+
+impl Twin for Span {
+    fn trace_id(&self) -> &str {
+        self.trace_id.as_str()
+    }
+
+    fn span_type(&self) -> SpanType {
+        self.span_type
+    }
+
+    fn source_type(&self) -> &str {
+        &self.source_type
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn source(&self) -> Source {
+        self.source
+    }
+
+    fn merged_into(&self) -> Option<&str> {
+        self.merged_into.as_ref().map(SpanId::as_str)
+    }
+}
+
 /// Returns the places of each span of a trace that another of these stands for, and of that other one,
-/// in the order in which gaps are to be filled; in which order the spans came decides nothing.
+/// in the order in which gaps are to be filled: a span comes with everything that is merged into it
+/// before it is itself merged into another. In which order the spans came decides nothing, and neither
+/// does whether a double is marked as one already.
 pub fn doubles<S: Borrow<Span>>(spans: &[S]) -> Vec<(usize, usize)> {
-    let spans = borrowed(spans);
+    twins(&borrowed(spans))
+}
+
+/// As [`doubles`], of whatever tells enough of spans.
+pub fn twins<T: Twin>(spans: &[&T]) -> Vec<(usize, usize)> {
     // The Agents SDK writes every call once.
-    let may_have = |span: &&Span| span.source != Source::Openai || span.merged_into.is_some();
+    let may_have = |span: &&T| span.source() != Source::Openai || span.merged_into().is_some();
     if !spans.iter().any(may_have) {
         return Vec::new();
     }
-    let index = Index::of(&spans);
-    let mut pairs = index.inside_out(&spans);
-    let mut told: Vec<(usize, usize)> = index.told(&spans).collect();
-    told.sort_by_key(|(from, _)| (spans[*from].started_at, &spans[*from].span_id));
-    pairs.extend(told);
+    let index = Index::of(spans);
+    let mut pairs = index.inside_out(spans);
+    pairs.extend(index.told(spans));
+    let next: HashMap<usize, usize> = pairs.iter().copied().collect();
+    let after = |at: &usize| next.get(at).copied();
+    // Marks come from outside and may go in a circle.
+    let steps = |from| {
+        std::iter::successors(Some(from), after)
+            .take(STEPS_MAX)
+            .count()
+    };
+    pairs.sort_by_cached_key(|(from, _)| {
+        let span = spans[*from];
+        let is_record = span.source_type() == SOURCE_TYPE_LOG_RECORD;
+        let depth = (
+            Reverse(steps(*from)),
+            is_record,
+            Reverse(index.height(*from)),
+        );
+        (depth, span.started_at(), span.span_id().to_owned())
+    });
     pairs
 }
 
@@ -62,20 +130,20 @@ pub(crate) fn settled(spans: &[&Span]) -> BTreeMap<usize, Span> {
 
 /// Where each span of a slice is.
 struct Index<'a> {
-    places: HashMap<(&'a TraceId, &'a SpanId), usize>,
+    places: HashMap<(&'a str, &'a str), usize>,
     parents: Vec<Option<usize>>,
 }
 
 impl<'a> Index<'a> {
-    fn of(spans: &[&'a Span]) -> Self {
-        let places: HashMap<(&TraceId, &SpanId), usize> = spans
+    fn of<T: Twin>(spans: &[&'a T]) -> Self {
+        let places: HashMap<(&str, &str), usize> = spans
             .iter()
             .enumerate()
-            .map(|(at, span)| ((&span.trace_id, &span.span_id), at))
+            .map(|(at, span)| ((span.trace_id(), span.span_id()), at))
             .collect();
         let parents = spans.iter().map(|span| {
-            let parent = span.parent_id.as_ref()?;
-            places.get(&(&span.trace_id, parent)).copied()
+            let parent = span.parent_id()?;
+            places.get(&(span.trace_id(), parent)).copied()
         });
         Self {
             parents: parents.collect(),
@@ -84,20 +152,21 @@ impl<'a> Index<'a> {
     }
 
     /// Returns the spans that are marked, each with the one it is merged into.
-    fn told(&self, spans: &[&'a Span]) -> impl Iterator<Item = (usize, usize)> {
+    fn told<T: Twin>(&self, spans: &[&'a T]) -> impl Iterator<Item = (usize, usize)> {
         spans.iter().enumerate().filter_map(|(from, span)| {
-            let into = span.merged_into.as_ref()?;
-            let into = *self.places.get(&(&span.trace_id, into))?;
+            let into = span.merged_into()?;
+            let into = *self.places.get(&(span.trace_id(), into))?;
             (into != from).then_some((from, into))
         })
     }
 
     /// Returns the spans that are found to be doubles. Inner ones come first, so that gaps are filled
     /// from the inside out.
-    fn inside_out(&self, spans: &[&'a Span]) -> Vec<(usize, usize)> {
+    fn inside_out<T: Twin>(&self, spans: &[&'a T]) -> Vec<(usize, usize)> {
         let mut by_depth: Vec<(usize, usize)> = (0..spans.len())
-            .filter(|at| spans[*at].merged_into.is_none())
-            .filter_map(|at| Some((self.height(spans, at)?, at)))
+            .filter(|at| spans[*at].merged_into().is_none())
+            .filter(|at| may_be_double(spans[*at].span_type()))
+            .map(|at| (self.height(at), at))
             .collect();
         by_depth.sort_by(|(a, _), (b, _)| b.cmp(a));
         let pair = |(_, from)| Some((from, self.double_above(spans, from)?));
@@ -109,20 +178,20 @@ impl<'a> Index<'a> {
         std::iter::successors(self.parents[at], |up| self.parents[*up]).take(self.parents.len())
     }
 
-    /// Returns how many spans are above one that may be a double.
-    fn height(&self, spans: &[&Span], at: usize) -> Option<usize> {
-        may_be_double(spans[at].span_type).then(|| self.above(at).take(256).count())
+    /// Returns how many spans are above one.
+    fn height(&self, at: usize) -> usize {
+        self.above(at).take(STEPS_MAX).count()
     }
 
     /// Returns the outermost span above `at` that tells of the same thing.
-    fn double_above(&self, spans: &[&Span], at: usize) -> Option<usize> {
+    fn double_above<T: Twin>(&self, spans: &[&'a T], at: usize) -> Option<usize> {
         let span = spans[at];
         let mut found = None;
         for up in self.above(at).filter(|up| *up != at) {
             let outer = spans[up];
             match is_double(span, outer) {
                 true => found = Some(up),
-                false if is_between(span, outer) => {}
+                false if is_between(span.span_type(), outer.span_type()) => {}
                 false => break,
             }
         }
@@ -136,14 +205,14 @@ fn may_be_double(span_type: SpanType) -> bool {
 }
 
 /// Returns whether `outer`, with nothing of weight between, tells of what `inner` tells.
-fn is_double(inner: &Span, outer: &Span) -> bool {
-    let same_name = inner.name == outer.name;
+fn is_double<T: Twin>(inner: &T, outer: &T) -> bool {
+    let same_name = inner.name() == outer.name();
     // A client's and a server's view of one call, or a framework's and the protocol's.
     let of_mcp = [inner, outer]
         .iter()
-        .any(|span| span.source_type == "tools/call");
-    inner.span_type == outer.span_type
-        && match inner.span_type {
+        .any(|span| span.source_type() == "tools/call");
+    inner.span_type() == outer.span_type()
+        && match inner.span_type() {
             SpanType::Generation | SpanType::Embedding => true,
             SpanType::Agent => same_name,
             SpanType::Function => same_name && of_mcp,
@@ -152,22 +221,19 @@ fn is_double(inner: &Span, outer: &Span) -> bool {
 }
 
 /// Returns whether `outer` may stand between two spans of one thing.
-fn is_between(inner: &Span, outer: &Span) -> bool {
-    match inner.span_type {
+fn is_between(inner: SpanType, outer: SpanType) -> bool {
+    match inner {
         SpanType::Generation | SpanType::Embedding => {
-            !matches!(outer.span_type, SpanType::Agent | SpanType::Function)
+            !matches!(outer, SpanType::Agent | SpanType::Function)
         }
-        _ => outer.span_type == SpanType::Custom,
+        _ => outer == SpanType::Custom,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Received, Source, SpanError, SpanStatus, SpanType, Time, TraceId, TraceItem, TraceStatus,
-        derive,
-    };
+    use crate::{Received, SpanError, SpanStatus, TraceId, TraceItem, TraceStatus, derive};
 
     fn span(name: &str, start: i64, into: Option<&str>) -> Span {
         let id = |text: &str| SpanId::new(text).unwrap();
@@ -217,6 +283,61 @@ mod tests {
             assert_eq!(row.settled_status, TraceStatus::Error);
             assert_eq!(row.error_type.as_deref(), Some("Overloaded"));
         }
+    }
+
+    #[test]
+    fn what_a_record_tells_of_an_inner_double_reaches_the_outer_one() {
+        let call = span("call", 1, None);
+        let mut inner = span("inner", 2, None);
+        inner.parent_id = Some(call.span_id.clone());
+        let mut record = span("record", 3, Some("inner"));
+        SOURCE_TYPE_LOG_RECORD.clone_into(&mut record.source_type);
+        record.span_type = SpanType::Custom;
+        record.input_preview = Some("asked".to_owned());
+        let spans = [call, inner, record];
+        for places in [
+            [0, 1, 2],
+            [2, 1, 0],
+            [1, 0, 2],
+            [1, 2, 0],
+            [0, 2, 1],
+            [2, 0, 1],
+        ] {
+            let spans = places.map(|at| &spans[at]);
+            let settled = settled(&spans);
+            let call = &settled[&places.iter().position(|at| *at == 0).unwrap()];
+            assert_eq!(call.input_preview.as_deref(), Some("asked"), "{places:?}");
+        }
+    }
+
+    #[test]
+    fn whether_doubles_are_marked_already_changes_nothing() {
+        // Two attempts in one call, one of which has a double of its own.
+        let mut spans = [
+            span("call", 1, None),
+            span("first", 2, None),
+            span("deep", 3, None),
+            span("second", 4, None),
+        ];
+        for (at, parent) in [(1, "call"), (2, "first"), (3, "call")] {
+            spans[at].parent_id = Some(SpanId::new(parent).unwrap());
+        }
+        let unmarked = doubles(&spans);
+        assert_eq!(unmarked, [(2, 0), (1, 0), (3, 0)]);
+        for (from, into) in &unmarked {
+            spans[*from].merged_into = Some(spans[*into].span_id.clone());
+            assert_eq!(doubles(&spans), unmarked);
+        }
+    }
+
+    #[test]
+    fn marks_that_go_in_a_circle_end() {
+        let spans = [
+            span("a", 1, Some("b")),
+            span("b", 2, Some("a")),
+            span("c", 3, Some("a")),
+        ];
+        assert_eq!(doubles(&spans), [(0, 1), (1, 0), (2, 0)]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use batch::{Batch, Rejection};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use dates::{BadDate, Bound, Zone, parse_bound};
 pub use derive::{Received, derive};
-pub use doubles::{SOURCE_TYPE_LOG_RECORD, doubles, structural_doubles};
+pub use doubles::{SOURCE_TYPE_LOG_RECORD, Twin, doubles, structural_doubles, twins};
 pub use filter::{FilterError, Limits, TraceFilter};
 pub use forest::{Kin, Places, own_agent, places, resolve_agents, shared_names};
 pub use id::{GroupId, ID_BYTES_MAX, IdError, ProjectId, SpanId, TraceId};

@@ -16,20 +16,21 @@ use query::{Engine, EngineError};
 use store::disk::Disk;
 use store::meta::MetaError;
 use store::{Store, StoreError};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::archive::Archive;
 use crate::config::Config;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
+use crate::listen::{Addresses, Listeners};
 use crate::loss::LossLedger;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::projects::Projects;
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
-use crate::{auth, capture, http, listen, operate, origin, otlp, read};
+use crate::{auth, capture, grpc, http, listen, operate, origin, otlp, read};
 
 /// How often the use of keys is written down.
 const KEY_USE_SAVED_EVERY: Duration = Duration::from_secs(60);
@@ -58,16 +59,6 @@ pub enum BuildError {
     Open(SocketAddr),
 }
 
-/// The server cannot listen.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "failed to listen on {address}: give another address and port with --listen, or port 0 for a free one"
-)]
-pub struct BindError {
-    address: SocketAddr,
-    source: std::io::Error,
-}
-
 /// The server did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -94,7 +85,7 @@ pub struct App {
 /// A server that listens. Dropping it ends it at once; [`Running::stop`] ends it well.
 #[derive(Debug)]
 pub struct Running {
-    address: SocketAddr,
+    addresses: Addresses,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<(), ServeError>>,
     state: AppState,
@@ -107,15 +98,23 @@ impl App {
         clock: Arc<dyn Clock>,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, BuildError> {
-        let store = Store::open(config.store.clone(), Arc::clone(&clock), disk).await?;
+        let store =
+            Store::open(config.store.clone(), Arc::clone(&clock), Arc::clone(&disk)).await?;
         let meta = store.meta();
         let keyring = Keyring::load(meta).await?;
-        if !config.is_loopback() && !keyring.needed() && !config.allow_open {
-            let address = config.listen;
+        if let Some(address) = config.reachable()
+            && !keyring.needed()
+            && !config.allow_open
+        {
             store.shutdown().await?;
             return Err(BuildError::Open(address));
         }
+        let archive = config.archive.on.then(|| {
+            let dir = config.archive.dir_of(&config.store.data_dir);
+            Archive::start(&config.archive, dir, disk, Arc::clone(&clock))
+        });
         let shared = Shared {
+            archive,
             engine: Engine::new(config.queries)?,
             prices: Prices::load(meta).await?,
             projects: Projects::load(meta).await?,
@@ -139,7 +138,6 @@ impl App {
     }
 
     /// Returns what handlers share.
-    #[cfg(test)]
     pub(crate) fn state(&self) -> &AppState {
         &self.state
     }
@@ -165,11 +163,19 @@ impl App {
 
     /// Closes everything without ever having listened.
     pub async fn close(self) -> Result<(), StoreError> {
+        if let Some(archive) = &self.state.archive {
+            archive.close().await;
+        }
         self.state.store.shutdown().await
     }
 
     /// Returns what to tell the person who started the server, one line each.
-    pub fn greeting(&self, address: SocketAddr) -> [String; 5] {
+    pub fn greeting(&self, addresses: &Addresses) -> [String; 5] {
+        let address = addresses.http;
+        let over_grpc = match addresses.grpc {
+            Some(address) => format!(", over gRPC http://{address}"),
+            None => String::new(),
+        };
         let shared = &self.state;
         let mode = match (shared.keyring.needed(), shared.config.is_loopback()) {
             (true, _) => "keys: every request needs an API key",
@@ -186,7 +192,7 @@ impl App {
             format!("data      {}", data_dir.display()),
             format!("mode      {mode}"),
             format!(
-                "send      BackendSpanExporter(endpoint=\"http://{address}/v1/traces/ingest\", api_key=\"any\") or OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}"
+                "send      BackendSpanExporter(endpoint=\"http://{address}/v1/traces/ingest\", api_key=\"any\") or OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}{over_grpc}"
             ),
             format!(
                 "read      curl http://{address}/v1/traces    (API: /openapi.json, losses: /v1/health/ingest)"
@@ -194,21 +200,28 @@ impl App {
         ]
     }
 
-    /// Starts to answer on `listener`.
-    pub fn spawn(self, listener: TcpListener) -> std::io::Result<Running> {
-        let address = listener.local_addr()?;
-        self.state.store.set_address(&format!("http://{address}"))?;
+    /// Starts to answer on `listeners`.
+    pub fn spawn(self, listeners: Listeners) -> std::io::Result<Running> {
+        let addresses = listeners.addresses()?;
+        let url = format!("http://{}", addresses.http);
+        self.state.store.set_address(&url)?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let header_timeout = self.state.config.header_timeout;
-        let (router, stopped_too) = (router(&self.state), stopped.clone());
-        tasks.spawn(async move {
-            listen::serve(router, listener, header_timeout, stopped_too).await;
-            Ok(())
-        });
+        let mut serve = |router, listener| {
+            let stopped = stopped.clone();
+            tasks.spawn(async move {
+                listen::serve(router, listener, header_timeout, stopped).await;
+                Ok(())
+            });
+        };
+        serve(router(&self.state), listeners.http);
+        if let Some(listener) = listeners.grpc {
+            serve(grpc::router(&self.state, &url, &stopped), listener);
+        }
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
         Ok(Running {
-            address,
+            addresses,
             stop,
             tasks,
             state: self.state,
@@ -217,9 +230,14 @@ impl App {
 }
 
 impl Running {
-    /// Returns where it listens, with the port that was picked.
+    /// Returns where it answers HTTP, with the port that was picked.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.http
+    }
+
+    /// Returns where it answers gRPC, unless that is off.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.addresses.grpc
     }
 
     /// Returns the store, for whoever started the server in its own process.
@@ -267,6 +285,9 @@ impl Running {
                 Ok(())
             }
         };
+        if let Some(archive) = &self.state.archive {
+            archive.close().await;
+        }
         self.state
             .store
             .shutdown()
@@ -274,13 +295,6 @@ impl Running {
             .map_err(ServeError::Store)?;
         outcome
     }
-}
-
-/// Opens the socket that the settings name.
-pub async fn bind(config: &Config) -> Result<TcpListener, BindError> {
-    let address = config.listen;
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| BindError { address, source })
 }
 
 /// Runs until the process is told to end: once to end well, twice to end at once.
@@ -335,9 +349,11 @@ pub(crate) fn router(state: &AppState) -> Router {
         routes.route_layer(door(scope)).route_layer(limit)
     };
     // Outermost, so that it also sees who was turned away at the door.
-    let account = from_fn_with_state(Arc::clone(state), capture::account);
+    let account = |source| from_fn_with_state((Arc::clone(state), source), capture::account);
+    let captured = |routes, source| limited(routes, Scope::Ingest).route_layer(account(source));
     let routes = Router::new()
-        .merge(limited(capture::routes(), Scope::Ingest).route_layer(account))
+        .merge(captured(capture::routes(), Source::Openai))
+        .merge(captured(otlp::routes(), Source::Otlp))
         .merge(limited(read::routes(), Scope::Read))
         .merge(limited(operate::admin_routes(), Scope::Admin))
         .merge(operate::reader_routes().route_layer(door(Scope::Read)))

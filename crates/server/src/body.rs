@@ -1,10 +1,11 @@
 //! How does a body come in without taking more than it may?
 //!
 //! Before bytes are read, their memory is reserved in the ledger's share for bodies: at once if the
-//! sender says how many will come, else as they come; inflating reserves as it goes. The compressed
-//! and the inflated body have a limit each, so a small bomb ends at the second one. Whoever is refused
-//! has the rest of the body read and dropped, up to a point: a sender that is still writing would see
-//! a broken connection instead of the answer.
+//! sender says how many will come, else as they come; inflating reserves as it goes, and lets go of
+//! what was compressed. The compressed and the inflated body have a limit each, so a small bomb ends at
+//! the second one. A body that would not fit if it were alone is refused for good: "come back later"
+//! would be heard for ever. Whoever is refused has the rest of the body read and dropped, up to a point:
+//! a sender that is still writing would see a broken connection instead of the answer.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use store::{Ledger, Reservation, Share, ShareFull};
+use store::{Ledger, Reservation, Share};
 
 use crate::config::Config;
 use crate::error::{ApiError, ErrorCode};
@@ -21,8 +22,9 @@ use crate::error::{ApiError, ErrorCode};
 /// Memory is reserved in steps of this size where the length is not known.
 const STEP_BYTES: usize = 256 << 10;
 
-/// What a body becomes while it is there: the bytes, the rows decoded from them, the record for the
-/// log. Measured under a flood of large bodies, where counting the bytes alone let memory double.
+/// What a body becomes once it is read: the bytes, the rows decoded from them, the record for the log.
+/// Measured under a flood of large bodies, where counting the bytes alone let memory double. A body
+/// that is still compressed is there once.
 const COPIES: usize = 3;
 
 /// The largest window a zstd frame may ask for: what `zstd -19` uses, and four times more.
@@ -35,6 +37,29 @@ pub(crate) enum Encoding {
     Gzip,
     Deflate,
     Zstd,
+}
+
+impl Encoding {
+    /// Returns the name of it in HTTP.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Returns what a name of it in HTTP means.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "" | "identity" => Some(Self::Identity),
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "deflate" => Some(Self::Deflate),
+            "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
 }
 
 /// A body as received, with the memory it holds.
@@ -52,6 +77,8 @@ pub(crate) struct Hold {
     ledger: Arc<Ledger>,
     parts: Vec<Reservation>,
     bytes: usize,
+    /// What the same body holds elsewhere.
+    beside: usize,
 }
 
 impl Hold {
@@ -60,16 +87,38 @@ impl Hold {
             ledger: Arc::clone(ledger),
             parts: Vec::new(),
             bytes: 0,
+            beside: 0,
         }
     }
 
-    /// Holds room for at least `bytes` of bodies in all.
-    fn grow_to(&mut self, bytes: usize) -> Result<(), ShareFull> {
-        if bytes > self.bytes {
-            let more = (bytes - self.bytes) * COPIES;
-            self.parts.push(self.ledger.reserve(Share::Bodies, more)?);
-            self.bytes = bytes;
+    /// Returns a hold for what becomes of the bytes that this one is for.
+    fn successor(&self) -> Self {
+        Self {
+            beside: self.bytes,
+            ..Self::new(&self.ledger)
         }
+    }
+
+    /// Holds at least `bytes` in all.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 {
+            return Ok(());
+        }
+        let (needed, limit) = (
+            self.beside.saturating_add(bytes),
+            self.ledger.limit(Share::Bodies),
+        );
+        if needed > limit {
+            let message = format!(
+                "the body needs {needed} bytes of memory and all bodies together may use {limit}, a \
+                 quarter of memory_bytes_max: raise it, or send less at a time (body_bytes_max and \
+                 inflated_bytes_max are the limits of one body)"
+            );
+            return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
+        }
+        self.parts.push(self.ledger.reserve(Share::Bodies, more)?);
+        self.bytes = bytes;
         Ok(())
     }
 }
@@ -87,6 +136,10 @@ pub(crate) async fn receive(
         hold: Hold::new(ledger),
         bytes: BytesMut::new(),
         max: config.body_bytes_max,
+        copies: match encoding {
+            Encoding::Identity => COPIES,
+            _ => 1,
+        },
     };
     let mut outcome = read.announce(length(headers));
     while outcome.is_ok() {
@@ -94,7 +147,7 @@ pub(crate) async fn receive(
             None => break,
             Some(Ok(chunk)) => outcome = read.take(&chunk),
             Some(Err(error)) => {
-                let message = format!("the body ended before its time: {error}");
+                let message = format!("the body cannot be read: {error}");
                 return Err(ApiError::new(ErrorCode::InvalidBody, message));
             }
         }
@@ -116,6 +169,8 @@ struct Reading {
     hold: Hold,
     bytes: BytesMut,
     max: usize,
+    /// How often what is received will be there.
+    copies: usize,
 }
 
 impl Reading {
@@ -123,7 +178,7 @@ impl Reading {
         let Some(length) = length else { return Ok(()) };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         self.check(length)?;
-        self.hold.grow_to(length)?;
+        self.hold.grow_to(length.saturating_mul(self.copies))?;
         self.bytes.reserve(length);
         Ok(())
     }
@@ -131,8 +186,9 @@ impl Reading {
     fn take(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
         let length = self.bytes.len() + chunk.len();
         self.check(length)?;
-        if length > self.hold.bytes {
-            self.hold.grow_to(length.next_multiple_of(STEP_BYTES))?;
+        if length * self.copies > self.hold.bytes {
+            let ahead = length.next_multiple_of(STEP_BYTES).min(self.max);
+            self.hold.grow_to(ahead * self.copies)?;
         }
         self.bytes.extend_from_slice(chunk);
         Ok(())
@@ -147,12 +203,31 @@ impl Reading {
 }
 
 impl Received {
+    /// Returns a body that was received at another time, for which no memory is held yet.
+    pub(crate) fn again(
+        config: &Config,
+        ledger: &Arc<Ledger>,
+        bytes: Bytes,
+        encoding: Encoding,
+    ) -> Self {
+        Self {
+            bytes,
+            encoding,
+            inflated_bytes_max: config.inflated_bytes_max,
+            hold: Hold::new(ledger),
+        }
+    }
+
+    /// Returns the body as it was received, and how it is compressed.
+    pub(crate) fn as_received(&self) -> (Bytes, Encoding) {
+        (self.bytes.clone(), self.encoding)
+    }
+
     /// Returns the body as it was before it was compressed. Blocks the thread for as long as that
     /// takes.
-    pub(crate) fn inflate(mut self) -> Result<(Bytes, Hold), ApiError> {
-        let bytes = self.bytes.clone();
-        let input = &bytes[..];
-        let inflated = match self.encoding {
+    pub(crate) fn inflate(self) -> Result<(Bytes, Hold), ApiError> {
+        let input = &self.bytes[..];
+        let (inflated, mut hold) = match self.encoding {
             Encoding::Identity => return self.plain(),
             Encoding::Gzip => self.inflate_from(flate2::read::MultiGzDecoder::new(input)),
             Encoding::Deflate => self.inflate_from(flate2::read::ZlibDecoder::new(input)),
@@ -164,7 +239,11 @@ impl Received {
                 self.inflate_from(decoder)
             }
         }?;
-        Ok((inflated, self.hold))
+        // What was compressed is let go before room is made for the rows.
+        drop(self);
+        hold.beside = 0;
+        hold.grow_to(inflated.len() * COPIES)?;
+        Ok((inflated, hold))
     }
 
     fn plain(self) -> Result<(Bytes, Hold), ApiError> {
@@ -178,12 +257,11 @@ impl Received {
         too_large("inflated", self.inflated_bytes_max, "inflated_bytes_max")
     }
 
-    fn inflate_from(&mut self, mut decoder: impl Read) -> Result<Bytes, ApiError> {
-        let received = self.bytes.len();
+    fn inflate_from(&self, mut decoder: impl Read) -> Result<(Bytes, Hold), ApiError> {
+        let mut hold = self.hold.successor();
         let mut inflated = Vec::new();
         loop {
-            let filled = inflated.len();
-            self.hold.grow_to(received + filled + STEP_BYTES)?;
+            hold.grow_to(inflated.len() + STEP_BYTES)?;
             inflated.reserve(STEP_BYTES);
             let mut step = decoder.by_ref().take(STEP_BYTES as u64);
             let got = step.read_to_end(&mut inflated).map_err(broken)?;
@@ -191,7 +269,7 @@ impl Received {
                 return Err(self.bomb());
             }
             if got < STEP_BYTES {
-                return Ok(inflated.into());
+                return Ok((inflated.into(), hold));
             }
         }
     }
@@ -222,19 +300,15 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
         return Ok(Encoding::Identity);
     };
     let name = value.to_str().unwrap_or("?").trim().to_ascii_lowercase();
-    match name.as_str() {
-        "" | "identity" => Ok(Encoding::Identity),
-        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        "deflate" => Ok(Encoding::Deflate),
-        "zstd" => Ok(Encoding::Zstd),
-        _ => Err(ApiError::new(
+    Encoding::parse(&name).ok_or_else(|| {
+        ApiError::new(
             ErrorCode::UnsupportedEncoding,
             format!(
                 "the Content-Encoding {name:?} is not known; known: gzip, deflate, zstd, identity"
             ),
         )
-        .of_param("content-encoding")),
-    }
+        .of_param("content-encoding")
+    })
 }
 
 fn broken(error: io::Error) -> ApiError {
@@ -265,14 +339,19 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What becomes of a body where 1 MiB may be received, 4 MiB inflated and 100 MiB used in all.
-    async fn read(name: &str, sent: Vec<u8>, budget: usize) -> Result<usize, ErrorCode> {
+    /// What becomes of a body where 1 MiB may be received, 4 MiB inflated and `share` bytes used in all,
+    /// of which others use `others`.
+    async fn read(
+        name: &str,
+        sent: Vec<u8>,
+        share: usize,
+        others: usize,
+    ) -> Result<usize, ErrorCode> {
         let mut config = Config::default();
         config.body_bytes_max = 1 << 20;
         config.inflated_bytes_max = 4 << 20;
-        let ledger = Ledger::new(budget);
-        // A neighbour, so that nothing passes only because it is alone.
-        let neighbour = ledger.reserve(Share::Bodies, 1).unwrap();
+        let ledger = Ledger::new(4 * share.next_multiple_of(100));
+        let neighbour = ledger.reserve(Share::Bodies, others).unwrap();
         let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, name.parse().unwrap())]);
         let chunks = sent
             .chunks(10_000)
@@ -282,20 +361,20 @@ mod tests {
             let received = receive(&config, &ledger, &headers, body).await?;
             let (bytes, hold) = received.inflate()?;
             assert!(
-                ledger.used(Share::Bodies) > bytes.len(),
+                ledger.used(Share::Bodies) >= others + COPIES * bytes.len(),
                 "the body is accounted for"
             );
             drop(hold);
             Ok::<_, ApiError>(bytes.len())
         };
         let outcome = outcome.await.map_err(|error| error.code());
-        assert_eq!(ledger.used(Share::Bodies), 1, "all is given back");
+        assert_eq!(ledger.used(Share::Bodies), others, "all is given back");
         drop(neighbour);
         outcome
     }
 
     async fn check(name: &str, sent: Vec<u8>, want: Result<usize, ErrorCode>) {
-        assert_eq!(read(name, sent, 100 << 20).await, want, "{name}");
+        assert_eq!(read(name, sent, 25 << 20, 1).await, want, "{name}");
     }
 
     #[tokio::test]
@@ -341,18 +420,49 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_share_refuses_before_memory_is_taken() {
-        // 25 % of 12 MiB, for three copies each: 1 MiB of bodies, three steps fit.
-        assert_eq!(
-            read("identity", vec![b'x'; 1_500_000], 12 << 20).await,
-            Err(ErrorCode::MemoryFull)
-        );
-        assert_eq!(
-            read("gzip", gzip(&[b'x'; 1_500_000]), 12 << 20).await,
-            Err(ErrorCode::MemoryFull)
-        );
-        assert_eq!(
-            read("identity", vec![b'x'; 700_000], 12 << 20).await,
-            Ok(700_000)
-        );
+        const SHARE: usize = 3_000_000;
+        let check = async |name, sent: Vec<u8>, others, want| {
+            let got = read(name, sent, SHARE, others).await;
+            assert_eq!(got, want, "{name} beside {others}");
+        };
+        let text = vec![b'x'; 700_000];
+        check("identity", text.clone(), 1, Ok(text.len())).await;
+        check(
+            "identity",
+            text.clone(),
+            1_000_000,
+            Err(ErrorCode::MemoryFull),
+        )
+        .await;
+        check("gzip", gzip(&text), 1, Ok(text.len())).await;
+        check("gzip", gzip(&text), 1_000_000, Err(ErrorCode::MemoryFull)).await;
+    }
+
+    #[tokio::test]
+    async fn what_would_not_fit_alone_is_refused_for_good() {
+        const SHARE: usize = 3_000_000;
+        let check = async |name, sent: Vec<u8>, others, want: Result<usize, ErrorCode>| {
+            let got = read(name, sent, SHARE, others).await;
+            assert_eq!(got, want, "{name} beside {others}");
+        };
+        // Noise compresses to as many bytes; what is compressed is there once, and only
+        // until it is inflated: beside three times itself it would not fit.
+        let noise = |bytes: usize| {
+            let mut state = 1_u32;
+            let next = move |_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            };
+            (0..bytes).map(next).collect::<Vec<u8>>()
+        };
+        let fits = noise(900_000);
+        assert!(gzip(&fits).len() > 800_000);
+        check("gzip", gzip(&fits), 0, Ok(fits.len())).await;
+        check("gzip", gzip(&fits), 500_000, Err(ErrorCode::MemoryFull)).await;
+        let too_large = || Err(ErrorCode::BodyTooLarge);
+        check("identity", vec![b'x'; 1_010_000], 0, too_large()).await;
+        check("identity", vec![b'x'; 1_010_000], 500_000, too_large()).await;
+        check("gzip", gzip(&[b'x'; 1_010_000]), 0, too_large()).await;
+        check("gzip", gzip(&[b'x'; 3_500_000]), 0, too_large()).await;
     }
 }

@@ -17,21 +17,19 @@ use axum::{Json, Router};
 use model::{ProjectId, Source};
 use tokio::task::spawn_blocking;
 
+use crate::archive::Head;
 use crate::auth::Principal;
 use crate::body;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::intake::{Intake, IntakeError, Taken, Wire};
-use crate::otlp;
 use crate::state::{AppState, Shared};
 
 /// So long a body waits for a flush before its sender is told to come back.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Returns the routes of this page.
+/// Returns the route of the Agents SDK's own exporter.
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/v1/traces/ingest", post(ingest))
-        .merge(otlp::routes())
+    Router::new().route("/v1/traces/ingest", post(ingest))
 }
 
 /// Take what the OpenAI Agents SDK sends to its tracing endpoint.
@@ -76,6 +74,17 @@ pub(crate) async fn take_in(
     let started = Instant::now();
     let intake = state.intake(project, wire.source(), received_at)?;
     state.store.wait_for_room(ROOM_PATIENCE).await?;
+    if let Some(archive) = &state.archive {
+        let (bytes, encoding) = received.as_received();
+        let head = Head {
+            project: intake.project.clone(),
+            wire,
+            source: intake.source,
+            encoding,
+            received_at,
+        };
+        archive.keep(head, bytes).await;
+    }
     let turn = Arc::clone(&state.decoders).acquire_owned().await;
     let work = spawn_blocking(move || {
         // Held here and not by the request: who hangs up leaves the work behind.
@@ -98,16 +107,12 @@ pub(crate) async fn take_in(
 }
 
 /// Enters requests that were turned away whole in the loss ledger. Stands before the door, so that a
-/// mistyped key shows.
+/// mistyped key shows. Each group of routes says which way in it is.
 pub(crate) async fn account(
-    State(state): State<AppState>,
+    State((state, source)): State<(AppState, Source)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let source = match otlp::is_path(request.uri().path()) {
-        true => Source::Otlp,
-        false => Source::Openai,
-    };
     let response = next.run(request).await;
     if let Some(code) = response.extensions().get::<ErrorCode>() {
         let project = response.extensions().get::<ProjectId>().cloned();

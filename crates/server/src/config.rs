@@ -18,6 +18,8 @@ use std::time::Duration;
 use query::EngineConfig;
 use store::StoreConfig;
 
+use crate::archive::ArchiveConfig;
+
 pub use settings::{Setting, settings};
 pub use words::LogFormat;
 
@@ -38,6 +40,8 @@ pub struct Flags {
 pub struct Config {
     /// The address of HTTP, the UI and the capture endpoints.
     pub listen: SocketAddr,
+    /// The address of OTLP over gRPC; none turns it off.
+    pub grpc_listen: Option<SocketAddr>,
     /// Whether an address that is not loopback may be listened on before any key was made.
     pub allow_open: bool,
     /// Origins of web pages that may call the API; `*` is any.
@@ -59,6 +63,8 @@ pub struct Config {
     pub log: String,
     /// How a line of the log is written.
     pub log_format: LogFormat,
+    /// Whether and where bodies are kept as they were received.
+    pub archive: ArchiveConfig,
     /// The store's limits.
     pub store: StoreConfig,
     /// The query engine's limits.
@@ -155,7 +161,14 @@ impl Config {
 
     /// Returns whether only this machine can reach the server.
     pub fn is_loopback(&self) -> bool {
-        self.listen.ip().is_loopback()
+        self.reachable().is_none()
+    }
+
+    /// Returns the address that other machines can reach, if one is.
+    pub(crate) fn reachable(&self) -> Option<SocketAddr> {
+        let addresses = [Some(self.listen), self.grpc_listen];
+        let mut addresses = addresses.into_iter().flatten();
+        addresses.find(|address| !address.ip().is_loopback())
     }
 
     /// Returns the settings as a TOML file that would set them so, each with who set it.
@@ -223,6 +236,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4318)),
+            grpc_listen: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             allow_open: false,
             cors_origins: Vec::new(),
             body_bytes_max: 64 << 20,
@@ -233,6 +247,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
+            archive: ArchiveConfig::default(),
             store: StoreConfig::new("tracegrade-data"),
             queries: EngineConfig::default(),
             origins: BTreeMap::new(),
@@ -334,11 +349,28 @@ mod tests {
     }
 
     #[test]
+    fn every_address_counts_where_others_may_reach_the_server() {
+        let check = |grpc: &str, want: Option<&str>| {
+            let config = load("", &[("TRACEGRADE_GRPC_LISTEN", grpc)], &[]).unwrap();
+            let reachable = config.reachable().map(|address| address.to_string());
+            assert_eq!(reachable.as_deref(), want, "{grpc}");
+            assert_eq!(config.is_loopback(), want.is_none());
+        };
+        check("off", None);
+        check("localhost:0", None);
+        check("0.0.0.0:4317", Some("0.0.0.0:4317"));
+    }
+
+    #[test]
     fn what_is_printed_can_be_read_back() {
         let first = load(
             "cors_origins = [\"https://a.example\", \"https://b.example\"]\n",
             &[],
-            &[("allow_open", "true"), ("memory_bytes_max", "123456789")],
+            &[
+                ("allow_open", "true"),
+                ("grpc_listen", "off"),
+                ("memory_bytes_max", "123456789"),
+            ],
         )
         .unwrap();
         let second = load(&first.to_toml(), &[], &[]).unwrap();
@@ -348,6 +380,7 @@ mod tests {
         };
         assert_eq!(values(&first), values(&second));
         assert_eq!(second.cors_origins.len(), 2);
+        assert_eq!(second.grpc_listen, None);
         assert_eq!(second.store.memory_bytes_max, 123_456_789);
     }
 

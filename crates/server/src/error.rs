@@ -169,6 +169,12 @@ impl ApiError {
     }
 }
 
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// What a failed request is told, for those who tell it in another form.
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorText(pub(crate) String);

@@ -6,11 +6,13 @@
 //! (`auth`), and the environment is read in one ([`config`]).
 
 mod app;
+pub mod archive;
 mod auth;
 mod body;
 mod capture;
 pub mod config;
 mod error;
+mod grpc;
 mod http;
 mod intake;
 mod json;
@@ -28,13 +30,16 @@ mod origin;
 mod otlp;
 mod prices;
 mod projects;
+mod protobuf;
 mod read;
+mod replay;
 mod scope;
 mod state;
 
-pub use app::{App, BindError, BuildError, Running, ServeError, Signals, bind, run};
+pub use app::{App, BuildError, Running, ServeError, Signals, run};
 pub use config::{Config, ConfigError, Flags};
 pub use intake::{IntakeError, Rejected, Taken, Wire};
+pub use listen::{Addresses, BindError, Listeners, bind};
 /// What the command line needs of the crates below, which it does not see itself.
 pub mod local {
     pub use ingest::agents_sdk::Documents;
@@ -43,4 +48,5 @@ pub mod local {
 }
 pub use logging::start_log;
 pub use openapi::document as openapi_document;
+pub use replay::ReplayError;
 pub use scope::{Scope, Scopes, UnknownScope};

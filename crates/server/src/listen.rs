@@ -3,10 +3,12 @@
 //! A client that opens a connection and then says little or nothing holds a socket and a task. So the
 //! head of every request has a time to arrive in, and a connection on which nothing was asked yet is
 //! watched from outside too: while the protocol is being told apart, no timer of hyper's runs. Bodies
-//! are bounded by the time of their request.
+//! are bounded by the time of their request. HTTP and gRPC have a socket each and are served alike; a
+//! client of HTTP/2 that is gone without a word is found by pings.
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,9 +27,71 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::stopping;
+use crate::config::Config;
 
 /// So long nothing is taken in after the system refused a socket: it has none left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The sockets that a server answers on.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(crate) http: TcpListener,
+    pub(crate) grpc: Option<TcpListener>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// HTTP: the API, the UI and everything that is sent over HTTP.
+    pub http: SocketAddr,
+    /// OTLP over gRPC, unless it is off.
+    pub grpc: Option<SocketAddr>,
+}
+
+/// The server cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to listen on {address}: {advice}")]
+pub struct BindError {
+    address: SocketAddr,
+    advice: &'static str,
+    source: io::Error,
+}
+
+impl Listeners {
+    /// Returns where they listen, with the ports that were picked.
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            http: self.http.local_addr()?,
+            grpc: self
+                .grpc
+                .as_ref()
+                .map(TcpListener::local_addr)
+                .transpose()?,
+        })
+    }
+}
+
+/// Opens the sockets that the settings name.
+pub async fn bind(config: &Config) -> Result<Listeners, BindError> {
+    const HTTP: &str = "give another address and port with --listen, or port 0 for a free one";
+    const GRPC: &str = "this is for OTLP over gRPC; give another address and port with --grpc-listen, \
+                        port 0 for a free one, or --grpc-listen off";
+    let open = async |address, advice| {
+        let bound = TcpListener::bind(address).await;
+        bound.map_err(|source| BindError {
+            address,
+            advice,
+            source,
+        })
+    };
+    Ok(Listeners {
+        http: open(config.listen, HTTP).await?,
+        grpc: match config.grpc_listen {
+            Some(address) => Some(open(address, GRPC).await?),
+            None => None,
+        },
+    })
+}
 
 /// Answers on `listener` until the server is told to stop and every request has its answer.
 pub(crate) async fn serve(

@@ -18,6 +18,7 @@ use query::ReadCounts;
 use store::lake::Level;
 use store::{Share, StoreStats, Table};
 
+use crate::archive::ArchiveHealth;
 use crate::state::Shared;
 
 /// What every name begins with.
@@ -136,6 +137,9 @@ pub(crate) fn text(shared: &Shared) -> Result<String, fmt::Error> {
     moment.add_store(&shared.store.stats());
     moment.add_reads(shared.engine.read_counts());
     moment.add_losses(shared);
+    if let Some(archive) = &shared.archive {
+        moment.add_archive(&archive.health());
+    }
     let mut text = String::new();
     encode_registry(&mut text, &shared.metrics.registry)?;
     encode_registry(&mut text, &moment.0)?;
@@ -260,6 +264,30 @@ impl Moment {
             "query_payload_read_bytes",
             "Bytes that queries read of payload columns; a list reads none",
             reads.payload_bytes(),
+        );
+    }
+
+    fn add_archive(&mut self, archive: &ArchiveHealth) {
+        self.counter("archive_records", "Bodies archived", archive.records);
+        self.counter(
+            "archive_lost_records",
+            "Bodies that were taken in and could not be archived",
+            archive.lost_records,
+        );
+        self.counter(
+            "archive_removed_files",
+            "Files of the archive that went because of their age or the archive's size",
+            archive.removed_files,
+        );
+        self.gauge(
+            "archive_bytes",
+            "Bytes of the archive on disk",
+            archive.disk_bytes,
+        );
+        self.gauge(
+            "archive_failing",
+            "Whether bodies that come in now are not archived",
+            u64::from(archive.trouble.is_some()),
         );
     }
 

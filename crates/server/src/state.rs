@@ -7,6 +7,7 @@ use query::Engine;
 use store::Store;
 use tokio::sync::Semaphore;
 
+use crate::archive::Archive;
 use crate::config::Config;
 use crate::keyring::Keyring;
 use crate::loss::LossLedger;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     /// Runs queries.
     pub(crate) engine: Engine,
+    /// Keeps bodies as they were received, where that is wanted.
+    pub(crate) archive: Option<Archive>,
     /// How the server was set up.
     pub(crate) config: Config,
     /// Tells the time.

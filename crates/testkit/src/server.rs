@@ -56,7 +56,8 @@ impl Server {
         assert!(self.running.is_none(), "the server is running");
         let started = Instant::now();
         let mut child = Command::new(&self.binary)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--grpc-listen", "off"])
+            .args(["--log", "warn"])
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(&self.flags)

@@ -109,6 +109,16 @@ the server; on the same file system files are linked, which takes no time and no
 Traces that were deleted since the backup are deleted again, if the folder that was in use since is
 known: with --replace it is the one that is replaced, which is kept under another name.")]
     Restore(Restore),
+    /// Make a store anew of the bodies that an archive kept.
+    #[command(after_help = "Examples:
+  tracegrade replay tracegrade-data/archive --data-dir anew
+  tracegrade replay tracegrade-data/archive --data-dir anew --deletions-from tracegrade-data
+  tracegrade replay archive/2026-11-28T1*.tgar.zst --data-dir anew --project shop --since 2026-11-28T12:00:00Z
+
+An archive is written by a server whose setting `archive` is true. Bodies are taken in as if they came
+now, but for the time at which they were received, into a folder that no server has open. What cannot be
+taken is told; the rest is kept, and the exit code is 1.")]
+    Replay(Replay),
     /// Make a new catalog from the files and the log, if catalog.db is lost or damaged.
     #[command(after_help = "Example:
   tracegrade rebuild-catalog --data-dir tracegrade-data
@@ -402,6 +412,26 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) replace: bool,
     /// The data folder that was in use since the backup, which knows what was deleted.
+    #[arg(long)]
+    pub(crate) deletions_from: Option<PathBuf>,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Folders and files of an archive.
+    #[arg(required = true)]
+    pub(crate) archives: Vec<PathBuf>,
+    /// The data folder to put the traces into.
+    #[arg(long)]
+    pub(crate) data_dir: PathBuf,
+    /// Only bodies that were received at this time or later: RFC 3339, a date, or -1h.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// Only bodies that were received before this time.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) until: Option<String>,
+    /// The data folder of the server that wrote the archive, which knows what was deleted.
     #[arg(long)]
     pub(crate) deletions_from: Option<PathBuf>,
 }

@@ -37,7 +37,8 @@ pub fn record_rows(logs: LogBatch, source: Source) -> RecordRows {
             rows.without_span += 1;
             continue;
         };
-        let joined = join(span, &[record]);
+        let mut joined = join(span, &[record]);
+        joined.span.span_type = SpanType::Custom;
         batch.spans.push(joined.span);
         batch.messages.extend(joined.messages);
         batch.traces.extend(joined.trace);
@@ -45,7 +46,7 @@ pub fn record_rows(logs: LogBatch, source: Source) -> RecordRows {
     rows
 }
 
-/// Returns the row of a record, still without its content.
+/// Returns the row of a record, still without its content and of the type of a call.
 fn row(record: &LogRecord, source: Source) -> Option<Span> {
     let (trace_id, target) = (record.trace_id.clone()?, record.span_id.clone()?);
     // The same record again is the same row.
@@ -53,7 +54,9 @@ fn row(record: &LogRecord, source: Source) -> Option<Span> {
     let id = SpanId::new(&format!("log-{}", MessageHash::of(said.as_bytes()))).ok()?;
     let at = i64::try_from(record.nanos / 1_000).unwrap_or(0);
     let at = (at > 0).then(|| Time::from_micros(at));
-    let mut span = Span::new(trace_id, id, SpanType::Custom, source);
+    // What a record says is read as its call would: whoever has no payload at hand, as SQL, has the
+    // previews of it.
+    let mut span = Span::new(trace_id, id, SpanType::Generation, source);
     span.name.clone_from(&record.name);
     SOURCE_TYPE_LOG_RECORD.clone_into(&mut span.source_type);
     (span.started_at, span.ended_at) = (at, at);

@@ -6,8 +6,8 @@ use toml::Value;
 
 use super::Config;
 use super::words::{
-    Wanted, address, count, count_text, log_format, memory_size, millis, millis_text, origins,
-    size, size_text, switch,
+    Wanted, address, address_or_off, count, count_text, log_format, memory_size, millis,
+    millis_text, origins, size, size_text, switch,
 };
 
 /// One setting.
@@ -75,6 +75,15 @@ static SETTINGS: &[Setting] = &[
         listen = address,
         |at: &std::net::SocketAddr| text(&at.to_string()),
         "Address and port of the API and the UI. Port 0 picks a free one and prints it."
+    ),
+    setting!(
+        "grpc_listen",
+        grpc_listen = address_or_off,
+        |at: &Option<std::net::SocketAddr>| match at {
+            Some(at) => text(&at.to_string()),
+            None => text("off"),
+        },
+        "Address and port of OTLP over gRPC. Port 0 picks a free one and prints it; off turns it off."
     ),
     setting!(
         "allow_open",
@@ -153,6 +162,33 @@ static SETTINGS: &[Setting] = &[
         store.tombstone_ms = millis,
         |ms: &i64| millis_text(*ms),
         "Items of a deleted trace are refused for this long, as agents send their history again."
+    ),
+    setting!(
+        "archive",
+        archive.on = switch,
+        |on: &bool| Value::Boolean(*on),
+        "Keep every body as it was received, for `tracegrade replay`; deleted traces stay in there until archive_keep is over."
+    ),
+    setting!(
+        "archive_dir",
+        archive.dir = archive_dir,
+        |dir: &Option<std::path::PathBuf>| match dir {
+            Some(dir) => text(&dir.to_string_lossy()),
+            None => text("archive"),
+        },
+        "The folder of the archive; a relative one is in the data folder."
+    ),
+    setting!(
+        "archive_keep",
+        archive.keep_ms = archive_keep,
+        |ms: &i64| millis_text(*ms),
+        "How long after its hour a file of the archive is kept, 90d at most."
+    ),
+    setting!(
+        "archive_bytes_max",
+        archive.bytes_max = size,
+        |n: &u64| size_text(*n),
+        "With a larger archive than this, its oldest files go."
     ),
     setting!(
         "memory_bytes_max",
@@ -260,6 +296,19 @@ fn path(text: &str) -> Result<std::path::PathBuf, Wanted> {
     match text {
         "" => Err("a folder"),
         _ => Ok(text.into()),
+    }
+}
+
+fn archive_dir(text: &str) -> Result<Option<std::path::PathBuf>, Wanted> {
+    path(text).map(|dir| (dir.as_os_str() != "archive").then_some(dir))
+}
+
+/// Ids of deleted traces are kept for 90 days: a replay of what is older would bring them back.
+fn archive_keep(text: &str) -> Result<i64, Wanted> {
+    const MILLIS_MAX: i64 = 90 * 86_400_000;
+    match millis(text) {
+        Ok(ms) if ms <= MILLIS_MAX => Ok(ms),
+        _ => Err("a duration such as 12h or 30d, and at most 90d"),
     }
 }
 

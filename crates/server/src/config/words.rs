@@ -113,6 +113,17 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Wanted> {
     text.parse().map_err(|_| wanted)
 }
 
+/// As [`address`], or `off`.
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Wanted> {
+    match text {
+        "off" => Ok(None),
+        _ => match address(text) {
+            Ok(address) => Ok(Some(address)),
+            Err(_) => Err("an address and a port such as 127.0.0.1:4317, or off"),
+        },
+    }
+}
+
 /// Reads origins separated by commas.
 pub(super) fn origins(text: &str) -> Result<Vec<String>, Wanted> {
     let wanted = "a list of origins such as https://app.example, or *";

@@ -8,6 +8,7 @@ use model::Time;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::archive::ArchiveHealth;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::loss::Entry;
@@ -40,6 +41,8 @@ pub(crate) struct IngestHealth {
     since: Time,
     /// One account for each project and way in.
     data: Vec<Entry>,
+    /// How the archive of bodies is, for an admin's key for all projects; null where there is none.
+    archive: Option<ArchiveHealth>,
 }
 
 /// Ask whether the server answers. Needs no key.
@@ -71,6 +74,10 @@ pub(crate) async fn ingest_health(
         object: "health.ingest",
         since: state.losses.since(),
         data: state.losses.entries(of),
+        archive: match (&state.archive, principal.is_master()) {
+            (Some(archive), true) => Some(archive.health()),
+            _ => None,
+        },
     })
 }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::{ErrorCode, ErrorText};
 use crate::intake::Taken;
+use crate::protobuf::{push_bytes_field, push_varint_field};
 
 use super::is_path;
 
@@ -21,7 +22,7 @@ use super::is_path;
 const REASONS_MAX: usize = 3;
 
 /// After a fault of ours an exporter comes back after so many seconds.
-const FAULT_RETRY_S: u32 = 5;
+pub(crate) const FAULT_RETRY_S: u32 = 5;
 
 /// What of a request was not taken, or what there is to say although all of it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,31 +188,6 @@ pub(crate) fn rpc_code(code: ErrorCode) -> u32 {
         }
         _ => UNAVAILABLE,
     }
-}
-
-/// Appends a number, unless it is 0.
-fn push_varint_field(out: &mut Vec<u8>, field: u32, number: u64) {
-    if number != 0 {
-        push_varint(out, u64::from(field << 3));
-        push_varint(out, number);
-    }
-}
-
-/// Appends bytes, unless there are none.
-fn push_bytes_field(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        push_varint(out, u64::from(field << 3 | 2));
-        push_varint(out, bytes.len() as u64);
-        out.extend_from_slice(bytes);
-    }
-}
-
-fn push_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 #[cfg(test)]

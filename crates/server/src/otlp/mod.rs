@@ -71,7 +71,7 @@ pub(crate) async fn export_traces(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    export(&state, principal, &headers, body, Wire::Spans).await
+    answer(&state, principal, &headers, body, Wire::Spans).await
 }
 
 /// Take log records: those with the content of model calls are put with their spans.
@@ -97,11 +97,11 @@ pub(crate) async fn export_logs(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    export(&state, principal, &headers, body, Wire::Logs).await
+    answer(&state, principal, &headers, body, Wire::Logs).await
 }
 
-/// Takes in what an exporter sends.
-async fn export(
+/// Takes in what an exporter sends, and answers in the form in which it came.
+async fn answer(
     state: &AppState,
     principal: Principal,
     headers: &HeaderMap,
@@ -109,13 +109,34 @@ async fn export(
     wire: fn(Encoding) -> Wire,
 ) -> Result<Response, ApiError> {
     let encoding = encoding(headers)?;
-    let wire = wire(encoding);
+    let refused = export(state, principal, headers, body, wire(encoding)).await?;
+    Ok(success(encoding, &refused))
+}
+
+/// Takes in what an exporter sends, over whatever it came.
+pub(crate) async fn export(
+    state: &AppState,
+    principal: Principal,
+    headers: &HeaderMap,
+    body: Body,
+    wire: Wire,
+) -> Result<Refused, ApiError> {
     let field = match wire {
         Wire::Logs(_) => "rejectedLogRecords",
         Wire::Spans(_) | Wire::AgentsSdk => "rejectedSpans",
     };
     let taken = take_in(state, principal.project, headers, body, wire).await?;
-    Ok(success(encoding, &Refused::of(&taken, field)))
+    Ok(Refused::of(&taken, field))
+}
+
+/// Reads metrics to their end and keeps none.
+pub(crate) async fn pass_over(
+    state: &AppState,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Refused, ApiError> {
+    body::receive(&state.config, state.store.ledger(), headers, body).await?;
+    Ok(Refused::note("tracegrade keeps no metrics"))
 }
 
 /// Accept metrics and keep none of them: exporters that send them would log an error with each.
@@ -132,11 +153,7 @@ pub(crate) async fn export_metrics(
     body: Body,
 ) -> Result<Response, ApiError> {
     let encoding = encoding(&headers)?;
-    body::receive(&state.config, state.store.ledger(), &headers, body).await?;
-    Ok(success(
-        encoding,
-        &Refused::note("tracegrade keeps no metrics"),
-    ))
+    Ok(success(encoding, &pass_over(&state, &headers, body).await?))
 }
 
 /// Returns how a request is written, by its Content-Type.

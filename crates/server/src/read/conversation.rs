@@ -1,14 +1,15 @@
 //! What was said in a trace, each message once, whichever SDK told it in which shape.
 //!
 //! Each call of a model is sent what was said before, so a message of its input is told only if the
-//! call holds it more often than it was told so far. What a model answered is always told.
+//! call holds it more often than it was told so far. What a model answered is always told. The answer
+//! is made call by call: of what was told a hash is kept, and of the trace what was read of it.
 
 use std::collections::HashMap;
 
 use axum::response::Response;
 use ingest::messages::ChatMessage;
 use ingest::otlp::Contents;
-use model::{Span, SpanId, SpanType};
+use model::{MessageHash, Span, SpanId, SpanType};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,40 +52,38 @@ pub(super) struct Said<'a> {
 pub(super) async fn conversation(trace: OneTrace, params: Params) -> Result<Response, ApiError> {
     params.finish()?;
     let loaded = trace.load(Some(Detail::Full)).await?;
-    respond("application/json", pieces(&loaded).into_iter()).await
+    respond("application/json", pieces(loaded)).await
 }
 
-fn pieces(loaded: &Loaded) -> Vec<Piece> {
-    let spans: Vec<&Span> = loaded
-        .told(false)
-        .into_iter()
-        .map(|at| &*loaded.rows[at].span)
-        .collect();
-    let mut pieces: Vec<Piece> = vec![Ok(br#"{"object":"list","data":["#.to_vec())];
-    for (n, said) in said(&spans, &loaded.messages).iter().enumerate() {
-        let mut piece = if n > 0 { b",".to_vec() } else { Vec::new() };
-        piece.append(&mut json(said));
-        pieces.push(Ok(piece));
-    }
-    pieces.push(Ok(b"],\"has_more\":false}".to_vec()));
-    pieces
-}
-
-/// Returns what was said in spans, which stand in start order.
-fn said<'a>(spans: &[&'a Span], messages: &Messages) -> Vec<Said<'a>> {
-    let of = |is_chosen: fn(SpanType) -> bool| {
-        let mut told = Told::default();
-        for span in spans.iter().filter(|span| is_chosen(span.span_type)) {
-            told.call(&span.span_id, contents(span, messages));
+fn pieces(loaded: Loaded) -> impl Iterator<Item = Piece> + Send {
+    let (mut teller, mut has_told) = (Teller::default(), false);
+    let begin = std::iter::once(Ok(br#"{"object":"list","data":["#.to_vec()));
+    let messages = in_order(&loaded).into_iter().map(move |at| {
+        let mut piece = Vec::new();
+        for said in teller.tell(&loaded.rows[at].span, &loaded.messages) {
+            if has_told {
+                piece.push(b',');
+            }
+            piece.append(&mut json(&said));
+            has_told = true;
         }
-        told.list
+        Ok(piece)
+    });
+    let end = std::iter::once(Ok(b"],\"has_more\":false}".to_vec()));
+    begin.chain(messages).chain(end)
+}
+
+/// Returns the rows that may tell: the calls of models by their start, then what may stand around them.
+fn in_order(loaded: &Loaded) -> Vec<usize> {
+    let told = loaded.told(false);
+    let of = |is_chosen: fn(SpanType) -> bool| {
+        let type_of = |at: &usize| loaded.rows[*at].span.span_type;
+        let chosen = told.iter().copied();
+        chosen.filter(move |at| is_chosen(type_of(at)))
     };
     let calls = of(|span_type| span_type == SpanType::Generation);
-    match calls.is_empty() {
-        false => calls,
-        // Where no call of a model tells its content, what stands around them may.
-        true => of(|span_type| matches!(span_type, SpanType::Agent | SpanType::Custom)),
-    }
+    let around = of(|span_type| matches!(span_type, SpanType::Agent | SpanType::Custom));
+    calls.chain(around).collect()
 }
 
 fn contents(span: &Span, messages: &Messages) -> Contents {
@@ -106,37 +105,53 @@ fn contents(span: &Span, messages: &Messages) -> Contents {
 }
 
 /// What was told so far.
-#[derive(Default)]
-struct Told<'a> {
+#[derive(Debug, Default)]
+struct Teller {
     /// How often each message was told.
-    counts: HashMap<String, usize>,
-    list: Vec<Said<'a>>,
+    counts: HashMap<MessageHash, usize>,
+    /// Whether a call of a model told its content.
+    by_calls: bool,
 }
 
-impl<'a> Told<'a> {
-    fn call(&mut self, span_id: &'a SpanId, contents: Contents) {
-        let mut held: HashMap<String, usize> = HashMap::new();
+impl Teller {
+    /// Returns what a span says that was not told yet. Where no call of a model tells its content, what
+    /// stands around them may: calls come first.
+    fn tell<'a>(&mut self, span: &'a Span, messages: &Messages) -> Vec<Said<'a>> {
+        let is_call = span.span_type == SpanType::Generation;
+        if !is_call && self.by_calls {
+            return Vec::new();
+        }
+        let said = self.call(&span.span_id, contents(span, messages));
+        self.by_calls |= is_call && !said.is_empty();
+        said
+    }
+
+    fn call<'a>(&mut self, span_id: &'a SpanId, contents: Contents) -> Vec<Said<'a>> {
+        let mut list = Vec::new();
+        let mut held: HashMap<MessageHash, usize> = HashMap::new();
         for message in contents.input {
             let key = key(&message);
-            let held = held.entry(key.clone()).or_default();
+            let held = held.entry(key).or_default();
             *held += 1;
             let told = self.counts.entry(key).or_default();
             if *held > *told {
                 *told = *held;
-                self.list.push(said_of(span_id, "input", message));
+                list.push(said_of(span_id, "input", message));
             }
         }
         for message in contents.output {
             *self.counts.entry(key(&message)).or_default() += 1;
-            self.list.push(said_of(span_id, "output", message));
+            list.push(said_of(span_id, "output", message));
         }
+        list
     }
 }
 
 /// Returns what makes two messages the same: an answer comes back without its reason to stop.
-fn key(message: &ChatMessage) -> String {
+fn key(message: &ChatMessage) -> MessageHash {
     let said = (&message.role, &message.parts);
-    serde_json::to_string(&said).expect("a message is made of texts and JSON")
+    let text = serde_json::to_vec(&said).expect("a message is made of texts and JSON");
+    MessageHash::of(&text)
 }
 
 fn said_of<'a>(span_id: &'a SpanId, side: &'static str, message: ChatMessage) -> Said<'a> {
@@ -177,10 +192,9 @@ mod tests {
             ),
             call("c", &["system s", "user fresh"], "ok"),
         ];
-        let spans: Vec<&Span> = spans.iter().collect();
-        let told = said(&spans, &Messages::new());
+        let (mut teller, none) = (Teller::default(), Messages::new());
+        let told = spans.iter().flat_map(|span| teller.tell(span, &none));
         let told: Vec<_> = told
-            .iter()
             .map(|said| {
                 let words = said.message.words().unwrap();
                 format!(
@@ -201,5 +215,19 @@ mod tests {
                 "c output assistant ok",
             ]
         );
+    }
+
+    #[test]
+    fn what_stands_around_calls_is_told_only_where_they_tell_nothing() {
+        let mut agent = call("agent", &["user hi"], "ok");
+        agent.span_type = SpanType::Agent;
+        let silent = samples::span("silent", SpanType::Generation);
+        let check = |spans: &[&Span], want: &[usize]| {
+            let (mut teller, none) = (Teller::default(), Messages::new());
+            let told = spans.iter().map(|span| teller.tell(span, &none).len());
+            assert_eq!(told.collect::<Vec<_>>(), want);
+        };
+        check(&[&silent, &agent], &[0, 2]);
+        check(&[&call("a", &["user hi"], "ok"), &agent], &[2, 0]);
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct DeletedTrace {
     /// It cannot be read any more; by then its bytes are gone from disk too.
     #[schema(value_type = String, format = DateTime)]
     gone_by: Time,
+    /// By then they are gone from the archive of bodies too; null where there is none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    gone_from_archive_by: Option<Time>,
 }
 
 /// Which traces shall be deleted.
@@ -62,6 +65,9 @@ pub(super) struct DeletedTraces {
     /// They cannot be read any more; by then their bytes are gone from disk too.
     #[schema(value_type = Option<String>, format = DateTime)]
     gone_by: Option<Time>,
+    /// By then they are gone from the archive of bodies too; null where there is none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    gone_from_archive_by: Option<Time>,
 }
 
 /// Deletes a trace.
@@ -89,6 +95,7 @@ pub(super) async fn delete_trace(trace: OneTrace) -> Result<Json<DeletedTrace>, 
         object: "trace.deleted",
         deleted: true,
         gone_by: deleted.gone_by,
+        gone_from_archive_by: gone_from_archive_by(&trace.state),
     }))
 }
 
@@ -134,7 +141,14 @@ pub(super) async fn delete_traces(
         traces,
         dry_run: request.dry_run,
         gone_by,
+        gone_from_archive_by: gone_by.and_then(|_| gone_from_archive_by(&state)),
     }))
+}
+
+/// Returns by when what is deleted now is gone from the archive, if bodies are archived.
+fn gone_from_archive_by(state: &AppState) -> Option<Time> {
+    let archive = state.archive.as_ref()?;
+    Some(archive.gone_by(state.clock.now()))
 }
 
 /// Returns which traces a request means. Everything is meant only by whoever says so.

@@ -17,10 +17,17 @@ pub(super) type Doubles = BTreeMap<usize, Vec<usize>>;
 pub(super) fn fill(rows: &mut [SpanRow], mut messages: Option<&mut Messages>) -> Doubles {
     let spans: Vec<&Span> = rows.iter().map(|row| &*row.span).collect();
     let mut by_target = Doubles::new();
+    // Inner ones first: what a record tells of them is theirs when they give it on.
+    let mut targets = Vec::new();
     for (from, into) in doubles(&spans) {
-        by_target.entry(into).or_default().push(from);
+        let of_target = by_target.entry(into).or_default();
+        if of_target.is_empty() {
+            targets.push(into);
+        }
+        of_target.push(from);
     }
-    for (&into, from) in &by_target {
+    for into in targets {
+        let from = &by_target[&into];
         if let Some(messages) = &mut messages {
             join_records(rows, into, from, messages);
         }

@@ -205,9 +205,12 @@ async fn a_full_share_of_memory_is_a_429() {
         .ledger()
         .reserve(store::Share::Bodies, 100_000)
         .unwrap();
-    let answer = server.ingest(vec![b' '; 100_000]).await;
+    let answer = server.ingest(vec![b' '; 80_000]).await;
     assert_eq!(answer.error(), (429, "memory_full".into()));
     assert!(!answer.header("retry-after").is_empty());
+    let never = server.ingest(vec![b' '; 100_000]).await;
+    assert_eq!(never.error(), (413, "body_too_large".into()));
+    assert!(never.text.contains("memory_bytes_max"), "{}", never.text);
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@
     reason = "what supports a test is a test: it fails by panicking"
 )]
 
+mod archive;
 mod capture;
 mod doors;
+mod grpc;
 mod operate;
 mod otlp;
 mod reads;

@@ -15,7 +15,7 @@ fn testdata() -> PathBuf {
 }
 
 /// Makes a project of its own for a case and returns its id.
-async fn project(server: &TestServer, name: &str) -> String {
+pub(crate) async fn project(server: &TestServer, name: &str) -> String {
     let id = name.replace(['.', ' '], "-");
     let made = server.post("/v1/projects", &json!({ "id": id })).await;
     assert_eq!(made.status, 200, "{}", made.text);
@@ -180,19 +180,19 @@ async fn base_paths_and_the_keys_of_other_vendors_work() {
 
 /// One request of a capture.
 #[derive(Clone)]
-struct Sent {
-    path: &'static str,
-    content_type: &'static str,
-    body: Vec<u8>,
+pub(crate) struct Sent {
+    pub(crate) path: &'static str,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Vec<u8>,
 }
 
-struct Capture {
-    name: String,
+pub(crate) struct Capture {
+    pub(crate) name: String,
     expected: Value,
-    requests: Vec<Sent>,
+    pub(crate) requests: Vec<Sent>,
 }
 
-fn captures() -> Vec<Capture> {
+pub(crate) fn captures() -> Vec<Capture> {
     let mut folders = vec![testdata().join("otlp")];
     folders.extend(std::env::var_os("TRACEGRADE_OTLP_CAPTURES").map(PathBuf::from));
     let paths = folders.iter().flat_map(|folder| sorted(folder));
@@ -236,7 +236,7 @@ fn capture(folder: &Path) -> Capture {
 }
 
 /// Sends requests to a project of their own and returns its traces with their spans.
-async fn deliver(server: &TestServer, project: &str, requests: &[Sent]) -> Vec<Value> {
+pub(crate) async fn deliver(server: &TestServer, project: &str, requests: &[Sent]) -> Vec<Value> {
     for sent in requests {
         let request = server
             .request(Method::POST, sent.path)
@@ -254,6 +254,11 @@ async fn deliver(server: &TestServer, project: &str, requests: &[Sent]) -> Vec<V
             )
         );
     }
+    traces_of(server, project).await
+}
+
+/// Returns the traces of a project with their spans.
+pub(crate) async fn traces_of(server: &TestServer, project: &str) -> Vec<Value> {
     let get = |path: String| {
         send(
             server
@@ -405,4 +410,77 @@ async fn content_that_came_as_log_records_is_on_its_span_before_and_after_it_is_
     assert_eq!(told[0], told[1]);
     let books = server.get("/v1/health/ingest").await.json();
     assert_eq!(books["data"][0]["rejected"], json!({}));
+}
+
+#[tokio::test]
+async fn what_a_record_says_of_an_inner_double_is_told_by_the_outer_call() {
+    let server = TestServer::new().await;
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let (trace, outer, inner) = ("0a".repeat(16), "01".repeat(8), "02".repeat(8));
+    let call = |id: &str, parent: &str, start: &str| {
+        json!({
+            "traceId": trace, "spanId": id, "parentSpanId": parent, "name": "chat m",
+            "startTimeUnixNano": start, "endTimeUnixNano": "1790000009000000000",
+            "attributes": [text("gen_ai.operation.name", "chat"), text("gen_ai.request.model", "m")],
+        })
+    };
+    let (first, second) = (
+        call(&outer, "", "1790000000000000000"),
+        call(&inner, &outer, "1790000001000000000"),
+    );
+    let spans = |spans: &[&Value]| {
+        let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+        ("/v1/traces", body)
+    };
+    let body = json!({"kvlistValue": {"values": [text("content", "what was asked")]}});
+    let record = json!({
+        "traceId": trace, "spanId": inner, "eventName": "gen_ai.user.message",
+        "timeUnixNano": "1790000002000000000", "body": body,
+        "attributes": [text("gen_ai.system", "openai")],
+    });
+    let record = || {
+        let body = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]});
+        ("/v1/logs", body)
+    };
+    for (name, requests) in [
+        ("together", vec![spans(&[&first, &second]), record()]),
+        ("apart", vec![spans(&[&second]), spans(&[&first]), record()]),
+        (
+            "before",
+            vec![record(), spans(&[&first]), spans(&[&second])],
+        ),
+    ] {
+        let project = project(&server, name).await;
+        let named = |request: RequestBuilder| request.header("openai-project", &project);
+        for (path, body) in &requests {
+            let request = named(server.request(Method::POST, path)).json(body);
+            assert_eq!(send(request).await.status, 200);
+            server.running().store().flush().await.unwrap();
+        }
+        for payload in ["preview", "full"] {
+            let path = format!("/v1/traces/{trace}?payload={payload}");
+            let told = send(named(server.request(Method::GET, &path))).await.json();
+            let spans = told["spans"].as_array().unwrap();
+            assert_eq!((spans.len(), &spans[0]["id"]), (1, &json!(outer)), "{name}");
+            let asked = (&spans[0]["input_preview"], &told["input_preview"]);
+            let want = json!("what was asked");
+            assert_eq!(asked, (&want, &want), "{name} {payload}");
+        }
+    }
+    // A merge has the whole trace in hand and writes down what readers found.
+    let merges = server.running().store().compact().await.unwrap();
+    assert!(merges >= 1, "nothing was merged");
+    for project in ["together", "apart", "before"] {
+        let query = "select span_id, merged_into, input_preview from spans order by started_at";
+        let request = server.request(Method::POST, "/v1/sql");
+        let request = request.json(&json!({ "query": query }));
+        let answer = send(request.header("openai-project", project)).await.json();
+        let told = |at: usize, name: &str| answer["data"][at][name].clone();
+        assert_eq!(told(0, "span_id"), outer, "{answer}");
+        assert_eq!(told(0, "merged_into"), Value::Null, "{answer}");
+        assert_eq!(told(0, "input_preview"), "what was asked", "{answer}");
+        assert_eq!(told(1, "merged_into"), outer, "{answer}");
+        assert_eq!(told(1, "input_preview"), "what was asked", "{answer}");
+        assert_eq!(told(2, "merged_into"), inner, "{answer}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{ProjectId, SystemClock, TraceId};
-use server::{App, BuildError, Config, Wire, bind};
+use server::{Addresses, App, BuildError, Config, Wire, bind};
 use store::disk::RealDisk;
 
 use crate::support::{TestServer, batch, client, config, start};
@@ -57,11 +57,25 @@ async fn a_server_that_others_reach_needs_keys_or_a_clear_word() {
         config.allow_open = allow_open;
         config
     };
-    let error = build(open(false)).await.unwrap_err();
-    assert!(matches!(error, BuildError::Open(_)));
-    assert!(error.to_string().contains("--allow-open"), "{error}");
+    let mut over_grpc = config(dir.path());
+    over_grpc.grpc_listen = Some("0.0.0.0:4317".parse().unwrap());
+    for (config, named) in [(open(false), "0.0.0.0:0"), (over_grpc, "0.0.0.0:4317")] {
+        let error = build(config).await.unwrap_err();
+        assert!(matches!(error, BuildError::Open(_)));
+        let text = error.to_string();
+        assert!(
+            text.contains("--allow-open") && text.contains(named),
+            "{text}"
+        );
+    }
     let app = build(open(true)).await.unwrap();
-    assert!(app.greeting(open(true).listen)[2].contains("OPEN"));
+    let addresses = Addresses {
+        http: open(true).listen,
+        grpc: Some("127.0.0.1:4317".parse().unwrap()),
+    };
+    let greeting = app.greeting(&addresses);
+    assert!(greeting[2].contains("OPEN"));
+    assert!(greeting[3].ends_with("over gRPC http://127.0.0.1:4317"));
     let admin = server::keys::KeyRequest {
         name: "admin".into(),
         scopes: vec!["admin".into()],
@@ -72,20 +86,26 @@ async fn a_server_that_others_reach_needs_keys_or_a_clear_word() {
         .unwrap();
     app.close().await.unwrap();
     let app = build(open(false)).await.unwrap();
-    assert!(app.greeting(open(false).listen)[2].contains("keys"));
+    assert!(app.greeting(&addresses)[2].contains("keys"));
     app.close().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_busy_port_names_the_flag() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut config = Config::default();
-    config.listen = taken.local_addr().unwrap();
-    let error = bind(&config).await.unwrap_err().to_string();
-    assert!(
-        error.contains("--listen") && error.contains(&config.listen.to_string()),
-        "{error}"
-    );
+    let busy = taken.local_addr().unwrap();
+    let free = "127.0.0.1:0".parse().unwrap();
+    let check = async |http, grpc, flag| {
+        let mut config = Config::default();
+        (config.listen, config.grpc_listen) = (http, Some(grpc));
+        let error = bind(&config).await.unwrap_err().to_string();
+        assert!(
+            error.contains(flag) && error.contains(&busy.to_string()),
+            "{error}"
+        );
+    };
+    check(busy, free, " --listen").await;
+    check(free, busy, " --grpc-listen").await;
 }
 
 #[tokio::test]

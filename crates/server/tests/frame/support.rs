@@ -6,9 +6,8 @@ use std::sync::Arc;
 use model::SystemClock;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
-use server::{App, Config, Running};
+use server::{App, Config, Running, bind};
 use store::disk::RealDisk;
-use tokio::net::TcpListener;
 
 /// A server that listens on a free port, and ends with the test.
 pub(crate) struct TestServer {
@@ -46,9 +45,11 @@ impl Answer {
     }
 }
 
-/// Settings for a test: the defaults, but over `dir` and without a floor for free space.
+/// Settings for a test: the defaults, but over `dir`, on free ports and without a floor for free space.
 pub(crate) fn config(dir: &Path) -> Config {
     let mut config = Config::default();
+    let free = "127.0.0.1:0".parse().unwrap();
+    (config.listen, config.grpc_listen) = (free, Some(free));
     config.store.data_dir = dir.join("data");
     config.store.free_bytes_min = 0;
     config
@@ -56,11 +57,11 @@ pub(crate) fn config(dir: &Path) -> Config {
 
 /// Starts a server over `config`.
 pub(crate) async fn start(config: Config) -> Running {
+    let listeners = bind(&config).await.unwrap();
     let app = App::build(config, Arc::new(SystemClock), Arc::new(RealDisk))
         .await
         .unwrap();
-    app.spawn(TcpListener::bind("127.0.0.1:0").await.unwrap())
-        .unwrap()
+    app.spawn(listeners).unwrap()
 }
 
 /// Returns a client. Nothing here speaks TLS, but reqwest wants to know how it would.
@@ -84,6 +85,15 @@ impl TestServer {
         Self {
             running,
             client,
+            dir,
+        }
+    }
+
+    /// Starts a server over a folder that another one has left.
+    pub(crate) async fn over(dir: tempfile::TempDir) -> Self {
+        Self {
+            running: start(config(dir.path())).await,
+            client: client(),
             dir,
         }
     }

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use arrow::array::RecordBatch;
 use model::Time;
 
-use self::agents::WithAgents;
 pub(crate) use self::plan::{MergeJob, next_merge};
+use self::whole::Filled;
 use crate::catalog::{CatalogVersion, Commit, CommitError, FileEntry, NewFile, Pin};
 use crate::engine::{Engine, StoreError};
 use crate::lake::{
@@ -23,8 +23,8 @@ use crate::ledger::Share;
 use crate::live::TraceKey;
 use crate::outputs::write_stream;
 
-mod agents;
 mod plan;
+mod whole;
 
 /// What one input of a merge takes, about: a batch of its rows, and the pages they come from.
 const MERGE_INPUT_BYTES: usize = 2 << 20;
@@ -114,8 +114,8 @@ impl Engine {
             ..SplitLimits::default()
         };
         if table == Table::Spans {
-            let telling = self.merged(catalog, inputs, &agents::telling_columns())?;
-            let filled = WithAgents::new(merged, telling);
+            let telling = self.merged(catalog, inputs, &whole::telling_columns())?;
+            let filled = Filled::new(merged, telling);
             return write_stream(self, &footer, limits, partition, filled);
         }
         write_stream(self, &footer, limits, partition, merged)

@@ -69,9 +69,9 @@ pub enum MergeError {
         /// The place of the input in the list.
         input: usize,
     },
-    /// What tells the agents of spans cannot be used.
-    #[error("cannot read the agents of spans in a merge")]
-    Agents {
+    /// What a whole trace tells of its spans cannot be used.
+    #[error("cannot read what whole traces tell of their spans in a merge")]
+    Whole {
         /// Why.
         source: DecodeError,
     },

@@ -72,7 +72,7 @@ pub(super) async fn run(args: &Demo, json: bool) -> anyhow::Result<()> {
     let config = config(args)?;
     server::start_log(&config).context("failed to start the log")?;
     // Bound first: a port that is taken is told before anything is filled.
-    let listener = match args.no_serve {
+    let listeners = match args.no_serve {
         true => None,
         false => Some(server::bind(&config).await?),
     };
@@ -101,7 +101,7 @@ pub(super) async fn run(args: &Demo, json: bool) -> anyhow::Result<()> {
         None => fill(config, args.seed).await?,
     };
     let until = Time::parse_rfc3339(&note.until).context("the demo's note holds no time")?;
-    let Some(listener) = listener else {
+    let Some(listeners) = listeners else {
         app.close().await?;
         let told = match json {
             true => serde_json::to_string(&note)?,
@@ -109,8 +109,9 @@ pub(super) async fn run(args: &Demo, json: bool) -> anyhow::Result<()> {
         };
         return Ok(output::line(told)?);
     };
-    let hints = hints(until, note.seed, &listener.local_addr()?.to_string());
-    serve::until_told(app, listener, &hints).await
+    let address = listeners.addresses()?.http;
+    let hints = hints(until, note.seed, &address.to_string());
+    serve::until_told(app, listeners, &hints).await
 }
 
 fn config(args: &Demo) -> anyhow::Result<Config> {
@@ -119,6 +120,8 @@ fn config(args: &Demo) -> anyhow::Result<Config> {
     // Always set here: TRACEGRADE_DATA_DIR names the folder of somebody's own traces.
     set("data_dir", args.data_dir.to_string_lossy().into_owned());
     set("log", "warn".to_owned());
+    // A free port: the well-known one is left to a server that records somebody's own traces.
+    set("grpc_listen", "127.0.0.1:0".to_owned());
     if let Some(listen) = &args.listen {
         set("listen", listen.clone());
     }

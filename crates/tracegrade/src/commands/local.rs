@@ -19,6 +19,7 @@ pub(super) async fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Resu
         ),
         // Nothing listens, so that no key is asked for.
         ("listen".to_owned(), "127.0.0.1:0".to_owned()),
+        ("grpc_listen".to_owned(), "off".to_owned()),
     ]);
     let config = Config::load(&Flags {
         config: None,

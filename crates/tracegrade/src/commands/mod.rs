@@ -9,6 +9,7 @@ mod keys;
 mod local;
 mod prices;
 mod projects;
+mod replay;
 mod serve;
 pub(crate) mod settings;
 mod sql;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Backup(backup) => upkeep::backup(&cli.connection, cli.json, backup).await,
         Command::Restore(restore) => upkeep::restored(cli.json, restore).await,
         Command::RebuildCatalog(rebuild) => upkeep::rebuild(cli.json, rebuild).await,
+        Command::Replay(replay) => replay::run(replay, cli.connection.project(), cli.json).await,
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use model::SystemClock;
-use server::{App, Config, Signals};
-use tokio::net::TcpListener;
+use server::{App, Config, Listeners, Signals};
 
 use crate::cli::Serve;
 use crate::output;
@@ -20,24 +19,26 @@ pub(super) async fn run(serve: &Serve) -> anyhow::Result<()> {
     }
     server::start_log(&config).context("failed to start the log")?;
     // Bound first: a port that is taken is told before a large store is opened.
-    let listener = server::bind(&config).await?;
+    let listeners = server::bind(&config).await?;
     let app = local::build(config, Arc::new(SystemClock)).await?;
-    until_told(app, listener, &[]).await
+    until_told(app, listeners, &[]).await
 }
 
 /// Serves, greets with what may be tried, and ends when it is told to.
 pub(super) async fn until_told(
     app: App,
-    listener: TcpListener,
+    listeners: Listeners,
     hints: &[String],
 ) -> anyhow::Result<()> {
-    let address = listener
-        .local_addr()
-        .context("failed to read the socket's address")?;
-    let greeting = app.greeting(address);
+    let addresses = listeners
+        .addresses()
+        .context("failed to read the sockets' addresses")?;
+    let greeting = app.greeting(&addresses);
     let signals = Signals::new()?;
-    let running = app.spawn(listener).context("failed to listen")?;
-    let noted = running.store().set_address(&format!("http://{address}"));
+    let running = app.spawn(listeners).context("failed to listen")?;
+    let noted = running
+        .store()
+        .set_address(&format!("http://{}", addresses.http));
     noted.context("failed to note the address in the data folder")?;
     for line in greeting.iter().chain(hints) {
         output::line(line)?;

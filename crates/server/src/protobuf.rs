@@ -1,0 +1,95 @@
+//! The few messages of protobuf that we write and read ourselves.
+//!
+//! Answers of OTLP and errors of gRPC are two fields deep; generated code for them would be larger than
+//! what it writes.
+
+/// A field of the wire type that has a length in front.
+const LENGTH_DELIMITED: u64 = 2;
+
+/// Appends a number, unless it is 0.
+pub(crate) fn push_varint_field(out: &mut Vec<u8>, field: u32, number: u64) {
+    if number != 0 {
+        push_varint(out, u64::from(field << 3));
+        push_varint(out, number);
+    }
+}
+
+/// Appends bytes, unless there are none.
+pub(crate) fn push_bytes_field(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        push_varint(out, u64::from(field << 3) | LENGTH_DELIMITED);
+        push_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+}
+
+fn push_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Returns the last bytes that a message has in `field`, which are empty if it has none; none where the
+/// bytes are no message.
+pub(crate) fn bytes_field(mut message: &[u8], field: u32) -> Option<&[u8]> {
+    let mut found: &[u8] = &[];
+    while !message.is_empty() {
+        let tag = take_varint(&mut message)?;
+        let length = match tag & 7 {
+            0 => {
+                take_varint(&mut message)?;
+                0
+            }
+            1 => 8,
+            LENGTH_DELIMITED => usize::try_from(take_varint(&mut message)?).ok()?,
+            5 => 4,
+            _ => return None,
+        };
+        let (value, rest) = message.split_at_checked(length)?;
+        if tag == (u64::from(field) << 3 | LENGTH_DELIMITED) {
+            found = value;
+        }
+        message = rest;
+    }
+    Some(found)
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    const BYTES_MAX: usize = 10;
+    let mut number = 0_u64;
+    for (at, byte) in bytes.iter().take(BYTES_MAX).enumerate() {
+        number |= u64::from(byte & 0x7f).checked_shl(7 * at as u32)?;
+        if byte & 0x80 == 0 {
+            *bytes = &bytes[at + 1..];
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let long = "x".repeat(300);
+        for text in ["", "a", long.as_str()] {
+            let mut message = Vec::new();
+            push_varint_field(&mut message, 7, u64::MAX);
+            push_bytes_field(&mut message, 1, text.as_bytes());
+            push_bytes_field(&mut message, 2, b"other");
+            assert_eq!(bytes_field(&message, 1), Some(text.as_bytes()));
+            // Cut anywhere it is a shorter message or none; it never panics.
+            for end in 0..message.len() {
+                let found = bytes_field(&message[..end], 1);
+                assert!(found.is_none_or(|found| found.is_empty() || found == text.as_bytes()));
+            }
+        }
+        for bad in [&[0x0a, 5, 1][..], &[0xff; 11], &[0x0b], &[0x80]] {
+            assert_eq!(bytes_field(bad, 1), None, "{bad:?}");
+        }
+    }
+}

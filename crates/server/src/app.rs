@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,9 +18,10 @@ use store::disk::Disk;
 use store::meta::MetaError;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::auth::{Credentials, Door};
 use crate::config::Config;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
@@ -27,6 +29,7 @@ use crate::loss::LossLedger;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::projects::Projects;
+use crate::proxy::{self, Proxy};
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
 use crate::{auth, capture, http, listen, operate, origin, otlp, read};
@@ -89,6 +92,8 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct App {
     state: AppState,
+    /// Calls that passed the proxy and are to be recorded.
+    calls: mpsc::Receiver<proxy::Job>,
 }
 
 /// A server that listens. Dropping it ends it at once; [`Running::stop`] ends it well.
@@ -97,6 +102,8 @@ pub struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<(), ServeError>>,
+    /// Ends after everything that may hand it something.
+    recorder: JoinSet<()>,
     state: AppState,
 }
 
@@ -115,6 +122,7 @@ impl App {
             store.shutdown().await?;
             return Err(BuildError::Open(address));
         }
+        let (proxy, calls) = Proxy::new(&config);
         let shared = Shared {
             engine: Engine::new(config.queries)?,
             prices: Prices::load(meta).await?,
@@ -124,12 +132,14 @@ impl App {
             decoders: Arc::new(Semaphore::new(2 * cores())),
             slots: Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS)),
             keyring,
+            proxy,
             clock,
             config,
             store,
         };
         Ok(Self {
             state: Arc::new(shared),
+            calls,
         })
     }
 
@@ -202,15 +212,21 @@ impl App {
         let mut tasks = JoinSet::new();
         let header_timeout = self.state.config.header_timeout;
         let (router, stopped_too) = (router(&self.state), stopped.clone());
+        let (open, closed) = oneshot::channel();
         tasks.spawn(async move {
             listen::serve(router, listener, header_timeout, stopped_too).await;
+            // Also if this is cut off: from now on no call passes that could be recorded.
+            drop(open);
             Ok(())
         });
+        let mut recorder = JoinSet::new();
+        recorder.spawn(proxy::record(Arc::clone(&self.state), self.calls, closed));
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
         Ok(Running {
             address,
             stop,
             tasks,
+            recorder,
             state: self.state,
         })
     }
@@ -263,10 +279,19 @@ impl Running {
             Ok(outcome) => outcome,
             Err(_) => {
                 tracing::warn!("requests still run; they are cut off");
+                self.state.proxy.is_stopping.store(true, Ordering::Relaxed);
                 self.tasks.shutdown().await;
                 Ok(())
             }
         };
+        let recorded = async { while self.recorder.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.state.config.drain_timeout, recorded)
+            .await
+            .is_err()
+        {
+            tracing::warn!("calls that passed the proxy still wait to be recorded; they are lost");
+            self.recorder.shutdown().await;
+        }
         self.state
             .store
             .shutdown()
@@ -329,15 +354,22 @@ impl Signals {
 
 /// Puts all routes together. Each group stands behind the door for its scope.
 pub(crate) fn router(state: &AppState) -> Router {
-    let door = |scope| from_fn_with_state((Arc::clone(state), scope), auth::admit);
+    let door_for = |scope, credentials| {
+        let door = Door { scope, credentials };
+        from_fn_with_state((Arc::clone(state), door), auth::admit)
+    };
+    let door = |scope| door_for(scope, Credentials::Any);
     let limited = |routes: Router<AppState>, scope| {
         let limit = from_fn_with_state(Arc::clone(state), http::limit);
         routes.route_layer(door(scope)).route_layer(limit)
     };
     // Outermost, so that it also sees who was turned away at the door.
     let account = from_fn_with_state(Arc::clone(state), capture::account);
+    // Calls that pass have limits of their own: a model may think for minutes.
+    let passing = proxy::routes().route_layer(door_for(Scope::Ingest, Credentials::Own));
     let routes = Router::new()
-        .merge(limited(capture::routes(), Scope::Ingest).route_layer(account))
+        .merge(limited(capture::routes(), Scope::Ingest).route_layer(account.clone()))
+        .merge(passing.route_layer(account))
         .merge(limited(read::routes(), Scope::Read))
         .merge(limited(operate::admin_routes(), Scope::Admin))
         .merge(operate::reader_routes().route_layer(door(Scope::Read)))

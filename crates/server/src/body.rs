@@ -43,6 +43,8 @@ pub(crate) struct Received {
     bytes: Bytes,
     encoding: Encoding,
     inflated_bytes_max: usize,
+    /// Whether the end may be missing: what inflates is then all there is.
+    may_be_cut: bool,
     hold: Hold,
 }
 
@@ -55,7 +57,8 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    fn new(ledger: &Arc<Ledger>) -> Self {
+    /// Holds nothing yet.
+    pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
         Self {
             ledger: Arc::clone(ledger),
             parts: Vec::new(),
@@ -63,8 +66,18 @@ impl Hold {
         }
     }
 
+    /// Returns another that holds nothing, of the same ledger.
+    pub(crate) fn empty(&self) -> Self {
+        Self::new(&self.ledger)
+    }
+
+    /// Gives everything back.
+    pub(crate) fn release(&mut self) {
+        *self = self.empty();
+    }
+
     /// Holds room for at least `bytes` of bodies in all.
-    fn grow_to(&mut self, bytes: usize) -> Result<(), ShareFull> {
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), ShareFull> {
         if bytes > self.bytes {
             let more = (bytes - self.bytes) * COPIES;
             self.parts.push(self.ledger.reserve(Share::Bodies, more)?);
@@ -108,6 +121,7 @@ pub(crate) async fn receive(
         bytes: read.bytes.freeze(),
         encoding,
         inflated_bytes_max: config.inflated_bytes_max,
+        may_be_cut: false,
         hold: read.hold,
     })
 }
@@ -147,6 +161,23 @@ impl Reading {
 }
 
 impl Received {
+    /// Returns the copy of a body that was passed on, with the memory held for it.
+    pub(crate) fn copied(
+        config: &Config,
+        headers: &HeaderMap,
+        bytes: Bytes,
+        hold: Hold,
+        may_be_cut: bool,
+    ) -> Result<Self, ApiError> {
+        Ok(Self {
+            bytes,
+            encoding: encoding(headers)?,
+            inflated_bytes_max: config.inflated_bytes_max,
+            may_be_cut,
+            hold,
+        })
+    }
+
     /// Returns the body as it was before it was compressed. Blocks the thread for as long as that
     /// takes.
     pub(crate) fn inflate(mut self) -> Result<(Bytes, Hold), ApiError> {
@@ -186,10 +217,14 @@ impl Received {
             self.hold.grow_to(received + filled + STEP_BYTES)?;
             inflated.reserve(STEP_BYTES);
             let mut step = decoder.by_ref().take(STEP_BYTES as u64);
-            let got = step.read_to_end(&mut inflated).map_err(broken)?;
+            let got = step.read_to_end(&mut inflated);
             if inflated.len() > self.inflated_bytes_max {
                 return Err(self.bomb());
             }
+            let got = match got {
+                Err(_) if self.may_be_cut => 0,
+                got => got.map_err(broken)?,
+            };
             if got < STEP_BYTES {
                 return Ok(inflated.into());
             }

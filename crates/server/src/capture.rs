@@ -22,6 +22,7 @@ use crate::body;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::intake::{Intake, IntakeError, Taken, Wire};
 use crate::otlp;
+use crate::proxy;
 use crate::state::{AppState, Shared};
 
 /// So long a body waits for a flush before its sender is told to come back.
@@ -104,9 +105,10 @@ pub(crate) async fn account(
     request: Request,
     next: Next,
 ) -> Response {
-    let source = match otlp::is_path(request.uri().path()) {
-        true => Source::Otlp,
-        false => Source::Openai,
+    let source = match request.uri().path() {
+        path if otlp::is_path(path) => Source::Otlp,
+        path if proxy::is_path(path) => Source::Proxy,
+        _ => Source::Openai,
     };
     let response = next.run(request).await;
     if let Some(code) = response.extensions().get::<ErrorCode>() {

@@ -28,6 +28,7 @@ mod origin;
 mod otlp;
 mod prices;
 mod projects;
+mod proxy;
 mod read;
 mod scope;
 mod state;

@@ -9,6 +9,7 @@ mod capture;
 mod doors;
 mod operate;
 mod otlp;
+mod proxy;
 mod reads;
 mod run;
 mod slow;

@@ -9,4 +9,5 @@ pub mod agents_sdk;
 mod dialects;
 mod json;
 pub mod messages;
+pub mod openai_api;
 pub mod otlp;

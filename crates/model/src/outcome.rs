@@ -9,7 +9,7 @@
 use std::cmp::Ordering;
 
 use crate::forest::Forest;
-use crate::{Span, SpanStatus, SpanType, Time};
+use crate::{Source, Span, SpanStatus, SpanType, Time};
 
 /// Error types that say only that something further in went wrong.
 const ERROR_TYPES_OF_NO_CAUSE: [&str; 3] = ["agent_error", "error", "_OTHER"];
@@ -228,16 +228,20 @@ impl Story<'_> {
     ///
     /// A parent that never came makes a root too: of a run whose outer spans were lost with its
     /// process, or of a service that was called by one without traces. But work that happens inside
-    /// runs only, such as a tool call, stays judged by whether the run went on.
+    /// runs only, such as a tool call, stays judged by whether the run went on. So do model calls that
+    /// were seen from outside, one by one: one that failed and was made again is no failed trace.
     fn is_outermost(&self, at: u32) -> bool {
         let place = self.place(at);
+        let is_seen_alone = self.span(at).span_type == SpanType::Generation
+            && matches!(self.span(at).source, Source::Proxy | Source::Import);
         let holds_runs = matches!(
             self.span(at).span_type,
             SpanType::Task | SpanType::Agent | SpanType::Custom
         );
         place.task == Some(at)
             || place.agent == Some(at)
-            || place.above.is_none() && (holds_runs || !place.lost || !self.went_on(at))
+            || place.above.is_none()
+                && (holds_runs || !(place.lost || is_seen_alone) || !self.went_on(at))
     }
 
     /// Returns whether something of the span's run started when it had ended.
@@ -350,6 +354,16 @@ mod tests {
             "t task - 0..9\n a agent t 1..4\n b agent t 5..8 !max_turns",
             Some("b"),
         );
+    }
+
+    #[test]
+    fn a_call_through_the_proxy_that_was_made_again_is_got_over() {
+        let failed = "a generation - 0..4 !rate_limit proxy";
+        check(failed, Some("a"));
+        check(&format!("{failed}\n b generation - 5..8 proxy"), None);
+        let again = format!("{failed}\n b generation - 5..8 !rate_limit proxy");
+        check(&again, Some("b"));
+        check("a generation - 0..4 !oops\n b generation - 5..8", Some("a"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Traces drawn as text, for tests: one span a line, `id type parent start..end !error_type`.
 //!
 //! Times are in milliseconds, `-` is no parent, a missing end is an open span, `noise` at the end
-//! marks plumbing.
+//! marks plumbing, `proxy` what came through the proxy.
 
 use crate::{Source, Span, SpanError, SpanId, SpanStatus, Time, TraceId};
 
@@ -53,6 +53,7 @@ fn span(line: &str) -> Span {
                 });
             }
             None if *word == "noise" => span.noise = true,
+            None if *word == "proxy" => span.source = Source::Proxy,
             None => panic!("{line}"),
         }
     }

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,10 +17,11 @@ use query::{Engine, EngineError};
 use store::disk::Disk;
 use store::meta::MetaError;
 use store::{Store, StoreError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::archive::Archive;
+use crate::auth::{Credentials, Door};
 use crate::config::Config;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
@@ -28,6 +30,7 @@ use crate::loss::LossLedger;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::projects::Projects;
+use crate::proxy::{self, Proxy};
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
 use crate::{auth, capture, grpc, http, listen, operate, origin, otlp, read};
@@ -80,6 +83,8 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct App {
     state: AppState,
+    /// Calls that passed the proxy and are to be recorded.
+    calls: mpsc::Receiver<proxy::Job>,
 }
 
 /// A server that listens. Dropping it ends it at once; [`Running::stop`] ends it well.
@@ -88,6 +93,8 @@ pub struct Running {
     addresses: Addresses,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<(), ServeError>>,
+    /// Ends after everything that may hand it something.
+    recorder: JoinSet<()>,
     state: AppState,
 }
 
@@ -113,6 +120,7 @@ impl App {
             let dir = config.archive.dir_of(&config.store.data_dir);
             Archive::start(&config.archive, dir, disk, Arc::clone(&clock))
         });
+        let (proxy, calls) = Proxy::new(&config);
         let shared = Shared {
             archive,
             engine: Engine::new(config.queries)?,
@@ -123,12 +131,14 @@ impl App {
             decoders: Arc::new(Semaphore::new(2 * cores())),
             slots: Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS)),
             keyring,
+            proxy,
             clock,
             config,
             store,
         };
         Ok(Self {
             state: Arc::new(shared),
+            calls,
         })
     }
 
@@ -208,22 +218,28 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let header_timeout = self.state.config.header_timeout;
-        let mut serve = |router, listener| {
+        let (open, closed) = oneshot::channel();
+        let mut serve = |router, listener, open: Option<oneshot::Sender<()>>| {
             let stopped = stopped.clone();
             tasks.spawn(async move {
                 listen::serve(router, listener, header_timeout, stopped).await;
+                // Also if this is cut off: from now on no call passes that could be recorded.
+                drop(open);
                 Ok(())
             });
         };
-        serve(router(&self.state), listeners.http);
+        serve(router(&self.state), listeners.http, Some(open));
         if let Some(listener) = listeners.grpc {
-            serve(grpc::router(&self.state, &url, &stopped), listener);
+            serve(grpc::router(&self.state, &url, &stopped), listener, None);
         }
+        let mut recorder = JoinSet::new();
+        recorder.spawn(proxy::record(Arc::clone(&self.state), self.calls, closed));
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
         Ok(Running {
             addresses,
             stop,
             tasks,
+            recorder,
             state: self.state,
         })
     }
@@ -281,10 +297,20 @@ impl Running {
             Ok(outcome) => outcome,
             Err(_) => {
                 tracing::warn!("requests still run; they are cut off");
+                self.state.proxy.is_stopping.store(true, Ordering::Relaxed);
                 self.tasks.shutdown().await;
                 Ok(())
             }
         };
+        let recorded = async { while self.recorder.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.state.config.drain_timeout, recorded)
+            .await
+            .is_err()
+        {
+            tracing::warn!("calls that passed the proxy still wait to be recorded; they are lost");
+            self.recorder.shutdown().await;
+        }
+        // After the recorder, whose calls it keeps too.
         if let Some(archive) = &self.state.archive {
             archive.close().await;
         }
@@ -343,7 +369,11 @@ impl Signals {
 
 /// Puts all routes together. Each group stands behind the door for its scope.
 pub(crate) fn router(state: &AppState) -> Router {
-    let door = |scope| from_fn_with_state((Arc::clone(state), scope), auth::admit);
+    let door_for = |scope, credentials| {
+        let door = Door { scope, credentials };
+        from_fn_with_state((Arc::clone(state), door), auth::admit)
+    };
+    let door = |scope| door_for(scope, Credentials::Any);
     let limited = |routes: Router<AppState>, scope| {
         let limit = from_fn_with_state(Arc::clone(state), http::limit);
         routes.route_layer(door(scope)).route_layer(limit)
@@ -351,9 +381,12 @@ pub(crate) fn router(state: &AppState) -> Router {
     // Outermost, so that it also sees who was turned away at the door.
     let account = |source| from_fn_with_state((Arc::clone(state), source), capture::account);
     let captured = |routes, source| limited(routes, Scope::Ingest).route_layer(account(source));
+    // Calls that pass have limits of their own: a model may think for minutes.
+    let passing = proxy::routes().route_layer(door_for(Scope::Ingest, Credentials::Own));
     let routes = Router::new()
         .merge(captured(capture::routes(), Source::Openai))
         .merge(captured(otlp::routes(), Source::Otlp))
+        .merge(passing.route_layer(account(Source::Proxy)))
         .merge(limited(read::routes(), Scope::Read))
         .merge(limited(operate::admin_routes(), Scope::Admin))
         .merge(operate::reader_routes().route_layer(door(Scope::Read)))

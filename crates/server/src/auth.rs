@@ -29,6 +29,25 @@ pub(crate) const PROJECT_HEADER: &str = "openai-project";
 /// A header for the key, for senders that cannot set `Authorization`.
 pub(crate) const KEY_HEADER: &str = "x-tracegrade-key";
 
+/// As [`PROJECT_HEADER`], for calls that are passed on: that one may name a project of the upstream's.
+pub(crate) const OWN_PROJECT_HEADER: &str = "x-tracegrade-project";
+
+/// Where a group of routes looks for the key and for the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// In the headers of OpenAI's clients and of exporters, or in ours.
+    Any,
+    /// In ours alone: the others are meant for the server that the request is passed on to.
+    Own,
+}
+
+/// What a request needs to come in by a group of routes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Door {
+    pub(crate) scope: Scope,
+    pub(crate) credentials: Credentials,
+}
+
 /// Who asks, and for which project.
 #[derive(Debug, Clone)]
 pub(crate) struct Principal {
@@ -84,16 +103,16 @@ impl<S: Sync> FromRequestParts<S> for Principal {
 
 /// Lets a request pass that may do what its group of routes does.
 pub(crate) async fn admit(
-    State((state, scope)): State<(AppState, Scope)>,
+    State((state, door)): State<(AppState, Door)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let principal = match authenticate(&state, request.headers()).await {
+    let principal = match authenticate(&state, request.headers(), door.credentials).await {
         Ok(principal) => principal,
         Err(error) => return error.into_response(),
     };
     let project = principal.project.clone();
-    let mut response = match principal.require(scope) {
+    let mut response = match principal.require(door.scope) {
         Err(error) => error.into_response(),
         Ok(()) => {
             request.extensions_mut().insert(principal);
@@ -104,11 +123,18 @@ pub(crate) async fn admit(
     response
 }
 
-async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Principal, ApiError> {
+async fn authenticate(
+    state: &AppState,
+    headers: &HeaderMap,
+    credentials: Credentials,
+) -> Result<Principal, ApiError> {
     let grant = match state.keyring.needed() {
         false => Keyring::local_grant(),
         true => {
-            let secret = secret(headers)?;
+            let secret = match credentials {
+                Credentials::Any => secret(headers)?,
+                Credentials::Own => own_secret(headers)?,
+            };
             let meta = state.store.meta();
             let found = state
                 .keyring
@@ -122,27 +148,34 @@ async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Principal
             })?
         }
     };
-    let named = match headers.get(PROJECT_HEADER).map(|value| value.to_str()) {
+    let header = match credentials {
+        Credentials::Any => PROJECT_HEADER,
+        Credentials::Own => OWN_PROJECT_HEADER,
+    };
+    let named = match headers.get(header).map(|value| value.to_str()) {
         None | Some(Ok("")) => None,
         Some(Ok(text)) => Some(text),
-        Some(Err(_)) => return Err(ApiError::invalid(PROJECT_HEADER, "it is not plain text")),
+        Some(Err(_)) => return Err(ApiError::invalid(header, "it is not plain text")),
     };
-    let project = project(named, &grant.projects)?;
+    let project = project(named, header, &grant.projects)?;
     if !grant.projects.contains(&project) || state.projects.settings(&project).is_none() {
         return Err(ApiError::new(
             ErrorCode::ProjectNotFound,
             format!("there is no project {project:?}, or this key does not open it"),
         )
-        .of_param(PROJECT_HEADER));
+        .of_param(header));
     }
     Ok(Principal { project, grant })
 }
 
 /// Returns the project that is named, or else the one that can be meant.
-fn project(named: Option<&str>, projects: &KeyProjects) -> Result<ProjectId, ApiError> {
+fn project(
+    named: Option<&str>,
+    header: &str,
+    projects: &KeyProjects,
+) -> Result<ProjectId, ApiError> {
     if let Some(text) = named {
-        return ProjectId::new(text)
-            .map_err(|error| ApiError::invalid(PROJECT_HEADER, error.to_string()));
+        return ProjectId::new(text).map_err(|error| ApiError::invalid(header, error.to_string()));
     }
     let default = || ProjectId::new(DEFAULT_PROJECT).expect("it is a short word");
     match projects {
@@ -150,9 +183,9 @@ fn project(named: Option<&str>, projects: &KeyProjects) -> Result<ProjectId, Api
         projects if projects.contains(&default()) => Ok(default()),
         _ => Err(ApiError::new(
             ErrorCode::ProjectMissing,
-            "this key opens several projects: name one in the header OpenAI-Project",
+            format!("this key opens several projects: name one in the header {header}"),
         )
-        .of_param(PROJECT_HEADER)),
+        .of_param(header)),
     }
 }
 
@@ -168,6 +201,20 @@ fn secret(headers: &HeaderMap) -> Result<Cow<'_, str>, ApiError> {
             ErrorCode::KeyMissing,
             "an API key is needed: send the header `Authorization: Bearer tg_…`",
         )
+    })
+}
+
+/// Returns the key of a request whose `Authorization` is another server's.
+fn own_secret(headers: &HeaderMap) -> Result<Cow<'_, str>, ApiError> {
+    let given = headers
+        .get(KEY_HEADER)
+        .and_then(|value| value.to_str().ok());
+    let given = given.map(str::trim).filter(|secret| !secret.is_empty());
+    given.map(Cow::Borrowed).ok_or_else(|| {
+        let message = format!(
+            "an API key of tracegrade is needed: send the header `{KEY_HEADER}: tg_…` (Authorization is passed on to the upstream)"
+        );
+        ApiError::new(ErrorCode::KeyMissing, message)
     })
 }
 
@@ -204,7 +251,7 @@ mod tests {
                 KeyProjects::Only(ids.iter().map(|id| ProjectId::new(id).unwrap()).collect())
             }
         };
-        let got = project(named, &projects).map_err(|error| error.code());
+        let got = project(named, PROJECT_HEADER, &projects).map_err(|error| error.code());
         assert_eq!(
             got.as_ref().map(ProjectId::as_str).map_err(|code| *code),
             want,
@@ -253,6 +300,9 @@ mod tests {
             assert_eq!(secret(&headers("authorization", value)).unwrap(), want);
         }
         assert_eq!(secret(&headers("x-api-key", "tg_a")).unwrap(), "tg_a");
+        let own = |name, value| own_secret(&headers(name, value)).map(Cow::into_owned).ok();
+        assert_eq!(own("x-tracegrade-key", "tg_a").as_deref(), Some("tg_a"));
+        assert_eq!(own("authorization", "Bearer tg_a"), None);
         for bad in ["Digest tg_a", "Basic ?", ""] {
             let error = secret(&headers("authorization", bad)).unwrap_err();
             assert_eq!(error.code(), ErrorCode::KeyMissing, "{bad}");

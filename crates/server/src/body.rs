@@ -25,7 +25,7 @@ const STEP_BYTES: usize = 256 << 10;
 /// What a body becomes once it is read: the bytes, the rows decoded from them, the record for the log.
 /// Measured under a flood of large bodies, where counting the bytes alone let memory double. A body
 /// that is still compressed is there once.
-const COPIES: usize = 3;
+pub(crate) const COPIES: usize = 3;
 
 /// The largest window a zstd frame may ask for: what `zstd -19` uses, and four times more.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
@@ -68,6 +68,8 @@ pub(crate) struct Received {
     bytes: Bytes,
     encoding: Encoding,
     inflated_bytes_max: usize,
+    /// Whether the end may be missing: what inflates is then all there is.
+    may_be_cut: bool,
     hold: Hold,
 }
 
@@ -82,13 +84,24 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    fn new(ledger: &Arc<Ledger>) -> Self {
+    /// Holds nothing yet.
+    pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
         Self {
             ledger: Arc::clone(ledger),
             parts: Vec::new(),
             bytes: 0,
             beside: 0,
         }
+    }
+
+    /// Returns another that holds nothing, of the same ledger.
+    pub(crate) fn empty(&self) -> Self {
+        Self::new(&self.ledger)
+    }
+
+    /// Gives everything back.
+    pub(crate) fn release(&mut self) {
+        *self = self.empty();
     }
 
     /// Returns a hold for what becomes of the bytes that this one is for.
@@ -100,7 +113,7 @@ impl Hold {
     }
 
     /// Holds at least `bytes` in all.
-    fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 {
             return Ok(());
@@ -161,6 +174,7 @@ pub(crate) async fn receive(
         bytes: read.bytes.freeze(),
         encoding,
         inflated_bytes_max: config.inflated_bytes_max,
+        may_be_cut: false,
         hold: read.hold,
     })
 }
@@ -214,6 +228,7 @@ impl Received {
             bytes,
             encoding,
             inflated_bytes_max: config.inflated_bytes_max,
+            may_be_cut: false,
             hold: Hold::new(ledger),
         }
     }
@@ -221,6 +236,23 @@ impl Received {
     /// Returns the body as it was received, and how it is compressed.
     pub(crate) fn as_received(&self) -> (Bytes, Encoding) {
         (self.bytes.clone(), self.encoding)
+    }
+
+    /// Returns the copy of a body that was passed on, with the memory held for it.
+    pub(crate) fn copied(
+        config: &Config,
+        headers: &HeaderMap,
+        bytes: Bytes,
+        hold: Hold,
+        may_be_cut: bool,
+    ) -> Result<Self, ApiError> {
+        Ok(Self {
+            bytes,
+            encoding: encoding(headers)?,
+            inflated_bytes_max: config.inflated_bytes_max,
+            may_be_cut,
+            hold,
+        })
     }
 
     /// Returns the body as it was before it was compressed. Blocks the thread for as long as that
@@ -264,10 +296,14 @@ impl Received {
             hold.grow_to(inflated.len() + STEP_BYTES)?;
             inflated.reserve(STEP_BYTES);
             let mut step = decoder.by_ref().take(STEP_BYTES as u64);
-            let got = step.read_to_end(&mut inflated).map_err(broken)?;
+            let got = step.read_to_end(&mut inflated);
             if inflated.len() > self.inflated_bytes_max {
                 return Err(self.bomb());
             }
+            let got = match got {
+                Err(_) if self.may_be_cut => 0,
+                got => got.map_err(broken)?,
+            };
             if got < STEP_BYTES {
                 return Ok((inflated.into(), hold));
             }

@@ -7,6 +7,7 @@
 //! [`settings`]: flags, `--help` and `--print-config` are made from it, so none can be forgotten.
 
 mod settings;
+mod upstreams;
 mod words;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use store::StoreConfig;
 use crate::archive::ArchiveConfig;
 
 pub use settings::{Setting, settings};
+pub use upstreams::Upstream;
 pub use words::LogFormat;
 
 /// The environment variable that names the TOML file; the flag is `--config`.
@@ -59,6 +61,16 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long requests may take to end once the server was told to stop.
     pub drain_timeout: Duration,
+    /// Where the recording proxy passes calls on to.
+    pub upstreams: Vec<Upstream>,
+    /// Calls through the proxy at the same time; more are told to come back.
+    pub proxy_calls_max: usize,
+    /// The largest request body that the proxy passes on.
+    pub proxy_body_bytes_max: usize,
+    /// How long an upstream may take to accept a connection.
+    pub upstream_connect_timeout: Duration,
+    /// How long an upstream may say nothing while it is waited for.
+    pub upstream_idle_timeout: Duration,
     /// What is logged, in the words of `tracing`.
     pub log: String,
     /// How a line of the log is written.
@@ -206,6 +218,13 @@ impl Config {
                     });
                     items.collect::<Vec<_>>().join(",")
                 }
+                toml::Value::Table(values) => {
+                    let pairs = values.iter().map(|(name, value)| match value {
+                        toml::Value::String(text) => format!("{name}={text}"),
+                        other => format!("{name}={other}"),
+                    });
+                    pairs.collect::<Vec<_>>().join(",")
+                }
                 other => other.to_string(),
             };
             self.take(setting, &text, Origin::File(path.clone()))?;
@@ -245,6 +264,11 @@ impl Default for Config {
             request_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            upstreams: upstreams::default_upstreams(),
+            proxy_calls_max: 1_024,
+            proxy_body_bytes_max: 512 << 20,
+            upstream_connect_timeout: Duration::from_secs(10),
+            upstream_idle_timeout: Duration::from_secs(600),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             archive: ArchiveConfig::default(),
@@ -373,6 +397,19 @@ mod tests {
             ],
         )
         .unwrap();
+        let table = "[upstream]\nlocal = \"http://127.0.0.1:8000/v1\"\n";
+        let listed = load(
+            "upstream = [\"local=http://127.0.0.1:8000/v1\"]\n",
+            &[],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(load(table, &[], &[]).unwrap().upstreams, listed.upstreams);
+        assert_eq!(listed.upstreams.len(), 2, "openai is there too");
+        assert_eq!(
+            load(&listed.to_toml(), &[], &[]).unwrap().upstreams,
+            listed.upstreams
+        );
         let second = load(&first.to_toml(), &[], &[]).unwrap();
         let values = |config: &Config| {
             let show = |setting: &Setting| (setting.name, (setting.show)(config).to_string());

@@ -103,6 +103,10 @@ error_codes! {
     Stopping = SERVICE_UNAVAILABLE, "server_error", "stopping";
     /// The store has stopped after an error of the disk.
     StoreStopped = SERVICE_UNAVAILABLE, "server_error", "store_stopped";
+    /// The server that a call is passed on to cannot be reached, or broke off before it answered.
+    UpstreamUnreachable = BAD_GATEWAY, "server_error", "upstream_unreachable";
+    /// The server that a call is passed on to did not answer in time.
+    UpstreamTimeout = GATEWAY_TIMEOUT, "server_error", "upstream_timeout";
     /// The request took too long.
     TimedOut = GATEWAY_TIMEOUT, "server_error", "timed_out";
 }
@@ -163,7 +167,6 @@ impl ApiError {
     }
 
     /// Returns what went wrong.
-    #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }

@@ -43,7 +43,8 @@ pub(crate) async fn observe(
     let elapsed = started.elapsed();
     state.metrics.answered(&method, &route, status, elapsed);
     span.in_scope(|| tracing::debug!(status, elapsed_ms = elapsed.as_millis() as u64, "answered"));
-    response.headers_mut().insert(REQUEST_ID, id);
+    // The answer of another server that is passed on has an id of that server's.
+    response.headers_mut().entry(REQUEST_ID).or_insert(id);
     response
 }
 

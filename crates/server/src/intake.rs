@@ -119,7 +119,16 @@ impl Intake {
         body: Bytes,
         wire: Wire,
     ) -> Result<(Prepared, Taken), IntakeError> {
-        let (mut batch, ignored) = self.decode(body, wire)?;
+        let (batch, ignored) = self.decode(body, wire)?;
+        self.prepare_batch(batch, ignored)
+    }
+
+    /// Makes what was decoded ready for the log. Blocks.
+    pub(crate) fn prepare_batch(
+        &self,
+        mut batch: Batch,
+        ignored: Ignored,
+    ) -> Result<(Prepared, Taken), IntakeError> {
         if let Some(model) = &self.assumed_model {
             prices::assume_model(&mut batch, &self.prices, model, self.received_at);
         }
@@ -136,18 +145,27 @@ impl Intake {
         Ok((prepared, taken))
     }
 
-    /// Returns what a request holds, and how many items of it are not kept, by reason.
-    fn decode(&self, body: Bytes, wire: Wire) -> Result<(Batch, Ignored), IntakeError> {
+    /// Decodes with what decoding needs to know.
+    pub(crate) fn in_context<T>(&self, decode: impl FnOnce(&agents_sdk::Context<'_>) -> T) -> T {
         let price = |call: &agents_sdk::PricedCall<'_>| prices::price(&self.prices, call);
-        let context = agents_sdk::Context {
+        decode(&agents_sdk::Context {
             source: self.source,
             received_at: self.received_at,
             price: &price,
-        };
+        })
+    }
+
+    /// Returns what a request holds, and how many items of it are not kept, by reason.
+    fn decode(&self, body: Bytes, wire: Wire) -> Result<(Batch, Ignored), IntakeError> {
         match wire {
-            Wire::AgentsSdk => Ok((agents_sdk::decode(body, &context)?, Vec::new())),
+            Wire::AgentsSdk => {
+                let batch = self.in_context(|context| agents_sdk::decode(body, context))?;
+                Ok((batch, Vec::new()))
+            }
             Wire::Spans(encoding) => {
-                Ok((otlp::decode_traces(body, encoding, &context)?, Vec::new()))
+                let batch =
+                    self.in_context(|context| otlp::decode_traces(body, encoding, context))?;
+                Ok((batch, Vec::new()))
             }
             Wire::Logs(encoding) => {
                 let logs = otlp::decode_logs(body, encoding)?;

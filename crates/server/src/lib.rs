@@ -31,6 +31,7 @@ mod otlp;
 mod prices;
 mod projects;
 mod protobuf;
+mod proxy;
 mod read;
 mod replay;
 mod scope;

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use crate::{capture, operate, otlp, read};
+use crate::{capture, operate, otlp, proxy, read};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,7 @@ use crate::{capture, operate, otlp, read};
         otlp::export_traces,
         otlp::export_logs,
         otlp::export_metrics,
+        proxy::pass,
         operate::health,
         operate::ingest_health,
         operate::metrics,

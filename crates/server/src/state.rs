@@ -14,6 +14,7 @@ use crate::loss::LossLedger;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::projects::Projects;
+use crate::proxy::Proxy;
 
 /// What handlers get.
 pub(crate) type AppState = Arc<Shared>;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) keyring: Keyring,
     /// What was taken and what was not.
     pub(crate) losses: LossLedger,
+    /// Passes calls on to model APIs and records them.
+    pub(crate) proxy: Proxy,
     /// Figures for `/metrics`.
     pub(crate) metrics: Metrics,
     /// One permit for each request that may be worked on.

@@ -66,7 +66,7 @@ impl<'b, 't> Told<'b, 't> {
 
 fn normalised(source_type: &str) -> SpanType {
     match source_type {
-        "response" => SpanType::Generation,
+        "response" | "chat_completion" => SpanType::Generation,
         word => SpanType::ALL
             .iter()
             .copied()

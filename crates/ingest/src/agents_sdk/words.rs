@@ -62,7 +62,9 @@ pub fn contents(span_data: &str) -> Contents {
     }
     let data = tape.root(span_data);
     let response = data.get("response");
+    // A call that failed has no response that would repeat them.
     let instructions = response.and_then(|response| response.get("instructions"));
+    let instructions = instructions.or_else(|| data.get("instructions"));
     let system = instructions.and_then(Value::words);
     told.input
         .extend(system.map(|words| ChatMessage::of_text("system", words)));

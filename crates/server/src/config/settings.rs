@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::Config;
+use super::upstreams::{Upstream, upstreams};
 use super::words::{
     Wanted, address, address_or_off, count, count_text, log_format, memory_size, millis,
     millis_text, origins, size, size_text, switch,
@@ -32,6 +33,11 @@ impl Setting {
     /// Returns the flag that sets it.
     pub fn flag(&self) -> String {
         format!("--{}", self.name.replace('_', "-"))
+    }
+
+    /// Returns whether it has several values, so that its flag may be given several times.
+    pub fn is_list(&self) -> bool {
+        matches!((self.show)(&Config::default()), Value::Array(_))
     }
 
     /// Returns what it is when nobody sets it.
@@ -132,6 +138,36 @@ static SETTINGS: &[Setting] = &[
         drain_timeout = duration,
         duration_text,
         "How long running requests may take to end after the signal to stop."
+    ),
+    setting!(
+        "upstream",
+        upstreams = upstreams,
+        upstream_list,
+        "Servers that /v1/proxy/NAME/ passes calls on to and records, as NAME=URL, separated by commas or given several times; openai is there without being named."
+    ),
+    setting!(
+        "proxy_calls_max",
+        proxy_calls_max = count,
+        number,
+        "Calls through the proxy at the same time; more are answered 429."
+    ),
+    setting!(
+        "proxy_body_bytes_max",
+        proxy_body_bytes_max = memory_size,
+        bytes,
+        "The largest request body that the proxy passes on. Bodies larger than body_bytes_max are passed on and not recorded."
+    ),
+    setting!(
+        "upstream_connect_timeout",
+        upstream_connect_timeout = duration,
+        duration_text,
+        "How long an upstream of the proxy may take to accept a connection."
+    ),
+    setting!(
+        "upstream_idle_timeout",
+        upstream_idle_timeout = duration,
+        duration_text,
+        "How long an upstream of the proxy may say nothing while its answer is waited for; then the call is cut off."
     ),
     setting!(
         "log",
@@ -282,6 +318,11 @@ fn text(text: &str) -> Value {
 
 fn list(items: &[String]) -> Value {
     Value::Array(items.iter().map(|item| text(item)).collect())
+}
+
+fn upstream_list(upstreams: &[Upstream]) -> Value {
+    let texts = upstreams.iter().map(|upstream| text(&upstream.to_text()));
+    Value::Array(texts.collect())
 }
 
 fn bytes(bytes: &usize) -> Value {

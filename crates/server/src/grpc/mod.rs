@@ -24,7 +24,7 @@ use ingest::otlp::Encoding;
 use model::Source;
 use tokio::sync::watch;
 
-use crate::auth::{self, Principal};
+use crate::auth::{self, Credentials, Door, Principal};
 use crate::capture;
 use crate::error::ApiError;
 use crate::http;
@@ -43,11 +43,12 @@ const METRICS: &str = "opentelemetry.proto.collector.metrics.v1.MetricsService";
 /// took the one for the other.
 pub(crate) fn router(state: &AppState, http_url: &str, stopped: &watch::Receiver<bool>) -> Router {
     let with_state = || Arc::clone(state);
+    let door = Door {
+        scope: Scope::Ingest,
+        credentials: Credentials::Any,
+    };
     let routes = exports()
-        .route_layer(from_fn_with_state(
-            (with_state(), Scope::Ingest),
-            auth::admit,
-        ))
+        .route_layer(from_fn_with_state((with_state(), door), auth::admit))
         .route_layer(from_fn_with_state(with_state(), http::limit))
         .route_layer(from_fn_with_state(
             (with_state(), Source::Otlp),

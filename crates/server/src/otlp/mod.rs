@@ -19,6 +19,7 @@ use crate::body;
 use crate::capture::take_in;
 use crate::error::{ApiError, ErrorCode};
 use crate::intake::Wire;
+use crate::proxy;
 use crate::state::AppState;
 
 use answer::{Refused, success};
@@ -39,9 +40,10 @@ pub(crate) fn routes() -> Router<AppState> {
 
 /// Returns whether a path is one of the receiver's.
 pub(crate) fn is_path(path: &str) -> bool {
-    ["/v1/traces", "/v1/logs", "/v1/metrics"]
-        .iter()
-        .any(|signal| path.ends_with(signal))
+    !proxy::is_path(path)
+        && ["/v1/traces", "/v1/logs", "/v1/metrics"]
+            .iter()
+            .any(|signal| path.ends_with(signal))
 }
 
 /// Take spans as OpenTelemetry's exporters send them.

@@ -11,6 +11,7 @@ mod doors;
 mod grpc;
 mod operate;
 mod otlp;
+mod proxy;
 mod reads;
 mod run;
 mod slow;

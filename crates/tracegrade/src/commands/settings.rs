@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use server::Flags;
 use server::config::{CONFIG_FILE_ENV, settings};
 
@@ -44,6 +44,7 @@ impl Args for Settings {
                     .num_args(0..=1)
                     .require_equals(true)
                     .default_missing_value("true"),
+                _ if setting.is_list() => arg.action(ArgAction::Append),
                 _ => arg,
             }
         });
@@ -63,8 +64,9 @@ impl Args for Settings {
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = settings().iter().filter_map(|setting| {
-            let value = matches.get_one::<String>(setting.name)?;
-            Some((setting.name.to_owned(), value.clone()))
+            let values = matches.get_many::<String>(setting.name)?;
+            let values: Vec<&str> = values.map(String::as_str).collect();
+            Some((setting.name.to_owned(), values.join(",")))
         });
         let config = matches.get_one::<PathBuf>(CONFIG).cloned();
         Ok(Self {
@@ -94,6 +96,10 @@ mod tests {
             "--allow-open",
             "--trace-idle",
             "5m",
+            "--upstream",
+            "a=http://a",
+            "--upstream",
+            "b=http://b",
         ];
         let matches = command.try_get_matches_from(given).unwrap();
         let Settings { flags } = Settings::from_arg_matches(&matches).unwrap();
@@ -107,7 +113,8 @@ mod tests {
             [
                 ("allow_open", "true"),
                 ("listen", "127.0.0.1:0"),
-                ("trace_idle", "5m")
+                ("trace_idle", "5m"),
+                ("upstream", "a=http://a,b=http://b")
             ]
         );
         assert_eq!(flags.config, None);

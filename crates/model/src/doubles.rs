@@ -94,7 +94,13 @@ pub fn twins<T: Twin>(spans: &[&T]) -> Vec<(usize, usize)> {
             is_record,
             Reverse(index.height(*from)),
         );
-        (depth, span.started_at(), span.span_id().to_owned())
+        let start = span.started_at().map_or(0, Time::as_micros);
+        // Of records the last one tells what was asked in the end.
+        let place = match is_record {
+            true => start.saturating_neg(),
+            false => start,
+        };
+        (depth, place, span.span_id().to_owned())
     });
     pairs
 }
@@ -328,6 +334,24 @@ mod tests {
             spans[*from].merged_into = Some(spans[*into].span_id.clone());
             assert_eq!(doubles(&spans), unmarked);
         }
+    }
+
+    #[test]
+    fn of_records_the_last_one_tells_what_was_asked() {
+        let record = |name: &str, start: i64| {
+            let mut record = span(name, start, Some("call"));
+            SOURCE_TYPE_LOG_RECORD.clone_into(&mut record.source_type);
+            record.input_preview = Some(name.to_owned());
+            record
+        };
+        let spans = [
+            span("call", 1, None),
+            record("first", 2),
+            record("second", 3),
+        ];
+        let spans: Vec<&Span> = spans.iter().collect();
+        let settled = settled(&spans);
+        assert_eq!(settled[&0].input_preview.as_deref(), Some("second"));
     }
 
     #[test]

@@ -74,17 +74,19 @@ pub(crate) async fn take_in(
     let started = Instant::now();
     let intake = state.intake(project, wire.source(), received_at)?;
     state.store.wait_for_room(ROOM_PATIENCE).await?;
-    if let Some(archive) = &state.archive {
-        let (bytes, encoding) = received.as_received();
-        let head = Head {
-            project: intake.project.clone(),
-            wire,
-            source: intake.source,
-            encoding,
-            received_at,
-        };
-        archive.keep(head, bytes).await;
-    }
+    let received = match &state.archive {
+        None => received,
+        Some(archive) => {
+            let head = Head {
+                project: intake.project.clone(),
+                wire,
+                source: intake.source,
+                encoding: received.as_received().1,
+                received_at,
+            };
+            archive.keep(head, received).await?
+        }
+    };
     let turn = Arc::clone(&state.decoders).acquire_owned().await;
     let work = spawn_blocking(move || {
         // Held here and not by the request: who hangs up leaves the work behind.

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use model::{Clock, Time};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -30,6 +29,8 @@ pub use self::reader::{ArchiveError, Records, Torn};
 pub use self::record::{Head, Record};
 
 use self::writer::Writer;
+use crate::body::Received;
+use crate::error::ApiError;
 
 /// Records that wait for the writer; with more, senders wait to hand theirs over.
 const WAITING_RECORDS_MAX: usize = 256;
@@ -95,11 +96,12 @@ pub(crate) struct ArchiveHealth {
     pub(crate) trouble: Option<String>,
 }
 
-/// A body on its way to the disk.
+/// A body on its way to the disk, with the memory that it holds: who hangs up leaves it behind.
 #[derive(Debug)]
 struct Job {
-    record: Record,
-    done: oneshot::Sender<()>,
+    head: Head,
+    received: Received,
+    done: oneshot::Sender<Received>,
 }
 
 /// The archive of a running server.
@@ -133,18 +135,24 @@ impl Archive {
         }
     }
 
-    /// Archives a body; returns when it is with the kernel, or is counted as lost.
-    pub(crate) async fn keep(&self, head: Head, body: Bytes) {
-        let jobs = self.jobs.lock().clone();
+    /// Archives a body and returns it when it is with the kernel, or is counted as lost.
+    pub(crate) async fn keep(&self, head: Head, received: Received) -> Result<Received, ApiError> {
         let (done, written) = oneshot::channel();
-        let record = Record { head, body };
-        let is_sent = match jobs {
-            Some(jobs) => jobs.send(Job { record, done }).await.is_ok(),
-            None => false,
+        let job = Job {
+            head,
+            received,
+            done,
         };
-        if !is_sent || written.await.is_err() {
+        let jobs = self.jobs.lock().clone();
+        let unsent = match jobs {
+            Some(jobs) => jobs.send(job).await.err().map(|unsent| unsent.0),
+            None => Some(job),
+        };
+        if let Some(job) = unsent {
             self.figures.lost_records.fetch_add(1, Ordering::Relaxed);
+            return Ok(job.received);
         }
+        written.await.map_err(ApiError::internal)
     }
 
     /// Returns by when nothing that was received until `now` is in the archive any more.

@@ -120,22 +120,21 @@ impl HeadText {
     }
 }
 
-impl Record {
-    /// Writes the record.
-    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
-        let head = HeadText::new(&self.head, &self.body);
-        let head = serde_json::to_vec(&head)?;
-        let length = |bytes: usize| u32::try_from(bytes).map_err(io::Error::other);
-        let mut prefix = Vec::with_capacity(PREFIX_BYTES + head.len());
-        prefix.extend_from_slice(&MARK);
-        prefix.push(VERSION);
-        prefix.extend_from_slice(&length(head.len())?.to_le_bytes());
-        prefix.extend_from_slice(&length(self.body.len())?.to_le_bytes());
-        prefix.extend_from_slice(&head);
-        to.write_all(&prefix)?;
-        to.write_all(&self.body)
-    }
+/// Writes one record.
+pub(super) fn write(head: &Head, body: &[u8], to: &mut impl Write) -> io::Result<()> {
+    let text = serde_json::to_vec(&HeadText::new(head, body))?;
+    let length = |bytes: usize| u32::try_from(bytes).map_err(io::Error::other);
+    let mut prefix = Vec::with_capacity(PREFIX_BYTES + text.len());
+    prefix.extend_from_slice(&MARK);
+    prefix.push(VERSION);
+    prefix.extend_from_slice(&length(text.len())?.to_le_bytes());
+    prefix.extend_from_slice(&length(body.len())?.to_le_bytes());
+    prefix.extend_from_slice(&text);
+    to.write_all(&prefix)?;
+    to.write_all(body)
+}
 
+impl Record {
     /// Reads the next record; none at the end.
     pub(super) fn read(from: &mut impl Read) -> Result<Option<Self>, BadRecord> {
         let mut first = [0];
@@ -207,7 +206,7 @@ pub(super) mod tests {
 
     fn written(record: &Record) -> Vec<u8> {
         let mut bytes = Vec::new();
-        record.write(&mut bytes).unwrap();
+        write(&record.head, &record.body, &mut bytes).unwrap();
         bytes
     }
 

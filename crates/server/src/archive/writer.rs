@@ -2,7 +2,8 @@
 //!
 //! One task writes: it takes what waits, writes it, hands it to the kernel in one go, and says so to
 //! whoever waits. Once a second what was written is synced. After an error the file is left as it is and
-//! the next attempt begins another one, a little later: until then what comes is counted as lost.
+//! the next attempt begins another one, a little later: until then what comes is counted as lost. A body
+//! comes with the memory that is held for it, and goes back with it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::files::{HOUR_MICROS, hour, hour_of, name};
-use super::{ArchiveConfig, Figures, Job};
+use super::{ArchiveConfig, Figures, Job, record};
 use crate::error::chain;
 
 /// Written is synced this often.
@@ -110,30 +111,38 @@ impl Writer {
         }
     }
 
-    /// Writes records and answers those who wait. Who is not answered knows that his was lost.
+    /// Writes bodies, or counts them as lost, and gives them back to those who wait.
     fn write(&mut self, jobs: Vec<Job>) {
         let now = self.clock.now();
-        if self.paused_until.is_some_and(|until| now < until) {
-            return;
-        }
-        let bytes: usize = jobs.iter().map(|job| job.record.body.len()).sum();
-        match self.try_write(&jobs, now) {
-            Ok(()) => {
+        let count = jobs.len() as u64;
+        let is_paused = self.paused_until.is_some_and(|until| now < until);
+        let written = match is_paused {
+            true => None,
+            false => match self.try_write(&jobs, now) {
+                Ok(bytes) => Some(bytes),
+                Err(error) => {
+                    self.fail(&error, now);
+                    None
+                }
+            },
+        };
+        let figures = &self.figures;
+        match written {
+            Some(bytes) => {
                 self.paused_until = None;
-                if self.figures.trouble.lock().take().is_some() {
+                if figures.trouble.lock().take().is_some() {
                     tracing::info!("the archive is written again");
                 }
-                let count = jobs.len() as u64;
-                self.figures.records.fetch_add(count, Ordering::Relaxed);
-                self.figures
-                    .record_bytes
-                    .fetch_add(bytes as u64, Ordering::Relaxed);
-                for job in jobs {
-                    // Who has hung up does not want to know.
-                    let _gone = job.done.send(());
-                }
+                figures.records.fetch_add(count, Ordering::Relaxed);
+                figures.record_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            Err(error) => self.fail(&error, now),
+            None => {
+                figures.lost_records.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        for job in jobs {
+            // Who has hung up does not want it back.
+            let _gone = job.done.send(job.received);
         }
         self.note_size();
     }
@@ -148,14 +157,18 @@ impl Writer {
         }
     }
 
-    fn try_write(&mut self, jobs: &[Job], now: Time) -> Result<(), WriteError> {
+    /// Returns how many bytes of bodies were written.
+    fn try_write(&mut self, jobs: &[Job], now: Time) -> Result<u64, WriteError> {
         let file = self.file_for(now)?;
+        let mut bytes = 0;
         for job in jobs {
-            job.record.write(&mut file.to)?;
+            let (body, _) = job.received.as_received();
+            record::write(&job.head, &body, &mut file.to)?;
+            bytes += body.len() as u64;
         }
         std::io::Write::flush(&mut file.to)?;
         file.is_synced = false;
-        Ok(())
+        Ok(bytes)
     }
 
     /// Returns the file of this hour, beginning it if need be.
@@ -263,14 +276,16 @@ impl Writer {
 mod tests {
     use std::sync::atomic::AtomicI64;
 
+    use store::Ledger;
     use store::disk::RealDisk;
     use tokio::sync::oneshot;
 
     use super::super::reader::Records;
     use super::super::record::tests::record;
     use super::*;
-    use crate::archive::{NotAnArchive, find_archives};
-    use crate::body::Encoding;
+    use crate::Config;
+    use crate::archive::{NotAnArchive, Record, find_archives};
+    use crate::body::{Encoding, Received};
 
     #[derive(Debug)]
     struct HandClock(AtomicI64);
@@ -303,12 +318,21 @@ mod tests {
     }
 
     impl Bench {
-        /// Writes a record and returns whether its sender is told that it was.
+        /// Writes a body and returns whether it was not lost. Its sender has it back either way.
         fn write(&mut self, n: u8) -> bool {
             let (done, mut written) = oneshot::channel();
-            let record = record(n, Encoding::Identity);
-            self.writer.write(vec![Job { record, done }]);
-            written.try_recv().is_ok()
+            let Record { head, body } = record(n, Encoding::Identity);
+            let (config, ledger) = (Config::default(), Ledger::new(1 << 20));
+            let received = Received::again(&config, &ledger, body, Encoding::Identity);
+            let lost = |writer: &Writer| writer.figures.lost_records.load(Ordering::Relaxed);
+            let before = lost(&self.writer);
+            self.writer.write(vec![Job {
+                head,
+                received,
+                done,
+            }]);
+            assert!(written.try_recv().is_ok());
+            lost(&self.writer) == before
         }
 
         fn pass(&self, micros: i64) {

@@ -80,10 +80,7 @@ async fn export_traces(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (headers, body) = message::open(&headers, body).await?;
-    let wire = Wire::Spans(Encoding::Protobuf);
-    let refused = otlp::export(&state, principal, &headers, body, wire).await?;
-    Ok(message::answer(&refused.to_protobuf()))
+    export(&state, principal, &headers, body, Wire::Spans).await
 }
 
 async fn export_logs(
@@ -92,9 +89,19 @@ async fn export_logs(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (headers, body) = message::open(&headers, body).await?;
-    let wire = Wire::Logs(Encoding::Protobuf);
-    let refused = otlp::export(&state, principal, &headers, body, wire).await?;
+    export(&state, principal, &headers, body, Wire::Logs).await
+}
+
+async fn export(
+    state: &AppState,
+    principal: Principal,
+    call: &HeaderMap,
+    body: Body,
+    wire: fn(Encoding) -> Wire,
+) -> Result<Response, ApiError> {
+    let (headers, body) = message::open(call, body).await?;
+    let wire = wire(Encoding::Protobuf);
+    let refused = otlp::export(state, principal, &headers, body, wire).await?;
     Ok(message::answer(&refused.to_protobuf()))
 }
 

@@ -110,7 +110,10 @@ async fn all_files(
 ) -> anyhow::Result<Outcome> {
     let mut deleted_projects = BTreeSet::new();
     if let Some(dir) = &args.deletions_from {
-        let deleted = app.delete_again(&dir.join("meta.db")).await;
+        let meta = dir.join("meta.db");
+        // A database that is not there would be made.
+        ensure!(meta.is_file(), "there is no {}", meta.display());
+        let deleted = app.delete_again(&meta).await;
         let deleted = deleted
             .with_context(|| format!("failed to learn from {} what was deleted", dir.display()))?;
         deleted_projects.extend(deleted);

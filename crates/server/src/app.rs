@@ -121,6 +121,7 @@ impl App {
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
             metrics: Metrics::new(),
+            langfuse: tokio::sync::Mutex::new(()),
             decoders: Arc::new(Semaphore::new(2 * cores())),
             slots: Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS)),
             keyring,

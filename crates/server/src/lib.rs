@@ -16,6 +16,7 @@ mod intake;
 mod json;
 mod keyring;
 pub mod keys;
+mod langfuse;
 mod listen;
 mod listing;
 mod logging;

@@ -112,7 +112,7 @@ async fn export(
     let wire = wire(encoding);
     let field = match wire {
         Wire::Logs(_) => "rejectedLogRecords",
-        Wire::Spans(_) | Wire::AgentsSdk => "rejectedSpans",
+        Wire::Spans(_) | Wire::AgentsSdk | Wire::Import => "rejectedSpans",
     };
     let taken = take_in(state, principal.project, headers, body, wire).await?;
     Ok(success(encoding, &Refused::of(&taken, field)))

@@ -7,6 +7,7 @@
 
 mod capture;
 mod doors;
+mod imports;
 mod operate;
 mod otlp;
 mod reads;

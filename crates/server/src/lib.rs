@@ -38,7 +38,8 @@ pub use config::{Config, ConfigError, Flags};
 pub use intake::{IntakeError, Rejected, Taken, Wire};
 /// What the command line needs of the crates below, which it does not see itself.
 pub mod local {
-    pub use ingest::agents_sdk::Documents;
+    pub use ingest::imports::{Cut, CutError, Cutter, split};
+    pub use ingest::otlp::Encoding;
     pub use store::disk::RealDisk;
     pub use store::{AppendError, Checkup, StoreConfig, StoreError, rebuild_catalog, restore};
 }

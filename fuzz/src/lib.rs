@@ -2,7 +2,7 @@
 
 use ingest::agents_sdk::Context;
 use ingest::otlp::{Encoding, Sent, attributes, contents, decode_logs, decode_traces};
-use model::{Source, Time};
+use model::{Batch, Source, Time};
 
 /// Decodes any bytes as an OTLP request: never a panic, every span restorable.
 pub fn check_otlp(bytes: &[u8], encoding: Encoding) {
@@ -22,5 +22,18 @@ pub fn check_otlp(bytes: &[u8], encoding: Encoding) {
         let sent = Sent { span, data: data.as_deref() };
         model::JsonText::parse(&attributes(sent)).expect("attributes are JSON");
         drop(contents(sent));
+    }
+}
+
+/// Puts the data of every span together again: what was cut out must be there.
+pub fn check_restorable(batch: &Batch) {
+    for span in &batch.spans {
+        let Some(data) = &span.payload.data else { continue };
+        let content = |hash: &_| {
+            let mut messages = batch.messages.iter();
+            messages.find(|m| m.hash == *hash && m.trace_id == span.trace_id).map(|m| m.text())
+        };
+        model::payload::restore(data.as_str(), &span.payload.input_refs, &span.payload.output_refs, content)
+            .expect("what was cut is there");
     }
 }

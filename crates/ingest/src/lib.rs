@@ -7,6 +7,7 @@
 
 pub mod agents_sdk;
 mod dialects;
+pub mod imports;
 mod json;
 pub mod messages;
 pub mod openai_api;

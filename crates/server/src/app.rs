@@ -128,6 +128,7 @@ impl App {
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
             metrics: Metrics::new(),
+            langfuse: tokio::sync::Mutex::new(()),
             decoders: Arc::new(Semaphore::new(2 * cores())),
             slots: Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS)),
             keyring,
@@ -386,6 +387,7 @@ pub(crate) fn router(state: &AppState) -> Router {
     let routes = Router::new()
         .merge(captured(capture::routes(), Source::Openai))
         .merge(captured(otlp::routes(), Source::Otlp))
+        .merge(captured(capture::import_routes(), Source::Import))
         .merge(passing.route_layer(account(Source::Proxy)))
         .merge(limited(read::routes(), Scope::Read))
         .merge(limited(operate::admin_routes(), Scope::Admin))

@@ -22,14 +22,22 @@ use crate::auth::Principal;
 use crate::body;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::intake::{Intake, IntakeError, Taken, Wire};
+use crate::langfuse;
 use crate::state::{AppState, Shared};
 
 /// So long a body waits for a flush before its sender is told to come back.
-const ROOM_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Returns the route of the Agents SDK's own exporter.
 pub(crate) fn routes() -> Router<AppState> {
     Router::new().route("/v1/traces/ingest", post(ingest))
+}
+
+/// Returns the routes that files of other products come in by.
+pub(crate) fn import_routes() -> Router<AppState> {
+    Router::new()
+        .route("/v1/import", post(import))
+        .route(langfuse::PATH, post(langfuse::ingestion))
 }
 
 /// Take what the OpenAI Agents SDK sends to its tracing endpoint.
@@ -58,6 +66,37 @@ pub(crate) async fn ingest(
     body: Body,
 ) -> Result<Json<Taken>, ApiError> {
     let taken = take_in(&state, principal.project, &headers, body, Wire::AgentsSdk).await?;
+    Ok(Json(taken))
+}
+
+/// Take documents that other products wrote, of any format that is known.
+#[utoipa::path(
+    post,
+    path = "/v1/import",
+    tag = "capture",
+    request_body(
+        description = "One or many documents: traces of Langfuse, MLflow, LangSmith or Phoenix, logs of Inspect AI, requests with their responses, items of the Agents SDK, requests of OTLP; as JSON, JSON lines, JSON one after the other, or OTLP in protobuf. What each is, is told by its content; gzip, deflate or zstd by Content-Encoding",
+        content(
+            (Object = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )
+    ),
+    responses(
+        (status = 200, description = "Every item was kept or is listed as refused, with the document it was in; what is kept is on disk and readable", body = Taken),
+        (status = 400, description = "Not one document can be found in the body", body = ErrorBody),
+        (status = 413, description = "The body is larger than a limit, which is named", body = ErrorBody),
+        (status = 415, description = "The Content-Encoding is not known", body = ErrorBody),
+        (status = 429, description = "Not just now; come back after Retry-After seconds", body = ErrorBody),
+        (status = 503, description = "The disk is full or the server stops; come back after Retry-After seconds", body = ErrorBody),
+    )
+)]
+pub(crate) async fn import(
+    State(state): State<AppState>,
+    principal: Principal,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Taken>, ApiError> {
+    let taken = take_in(&state, principal.project, &headers, body, Wire::Import).await?;
     Ok(Json(taken))
 }
 

@@ -3,11 +3,12 @@
 //! Decoding, pricing and preparing are one piece of work without a pause, made for a blocking thread;
 //! what is left after it is to wait for the log. HTTP and the command line come in here alike.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ingest::agents_sdk::{self, EnvelopeError};
+use ingest::imports::{self, CutError, FormatCount, Imported, Known, LangfuseBatch, LangfuseError};
 use ingest::otlp::{self, Encoding};
 use model::{Batch, PriceTable, ProjectId, Rejection, Source, Time, TraceId};
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub enum Wire {
     Spans(Encoding),
     /// Log records of OpenTelemetry.
     Logs(Encoding),
+    /// Documents of any form that is known, told apart by what is in them.
+    Import,
 }
 
 impl Wire {
@@ -41,6 +44,7 @@ impl Wire {
         match self {
             Self::AgentsSdk => Source::Openai,
             Self::Spans(_) | Self::Logs(_) => Source::Otlp,
+            Self::Import => Source::Import,
         }
     }
 }
@@ -54,11 +58,49 @@ pub struct Taken {
     pub rejected_count: usize,
     /// Which ones and why; the first 1,000 of them.
     pub rejected: Vec<Rejected>,
+    /// Of an import: what was read of each format.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub formats: Vec<FormatCount>,
+    /// Of an import: items that were read and are not kept, by reason.
+    #[serde(rename = "ignored", skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub ignored_by_reason: BTreeMap<&'static str, usize>,
     #[serde(skip)]
     codes: Vec<&'static str>,
     /// Items that were accepted and are not kept, by reason.
     #[serde(skip)]
     ignored: Ignored,
+}
+
+/// What the bytes of a request hold.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    batch: Batch,
+    ignored: Ignored,
+    /// Of an import: the document of each refused item, and what there was of each format.
+    documents: Vec<usize>,
+    formats: Vec<FormatCount>,
+}
+
+impl From<Imported> for Decoded {
+    fn from(imported: Imported) -> Self {
+        Self {
+            batch: imported.batch,
+            ignored: imported.ignored,
+            documents: imported.documents,
+            formats: imported.formats,
+        }
+    }
+}
+
+impl From<Batch> for Decoded {
+    fn from(batch: Batch) -> Self {
+        Self {
+            batch,
+            ..Self::default()
+        }
+    }
 }
 
 /// How many items were accepted and are not kept, by reason.
@@ -67,7 +109,11 @@ type Ignored = Vec<(&'static str, usize)>;
 /// One item that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Rejected {
-    /// Its place in the request's list, from 0; absent where the whole trace is refused.
+    /// Of an import: the document it was in, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<usize>,
+    /// Its place in the request's list, or in its document, from 0; absent where the whole trace is
+    /// refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<usize>,
     /// Its trace, where that is the reason.
@@ -89,6 +135,12 @@ pub enum IntakeError {
     /// The bytes are no request of OpenTelemetry.
     #[error(transparent)]
     Otlp(#[from] otlp::EnvelopeError),
+    /// Not one document can be found in the bytes.
+    #[error(transparent)]
+    Import(#[from] CutError),
+    /// The bytes are no batch of Langfuse.
+    #[error(transparent)]
+    Langfuse(#[from] LangfuseError),
     /// The store did not take them.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -119,26 +171,42 @@ impl Intake {
         body: Bytes,
         wire: Wire,
     ) -> Result<(Prepared, Taken), IntakeError> {
-        let (batch, ignored) = self.decode(body, wire)?;
-        self.prepare_batch(batch, ignored)
+        let decoded = self.in_context(|context| decode(body, wire, context))?;
+        self.ready(decoded)
     }
 
-    /// Makes what was decoded ready for the log. Blocks.
-    pub(crate) fn prepare_batch(
+    /// Makes the rows that a batch of Langfuse makes of those that are `known` ready for the log, and
+    /// returns what to answer. Blocks.
+    pub(crate) fn prepare_langfuse(
         &self,
-        mut batch: Batch,
-        ignored: Ignored,
-    ) -> Result<(Prepared, Taken), IntakeError> {
+        batch: &LangfuseBatch,
+        known: &Known<'_>,
+    ) -> Result<(Prepared, Taken, Vec<imports::EventAnswer>), IntakeError> {
+        let (imported, answers) = self.in_context(|context| batch.decode(known, context));
+        let (prepared, taken) = self.ready(imported.into())?;
+        Ok((prepared, taken, answers))
+    }
+
+    /// Makes what was decoded elsewhere ready for the log. Blocks.
+    pub(crate) fn prepare_batch(&self, batch: Batch) -> Result<(Prepared, Taken), IntakeError> {
+        self.ready(batch.into())
+    }
+
+    /// Makes what was decoded ready for the log.
+    fn ready(&self, decoded: Decoded) -> Result<(Prepared, Taken), IntakeError> {
+        let mut batch = decoded.batch;
         if let Some(model) = &self.assumed_model {
             prices::assume_model(&mut batch, &self.prices, model, self.received_at);
         }
         let is_deleted = |trace_id: &TraceId| self.store.is_deleted(&self.project, trace_id);
         let deleted = refuse_deleted(&mut batch, is_deleted);
         let rejected = std::mem::take(&mut batch.rejected);
-        let taken = Taken {
-            ignored,
+        let mut taken = Taken {
+            ignored: decoded.ignored,
+            formats: decoded.formats,
             ..Taken::new(batch.accepted, rejected, deleted)
         };
+        taken.place(&decoded.documents);
         let prepared = self
             .store
             .prepare(&self.project, self.source, self.received_at, batch)?;
@@ -154,29 +222,30 @@ impl Intake {
             price: &price,
         })
     }
+}
 
-    /// Returns what a request holds, and how many items of it are not kept, by reason.
-    fn decode(&self, body: Bytes, wire: Wire) -> Result<(Batch, Ignored), IntakeError> {
-        match wire {
-            Wire::AgentsSdk => {
-                let batch = self.in_context(|context| agents_sdk::decode(body, context))?;
-                Ok((batch, Vec::new()))
-            }
-            Wire::Spans(encoding) => {
-                let batch =
-                    self.in_context(|context| otlp::decode_traces(body, encoding, context))?;
-                Ok((batch, Vec::new()))
-            }
-            Wire::Logs(encoding) => {
-                let logs = otlp::decode_logs(body, encoding)?;
-                let rows = otlp::record_rows(logs, self.source);
-                let ignored = vec![
-                    ("log_without_genai", rows.without_genai),
-                    ("log_without_span", rows.without_span),
-                ];
-                Ok((rows.batch, ignored))
-            }
+/// Returns what a request holds.
+fn decode(
+    body: Bytes,
+    wire: Wire,
+    context: &agents_sdk::Context<'_>,
+) -> Result<Decoded, IntakeError> {
+    match wire {
+        Wire::AgentsSdk => Ok(agents_sdk::decode(body, context)?.into()),
+        Wire::Spans(encoding) => Ok(otlp::decode_traces(body, encoding, context)?.into()),
+        Wire::Logs(encoding) => {
+            let logs = otlp::decode_logs(body, encoding)?;
+            let rows = otlp::record_rows(logs, context.source);
+            let ignored = vec![
+                ("log_without_genai", rows.without_genai),
+                ("log_without_span", rows.without_span),
+            ];
+            Ok(Decoded {
+                ignored,
+                ..rows.batch.into()
+            })
         }
+        Wire::Import => Ok(imports::decode(body, context)?.into()),
     }
 }
 
@@ -220,6 +289,7 @@ impl Taken {
                  code,
                  reason,
              }| Rejected {
+                document: None,
                 index: Some(index),
                 trace_id: None,
                 code,
@@ -227,6 +297,7 @@ impl Taken {
             },
         );
         let deleted = deleted.into_iter().map(|trace_id| Rejected {
+            document: None,
             index: None,
             reason: format!("{TRACE_DELETED}: the trace {trace_id} was deleted not long ago"),
             trace_id: Some(trace_id),
@@ -238,6 +309,18 @@ impl Taken {
             rejected: items.chain(deleted).take(REJECTED_LISTED_MAX).collect(),
             codes,
             ignored: Vec::new(),
+            formats: Vec::new(),
+            ignored_by_reason: BTreeMap::new(),
+        }
+    }
+
+    /// Says of an import in which document each refused item was, and tells what is not kept.
+    fn place(&mut self, documents: &[usize]) {
+        for (refused, document) in self.rejected.iter_mut().zip(documents) {
+            refused.document = Some(*document);
+        }
+        if !self.formats.is_empty() {
+            self.ignored_by_reason = self.ignored.iter().copied().collect();
         }
     }
 
@@ -254,9 +337,10 @@ impl Taken {
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
         match error {
-            IntakeError::Envelope(_) | IntakeError::Otlp(_) => {
-                Self::new(ErrorCode::InvalidBody, error.to_string())
-            }
+            IntakeError::Envelope(_)
+            | IntakeError::Otlp(_)
+            | IntakeError::Import(_)
+            | IntakeError::Langfuse(_) => Self::new(ErrorCode::InvalidBody, error.to_string()),
             IntakeError::Append(append) => append.into(),
             IntakeError::NoProject(_) => Self::new(ErrorCode::ProjectNotFound, error.to_string()),
             IntakeError::Worker(_) => Self::internal(error),

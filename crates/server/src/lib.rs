@@ -18,6 +18,7 @@ mod intake;
 mod json;
 mod keyring;
 pub mod keys;
+mod langfuse;
 mod listen;
 mod listing;
 mod logging;
@@ -43,7 +44,8 @@ pub use intake::{IntakeError, Rejected, Taken, Wire};
 pub use listen::{Addresses, BindError, Listeners, bind};
 /// What the command line needs of the crates below, which it does not see itself.
 pub mod local {
-    pub use ingest::agents_sdk::Documents;
+    pub use ingest::imports::{Cut, CutError, Cutter, split};
+    pub use ingest::otlp::Encoding;
     pub use store::disk::RealDisk;
     pub use store::{AppendError, Checkup, StoreConfig, StoreError, rebuild_catalog, restore};
 }

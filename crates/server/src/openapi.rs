@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use crate::{capture, operate, otlp, proxy, read};
+use crate::{capture, langfuse, operate, otlp, proxy, read};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,8 @@ use crate::{capture, operate, otlp, proxy, read};
     ),
     paths(
         capture::ingest,
+        capture::import,
+        langfuse::ingestion,
         otlp::export_traces,
         otlp::export_logs,
         otlp::export_metrics,

@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// One permit for each request that may be worked on.
     pub(crate) slots: Semaphore,
+    /// Batches of Langfuse are taken one after the other: each reads the rows that it changes.
+    pub(crate) langfuse: tokio::sync::Mutex<()>,
     /// One permit for each body that may be decoded at a time: more of them than cores only take memory.
     pub(crate) decoders: Arc<Semaphore>,
 }

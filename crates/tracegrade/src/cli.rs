@@ -60,15 +60,17 @@ variables over the file. Nothing is sent anywhere.")]
   tracegrade sql --format parquet --output spans.parquet 'select * from spans'
   tracegrade sql - < report.sql")]
     Sql(Sql),
-    /// Bring in recorded traces from files.
+    /// Bring in recorded traces from files, of tracegrade or of other products.
     #[command(after_help = "Examples:
   tracegrade import traces.jsonl
-  tracegrade import --project shop backup-*.jsonl.zst
+  tracegrade import --project shop --resume backup-*.jsonl.zst
   zcat old.jsonl.gz | tracegrade import -
 
-A file holds JSON, one document after the other: items as the Agents SDK sends them, requests
-{\"data\":[…]}, lists of items, or exported traces {\"trace\":{…},\"spans\":[…]}. gzip and zstd are
-recognised. What cannot be read is told and passed over; the rest is kept, and the exit code is 1.")]
+What a file holds is told by its content: exports of Langfuse, MLflow, LangSmith and Phoenix, logs of
+Inspect AI, requests to models with their responses, items and traces of the Agents SDK, OTLP in JSON and
+protobuf. JSON may stand on lines, one after the other, pretty-printed; gzip and zstd are recognised.
+What cannot be read is told with its place and passed over; the rest is kept. The exit code is 0 only if
+nothing was refused.")]
     Import(Import),
     /// Take traces out, in the form in which `import` reads them, or a table of them.
     #[command(after_help = "Examples:
@@ -307,6 +309,10 @@ pub(crate) struct Import {
     /// Put them into this data folder, which no server has open, instead of sending them to one.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Keep a file FILE.tracegrade-import beside each file that says how far it was taken, and go on from
+    /// there if there is one. It is removed once the file is through.
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 /// `export`.

@@ -167,13 +167,13 @@ impl Client {
         self.send(self.request(Method::DELETE, path, pairs)).await
     }
 
-    /// Sends a body of items, again if the server is busy.
-    pub(crate) async fn ingest(&self, body: bytes::Bytes) -> Result<Response, ClientError> {
+    /// Sends a body of documents, again if the server is busy.
+    pub(crate) async fn import(&self, body: bytes::Bytes) -> Result<Response, ClientError> {
         let mut attempt = 1;
         loop {
-            let request = self.request(Method::POST, &["v1", "traces", "ingest"], &[]);
+            let request = self.request(Method::POST, &["v1", "import"], &[]);
             let request = request
-                .header("content-type", "application/json")
+                .header("content-type", "application/octet-stream")
                 .body(body.clone());
             let answer = self.transmit(request).await?;
             let status = answer.status();

@@ -508,3 +508,219 @@ fn a_log_that_goes_to_a_file_has_no_colours_and_https_is_spoken() {
     assert_eq!(output.status.code(), Some(3), "{error}");
     assert!(!error.contains("scheme"), "{error}");
 }
+
+fn sample(name: &str) -> Vec<u8> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/imports");
+    std::fs::read(samples.join(name)).unwrap()
+}
+
+#[test]
+fn one_file_may_hold_the_formats_of_many_products() {
+    let server = Server::start();
+    let file = server.dir.path().join("all.json");
+    let mut all = Vec::new();
+    for name in [
+        "langfuse/traces.json",
+        "otel-printed/console.json",
+        "request-log/option1.log",
+        "langsmith/runs.jsonl",
+    ] {
+        all.append(&mut sample(name));
+        all.push(b'\n');
+    }
+    std::fs::write(&file, &all).unwrap();
+    let file = file.to_str().unwrap();
+    let told = server.ok(&["import", file]);
+    assert!(told.starts_with("24 items imported\n"), "{told}");
+    assert!(
+        told.contains("  langfuse: 2 documents, 9 items kept\n"),
+        "{told}"
+    );
+    assert!(told.contains("read and not kept: 1 score"), "{told}");
+    let report = server.json(&["import", file, "--json"]);
+    assert_eq!(report["formats"]["langsmith"]["accepted"], 6);
+    let rows = server.json(&["sql", "--json", "select count(*) as n from spans"]);
+    assert_eq!(rows["data"][0]["n"], 19);
+}
+
+#[test]
+fn what_is_refused_is_told_with_its_place_and_the_exit_code() {
+    let server = Server::start();
+    let file = server.dir.path().join("odd.jsonl");
+    let lines = "{\"id\":\"a\",\"run_type\":\"llm\"}\nwords\n{\"id\":\"b\",\"run_type\":\"llm\",\"start_time\":\"x\"}\n{\"who\":1}\n";
+    std::fs::write(&file, lines).unwrap();
+    let file = file.to_str().unwrap();
+    let output = server.run(&["import", file, "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["accepted"], &report["rejected_count"]),
+        (&1.into(), &3.into())
+    );
+    let first = report["first_rejected"].as_array().unwrap();
+    let places: Vec<_> = first
+        .iter()
+        .map(|told| {
+            (
+                told["document"].as_u64().unwrap(),
+                told["code"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (2, "not_a_document"),
+            (3, "bad_time"),
+            (4, "unknown_format")
+        ]
+    );
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("odd.jsonl: document 3 at byte 34, item 1: bad_time"),
+        "{told}"
+    );
+    let archive = server.dir.path().join("log.eval");
+    std::fs::write(&archive, sample("inspect/tools.eval")).unwrap();
+    let output = server.run(&["import", archive.to_str().unwrap()]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("inspect log convert"), "{told}");
+}
+
+/// A server that takes bodies and answers those it is told to; the others it keeps waiting.
+struct Taker {
+    url: String,
+    bodies: std::sync::mpsc::Receiver<String>,
+    answers_all: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Taker {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (told, bodies) = std::sync::mpsc::channel();
+        let answers_all = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let all = answers_all.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (told, all) = (told.clone(), all.clone());
+                std::thread::spawn(move || serve(stream, &told, &all));
+            }
+        });
+        Self {
+            url,
+            bodies,
+            answers_all,
+        }
+    }
+}
+
+fn serve(
+    stream: std::net::TcpStream,
+    told: &std::sync::mpsc::Sender<String>,
+    answers_all: &std::sync::atomic::AtomicBool,
+) {
+    use std::io::{Read, Write};
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some((_, value)) = line.to_ascii_lowercase().split_once("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let body = String::from_utf8(body).unwrap();
+        let is_answered =
+            answers_all.load(std::sync::atomic::Ordering::SeqCst) || body.contains("\"n\":0,");
+        let documents = body.lines().count();
+        if told.send(body).is_err() {
+            return;
+        }
+        if is_answered {
+            let answer = format!(r#"{{"accepted":{documents},"rejected_count":0,"rejected":[]}}"#);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            let sent = reader.get_mut().write_all((head + &answer).as_bytes());
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_import_that_was_killed_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("long.jsonl");
+    // Two lines make a request.
+    let line = |n: usize| format!("{{\"n\":{n},\"x\":\"{}\"}}\n", "x".repeat(1_100_000));
+    std::fs::write(&file, (0..14).map(line).collect::<String>()).unwrap();
+    let taker = Taker::start();
+    let args = [
+        "--url",
+        &taker.url,
+        "import",
+        file.to_str().unwrap(),
+        "--resume",
+        "--json",
+    ];
+    let mut child = tracegrade()
+        .args(args)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The fifth is sent only once the answer to the first was noted.
+    for _ in 0..5 {
+        taker.bodies.recv().unwrap();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let state = dir.path().join("long.jsonl.tracegrade-import");
+    let kept: Value = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
+    assert_eq!(
+        (&kept["documents"], &kept["outcome"]["accepted"]),
+        (&2.into(), &2.into())
+    );
+
+    taker
+        .answers_all
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let output = tracegrade().args(args).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["accepted"], &report["files"]),
+        (&14.into(), &1.into())
+    );
+    assert!(!state.exists());
+    let again: Vec<String> = taker.bodies.try_iter().collect();
+    assert_eq!(again.len(), 6, "the first request was not sent again");
+    assert!(again.iter().all(|body| !body.contains("\"n\":1,")));
+
+    // Another file of the same name is not gone on with.
+    std::fs::write(&state, serde_json::to_vec(&kept).unwrap()).unwrap();
+    std::fs::write(&file, "{}").unwrap();
+    let output = tracegrade().args(args).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        error.contains("has changed") && error.contains("remove "),
+        "{error}"
+    );
+}

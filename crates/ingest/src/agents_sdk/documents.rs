@@ -39,6 +39,16 @@ pub enum DocumentError {
     },
 }
 
+impl DocumentError {
+    /// Returns the same in a file of which `origin` bytes lie before what was looked at.
+    pub(crate) fn moved(mut self, origin: u64) -> Self {
+        let (Self::NotADocument { at } | Self::Unfinished { at } | Self::TooLong { at, .. }) =
+            &mut self;
+        *at += origin;
+        self
+    }
+}
+
 /// Cuts a stream of bytes into JSON documents. Iterate until `None`, feed more, iterate again; after
 /// [`Documents::finish`] `None` is the end.
 #[derive(Debug)]
@@ -80,6 +90,19 @@ impl Documents {
             state,
             is_finished: false,
         }
+    }
+
+    /// Returns a cutter whose file begins with `bytes`.
+    pub(crate) fn of(bytes: BytesMut, bytes_max: usize) -> Self {
+        Self {
+            buffer: bytes,
+            ..Self::new(bytes_max)
+        }
+    }
+
+    /// Returns where in the file the document ended that was given out last.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Takes the next piece of the file. Documents that are complete should be taken out first: what

@@ -65,7 +65,7 @@ enum Side {
     Output,
 }
 
-const INPUT: [Place; 24] = [
+const INPUT: [Place; 26] = [
     Place::Attribute("langfuse.observation.input"),
     Place::Conventions,
     Place::MessageEvents,
@@ -96,9 +96,11 @@ const INPUT: [Place; 24] = [
     Place::Event("gen_ai.content.prompt", "gen_ai.prompt"),
     Place::OfLogfire("input"),
     Place::Attribute("gen_ai.retrieval.query.text"),
+    Place::Attribute("openai.llm.input"),
+    Place::Attribute("openai.data"),
 ];
 
-const OUTPUT: [Place; 20] = [
+const OUTPUT: [Place; 21] = [
     Place::Attribute("langfuse.observation.output"),
     Place::Conventions,
     Place::MessageEvents,
@@ -125,6 +127,7 @@ const OUTPUT: [Place; 20] = [
     Place::Event("gen_ai.content.completion", "gen_ai.completion"),
     Place::OfLogfire("output"),
     Place::Attribute("gen_ai.retrieval.documents"),
+    Place::Attribute("openai.llm.output"),
 ];
 
 const ARGUMENTS: [&str; 4] = [

@@ -15,12 +15,13 @@ const REQUESTED: [&str; 4] = [
     "langsmith.metadata.ls_model_name",
 ];
 
-const USED: [&str; 5] = [
+const USED: [&str; 6] = [
     "langfuse.observation.model.name",
     "gen_ai.response.model",
     "ai.response.model",
     "llm.response.model_name",
     "llm.model_name",
+    "openai.llm.model",
 ];
 
 const PROVIDERS: [&str; 6] = [
@@ -32,10 +33,16 @@ const PROVIDERS: [&str; 6] = [
     "langsmith.metadata.ls_provider",
 ];
 
-const AGENTS: [&str; 3] = ["gen_ai.agent.name", "agent.name", "agent_name"];
+const AGENTS: [&str; 4] = [
+    "gen_ai.agent.name",
+    "agent.name",
+    "agent_name",
+    "openai.agent.name",
+];
 
-const TOOLS: [&str; 4] = [
+const TOOLS: [&str; 5] = [
     "gen_ai.tool.name",
+    "openai.tool.name",
     "tool.name",
     "ai.toolCall.name",
     "traceloop.entity.name",

@@ -17,6 +17,7 @@ mod langsmith;
 mod logfire;
 mod mcp;
 mod mlflow;
+mod openai_events;
 mod openinference;
 mod openllmetry;
 mod others;
@@ -119,6 +120,7 @@ dialects![
     vercel,
     genai,
     adk,
+    openai_events,
     generic,
 ];
 

@@ -61,7 +61,8 @@ const DOCUMENTS_BEFORE: [&str; 2] = [
     "langfuse.observation.usage_details",
     "mlflow.chat.tokenUsage",
 ];
-const DOCUMENTS_AFTER: [&str; 3] = [
+const DOCUMENTS_AFTER: [&str; 4] = [
+    "openai.llm.usage",
     "gen_ai.usage.raw",
     "langsmith.metadata.usage_metadata",
     "usage",
@@ -131,8 +132,8 @@ fn of_other_names(root: Value<'_, '_>) -> Usage {
     let count = |keys: &[&str]| keys.iter().find_map(|key| root.get(key)?.count());
     let nested = |object: &str, key: &str| root.get(object)?.get(key)?.count();
     Usage {
-        input_tokens: count(&["input"]),
-        output_tokens: count(&["output"]),
+        input_tokens: count(&["input", "promptTokens"]),
+        output_tokens: count(&["output", "completionTokens"]),
         cached_tokens: count(&[
             "input_cached_tokens",
             "cache_read_input_tokens",

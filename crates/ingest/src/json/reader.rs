@@ -59,6 +59,11 @@ impl<'b> Reader<'b> {
         self.bytes.get(self.at).copied()
     }
 
+    /// Returns the bytes from here to where `end` is.
+    pub(crate) fn until(&self, end: &Self) -> &'b [u8] {
+        &self.bytes[self.at..end.at]
+    }
+
     /// Returns the fault of not finding `what` here.
     pub(crate) fn expected(&self, what: &'static str) -> Fault {
         Fault::Expected { what, at: self.at }

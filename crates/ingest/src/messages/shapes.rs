@@ -376,7 +376,8 @@ fn call(value: Value<'_, '_>) -> Part {
     let ids = ["id", "tool_call_id", "toolCallId", "toolUseId", "call_id"];
     // The Responses API has two ids; the one that the answer refers to is `call_id`.
     let id = text(value.get("call_id")).or_else(|| text(first(value, &ids)));
-    let name = text(first(inner, &["name", "toolName", "tool_name"]));
+    // Inspect AI has the bare name under `function`.
+    let name = text(first(inner, &["name", "toolName", "tool_name", "function"]));
     let arguments = first(inner, &["arguments", "args", "input", "parameters"]);
     Part::ToolCall {
         id,

@@ -34,12 +34,14 @@ pub use crate::dialects::Contents;
 pub(crate) use any::{Any, Attributes};
 pub(crate) use docs::Docs;
 pub use envelope::EnvelopeError;
-pub(crate) use form::RawEvent;
 use form::Signal;
+pub(crate) use form::{RawEvent, RawResource, RawScope, RawSpan, Sink};
 pub use join::{Joined, join};
 pub use logs::{Evaluation, LogBatch, LogRecord};
 pub use merge::{Merge, merge_doubles};
 pub use records::{RecordRows, record_rows, records_of};
+pub(crate) use span::{Decoder as SpanDecoder, Ids, Run};
+pub(crate) use view::members;
 pub use view::{Sent, attributes, contents, contents_with, dialect, requested_model};
 
 /// A request with more spans than this is refused as a whole; real senders send some hundred.
@@ -52,6 +54,20 @@ pub enum Encoding {
     Protobuf,
     /// `application/json`.
     Json,
+}
+
+/// What a request in protobuf carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carried {
+    Spans,
+    Logs,
+    Metrics,
+}
+
+/// Tells by its first item what a request in protobuf carries; the three kinds look alike from
+/// outside. `None`: it has no item, or is no such request.
+pub(crate) fn carried(body: &[u8]) -> Option<Carried> {
+    protobuf::carried(body)
 }
 
 /// Returns the content of one `ExportTraceServiceRequest`, whose bad spans are in

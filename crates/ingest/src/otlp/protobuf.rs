@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::Carried;
 use super::any::{Any, Attributes, VALUE_DEPTH_MAX};
 use super::form::{
     RawEvent, RawItem, RawLink, RawLog, RawResource, RawScope, RawSpan, Signal, Sink,
@@ -30,6 +31,30 @@ pub(super) fn read<'b>(
         }
     }
     Ok(())
+}
+
+/// See [`super::carried`]. Spans begin with an id of 16 bytes and one of 8, log records with a time;
+/// what begins with a text is a metric.
+pub(super) fn carried(body: &[u8]) -> Option<Carried> {
+    let parts = |message, number| {
+        let fields = Fields::new(message).map_while(Result::ok);
+        fields.filter(move |field| field.number == number)
+    };
+    let mut groups = parts(body, 1).filter_map(|field| field.bytes().ok());
+    let item = groups.find_map(|group| {
+        let mut scopes = parts(group, 2).filter_map(|field| field.bytes().ok());
+        scopes.find_map(|scope| parts(scope, 2).find_map(|field| field.bytes().ok()))
+    })?;
+    let is_id = |number, length| {
+        let mut found = parts(item, number);
+        found.any(|field| matches!(field.value, Wire::Bytes(id) if id.len() == length))
+    };
+    let first = Fields::new(item).next()?.ok()?;
+    match first.value {
+        _ if is_id(1, 16) && is_id(2, 8) => Some(Carried::Spans),
+        Wire::Bytes(_) if first.number == 1 => Some(Carried::Metrics),
+        _ => Some(Carried::Logs),
+    }
 }
 
 /// The resource and the schema may stand behind the spans, so a group is walked twice.

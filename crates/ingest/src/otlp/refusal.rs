@@ -10,7 +10,7 @@ use super::wire::WireFault;
 
 /// Why one item cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It is not JSON, or too much of it.
     #[error("{0}")]
     Json(#[source] Fault),

@@ -27,12 +27,31 @@ struct Known {
     facts: Vec<(usize, RunFacts)>,
 }
 
+/// Who says what a run is called and whose it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Its spans, as those of OpenTelemetry.
+    ToldBySpans,
+    /// A record of its own, which spans that come later must not overrule.
+    ToldApart,
+}
+
+/// Which span of which trace this is, whatever form the sender gives its ids.
+#[derive(Debug, Clone)]
+pub(crate) struct Ids {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) parent_id: Option<SpanId>,
+}
+
 /// The state of one call.
-pub(super) struct Decoder<'c> {
+pub(crate) struct Decoder<'c> {
     context: &'c Context<'c>,
     group: Group,
     store: Store,
     places: HashMap<[u8; 16], u32>,
+    /// The places of traces whose ids are of another form.
+    named: HashMap<TraceId, u32>,
     known: Vec<Known>,
     batch: Batch,
     items: usize,
@@ -40,12 +59,13 @@ pub(super) struct Decoder<'c> {
 
 impl<'c> Decoder<'c> {
     /// Returns a decoder for one body.
-    pub(super) fn new(body: &Bytes, context: &'c Context<'c>) -> Self {
+    pub(crate) fn new(body: &Bytes, context: &'c Context<'c>) -> Self {
         Self {
             context,
             group: Group::default(),
             store: Store::new(body.clone()),
             places: HashMap::new(),
+            named: HashMap::new(),
             known: Vec::new(),
             batch: Batch::default(),
             items: 0,
@@ -71,15 +91,57 @@ impl<'c> Decoder<'c> {
 
         let pending = pending(sent, parent);
         let (own_id, parent) = pending.unwrap_or((own_id, parent));
+        let ids = Ids {
+            trace_id,
+            span_id: span_id(own_id),
+            parent_id: parent.map(span_id),
+        };
+        let facts = self.take(place, ids, sent, pending.is_some());
+        self.note(place, facts);
+        Ok(())
+    }
+
+    /// Takes a span of another product, put into the form of OpenTelemetry.
+    pub(crate) fn foreign(&mut self, ids: Ids, sent: &RawSpan<'_>, run: Run) {
+        let known = &mut self.known;
+        let id = &ids.trace_id;
+        let place = match self.named.get(id) {
+            Some(place) => *place,
+            None => {
+                let facts = Vec::new();
+                known.push(Known {
+                    id: id.clone(),
+                    facts,
+                });
+                let place = (known.len() - 1) as u32;
+                self.named.insert(id.clone(), place);
+                place
+            }
+        };
+        let facts = self.take(place, ids, sent, false);
+        if run == Run::ToldBySpans {
+            self.note(place, facts);
+        }
+        self.items += 1;
+        self.batch.accepted += 1;
+    }
+
+    /// Takes a span whose ids are known, and returns what it says of its run.
+    fn take(&mut self, place: u32, ids: Ids, sent: &RawSpan<'_>, is_pending: bool) -> RunFacts {
+        let Ids {
+            trace_id,
+            span_id,
+            parent_id,
+        } = ids;
         let mut span = Span::new(
             trace_id,
-            span_id(own_id),
+            span_id,
             model::SpanType::Custom,
             self.context.source,
         );
-        span.parent_id = parent.map(span_id);
+        span.parent_id = parent_id;
         span.started_at = time(sent.start_nanos);
-        span.ended_at = time(sent.end_nanos).filter(|_| pending.is_none());
+        span.ended_at = time(sent.end_nanos).filter(|_| !is_pending);
         let docs = Docs::of(&sent.attributes);
         let seen = Seen {
             name: &sent.name,
@@ -87,7 +149,7 @@ impl<'c> Decoder<'c> {
             attributes: &sent.attributes,
             docs: &docs,
             events: &sent.events,
-            is_root: parent.is_none(),
+            is_root: span.parent_id.is_none(),
             status_code: sent.status_code,
             status_message: &sent.status_message,
             start_nanos: sent.start_nanos,
@@ -100,13 +162,17 @@ impl<'c> Decoder<'c> {
         };
         price(self.context, &mut span);
         let facts = facts(&seen, &self.group);
-        if facts != RunFacts::default() {
-            let at = self.batch.spans.len();
-            self.known[place as usize].facts.push((at, facts));
-        }
         self.payload(&mut span, sent, &docs, place);
         self.batch.spans.push(span);
-        Ok(())
+        facts
+    }
+
+    /// Notes what the span that was taken last says of its run.
+    fn note(&mut self, place: u32, facts: RunFacts) {
+        if facts != RunFacts::default() {
+            let at = self.batch.spans.len() - 1;
+            self.known[place as usize].facts.push((at, facts));
+        }
     }
 
     fn payload(&mut self, span: &mut Span, sent: &RawSpan<'_>, docs: &Docs<'_>, place: u32) {
@@ -131,7 +197,7 @@ impl<'c> Decoder<'c> {
     }
 
     /// Returns the batch, or that the request was too large.
-    pub(super) fn finish(mut self) -> Result<Batch, EnvelopeError> {
+    pub(crate) fn finish(mut self) -> Result<Batch, EnvelopeError> {
         if self.items > SPANS_MAX {
             return Err(EnvelopeError::TooManyItems);
         }

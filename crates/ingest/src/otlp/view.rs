@@ -113,7 +113,7 @@ fn text(value: Value<'_, '_>, key: &str) -> Option<String> {
 }
 
 /// Returns the attributes, short ones first.
-fn members(sent: Sent<'_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
+pub(crate) fn members(sent: Sent<'_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
     let mut out = Vec::new();
     let mut push = |object: Value<'_, '_>, read: fn(Value<'_, '_>) -> Any<'static>| {
         for (key, value) in object.members() {

@@ -7,7 +7,7 @@
 
 /// Why bytes are no protobuf message; `at` is a byte of the message that was being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum WireFault {
+pub(crate) enum WireFault {
     /// The message ends inside a field.
     #[error("the message ends inside the field at byte {at}")]
     Unfinished {

@@ -77,8 +77,9 @@ struct HeadText {
 }
 
 /// Every wire there is.
-const WIRES: [Wire; 5] = [
+const WIRES: [Wire; 6] = [
     Wire::AgentsSdk,
+    Wire::Import,
     Wire::Spans(otlp::Encoding::Protobuf),
     Wire::Spans(otlp::Encoding::Json),
     Wire::Logs(otlp::Encoding::Protobuf),
@@ -89,6 +90,7 @@ const WIRES: [Wire; 5] = [
 fn wire_name(wire: Wire) -> &'static str {
     match wire {
         Wire::AgentsSdk => "agents_sdk",
+        Wire::Import => "import",
         Wire::Spans(otlp::Encoding::Protobuf) => "otlp_traces_protobuf",
         Wire::Spans(otlp::Encoding::Json) => "otlp_traces_json",
         Wire::Logs(otlp::Encoding::Protobuf) => "otlp_logs_protobuf",

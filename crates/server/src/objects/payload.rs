@@ -177,7 +177,15 @@ impl Shown {
 /// Returns whether a span came as OpenTelemetry, whatever brought it.
 pub(crate) fn is_telemetry(span: &Span) -> bool {
     let payload = &span.payload;
-    span.source == Source::Otlp || payload.resource.is_some() || payload.scope.is_some()
+    // Out of a file, without a resource and a scope: the exact times are what only these have.
+    let has_nanos = || {
+        let extra = payload.extra.as_ref();
+        extra.is_some_and(|extra| extra.as_str().contains("\"start_time_unix_nano\":"))
+    };
+    span.source == Source::Otlp
+        || payload.resource.is_some()
+        || payload.scope.is_some()
+        || span.source == Source::Import && has_nanos()
 }
 
 /// What a span of OpenTelemetry says, and what it means.

@@ -195,7 +195,7 @@ async fn keep(state: AppState, read: Read) {
     let started = Instant::now();
     let kept = async {
         state.store.wait_for_room(ROOM_PATIENCE).await?;
-        let work = spawn_blocking(move || intake.prepare_batch(batch, Vec::new()));
+        let work = spawn_blocking(move || intake.prepare_batch(batch));
         let (prepared, taken) = work.await.map_err(IntakeError::Worker)??;
         state.store.append(prepared).await?;
         Ok::<_, ApiError>(taken)

@@ -9,6 +9,7 @@ mod archive;
 mod capture;
 mod doors;
 mod grpc;
+mod imports;
 mod operate;
 mod otlp;
 mod proxy;

@@ -19,7 +19,7 @@ use indicatif::ProgressBar;
 use model::{Clock, ProjectId, Source, SystemClock, Time};
 use serde::{Deserialize, Serialize};
 use server::local::StoreError;
-use server::{App, BuildError, Config, Flags};
+use server::{App, BuildError, Config, Flags, Wire};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -236,7 +236,7 @@ async fn take(
     body: Bytes,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    let taken = local::take(app, project, Source::Openai, body).await?;
+    let taken = local::take(app, project, Source::Openai, Wire::AgentsSdk, body).await?;
     if let Some(refused) = taken.rejected.first() {
         bail!("an item of the story was refused: {}", refused.reason);
     }

@@ -38,10 +38,11 @@ pub(super) async fn take(
     app: &App,
     project: &ProjectId,
     source: Source,
+    wire: Wire,
     body: Bytes,
 ) -> Result<Taken, IntakeError> {
     loop {
-        let taken = app.ingest(project, source, Wire::AgentsSdk, body.clone());
+        let taken = app.ingest(project, source, wire, body.clone());
         match taken.await {
             Err(IntakeError::Append(AppendError::Refused(refusal))) => {
                 let wait = Duration::from_secs(u64::from(refusal.retry_after_s.max(1)));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use bytes::Bytes;
+use ingest::process::{ProcessRules, RuleError};
 use model::{Clock, ProjectId, Source};
 use query::{Engine, EngineError};
 use store::disk::Disk;
@@ -29,7 +30,7 @@ use crate::prices::Prices;
 use crate::projects::Projects;
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
-use crate::{auth, capture, http, listen, operate, origin, otlp, read};
+use crate::{auth, capture, http, listen, operate, origin, otlp, read, sampling};
 
 /// How often the use of keys is written down.
 const KEY_USE_SAVED_EVERY: Duration = Duration::from_secs(60);
@@ -49,6 +50,9 @@ pub enum BuildError {
     /// The query engine does not start.
     #[error("failed to start the query engine")]
     Engine(#[from] EngineError),
+    /// A rule for what comes in cannot be used.
+    #[error("failed to prepare the rules for what comes in")]
+    Rules(#[from] RuleError),
     /// Other machines could read and write everything.
     #[error(
         "refused to listen on {0}, which other machines can reach, before any API key was made: make \
@@ -107,6 +111,7 @@ impl App {
         clock: Arc<dyn Clock>,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, BuildError> {
+        let rules = Arc::new(ProcessRules::compile(&config.processing.rules)?);
         let store = Store::open(config.store.clone(), Arc::clone(&clock), disk).await?;
         let meta = store.meta();
         let keyring = Keyring::load(meta).await?;
@@ -118,6 +123,7 @@ impl App {
         let shared = Shared {
             engine: Engine::new(config.queries)?,
             prices: Prices::load(meta).await?,
+            rules,
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
             metrics: Metrics::new(),
@@ -206,7 +212,12 @@ impl App {
             listen::serve(router, listener, header_timeout, stopped_too).await;
             Ok(())
         });
+        let stopped_last = stopped.clone();
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
+        tasks.spawn(sampling::run(
+            Arc::clone(&self.state),
+            stopping(stopped_last),
+        ));
         Ok(Running {
             address,
             stop,

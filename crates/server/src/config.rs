@@ -6,6 +6,7 @@
 //! the environment, and nothing asks for a setting by its name. The list of settings is
 //! [`settings`]: flags, `--help` and `--print-config` are made from it, so none can be forgotten.
 
+mod processing;
 mod settings;
 mod words;
 
@@ -18,6 +19,8 @@ use std::time::Duration;
 use query::EngineConfig;
 use store::StoreConfig;
 
+pub use processing::Processing;
+pub(crate) use processing::is_share;
 pub use settings::{Setting, settings};
 pub use words::LogFormat;
 
@@ -63,6 +66,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The query engine's limits.
     pub queries: EngineConfig,
+    /// What is done with what comes in, before it is stored.
+    pub processing: Processing,
     origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -182,10 +187,13 @@ impl Config {
             path: path.clone(),
             source,
         })?;
-        for (name, value) in table {
+        for (name, value) in unsectioned(table) {
             let setting = find(&name, &path.display().to_string())?;
             let text = match value {
                 toml::Value::String(text) => text,
+                toml::Value::Array(values) if values.iter().any(toml::Value::is_table) => {
+                    processing::rules_text(&values)
+                }
                 toml::Value::Array(values) => {
                     let items = values.iter().map(|item| match item {
                         toml::Value::String(text) => text.clone(),
@@ -235,6 +243,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             store: StoreConfig::new("tracegrade-data"),
             queries: EngineConfig::default(),
+            processing: Processing::default(),
             origins: BTreeMap::new(),
         }
     }
@@ -247,6 +256,16 @@ impl fmt::Display for Origin {
             Origin::Environment(name) | Origin::Flag(name) => f.write_str(name),
         }
     }
+}
+
+/// Returns the settings of a file: what is done with what comes in may stand in a section of its own.
+fn unsectioned(table: toml::Table) -> impl Iterator<Item = (String, toml::Value)> {
+    table.into_iter().flat_map(|(name, value)| match value {
+        toml::Value::Table(section) if matches!(&*name, "ingest" | "processing") => {
+            section.into_iter().collect::<Vec<_>>()
+        }
+        value => vec![(name, value)],
+    })
 }
 
 fn find(name: &str, by: &str) -> Result<&'static Setting, ConfigError> {

@@ -3,12 +3,13 @@
 //! Decoding, pricing and preparing are one piece of work without a pause, made for a blocking thread;
 //! what is left after it is to wait for the log. HTTP and the command line come in here alike.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ingest::agents_sdk::{self, EnvelopeError};
 use ingest::otlp::{self, Encoding};
+use ingest::process::{ProcessRules, SAMPLED_OUT, Switches, process};
 use model::{Batch, PriceTable, ProjectId, Rejection, Source, Time, TraceId};
 use serde::Serialize;
 use store::{AppendError, Prepared, Store};
@@ -59,6 +60,9 @@ pub struct Taken {
     /// Items that were accepted and are not kept, by reason.
     #[serde(skip)]
     ignored: Ignored,
+    /// How often something was taken out of what is kept.
+    #[serde(skip)]
+    redacted: BTreeMap<String, u64>,
 }
 
 /// How many items were accepted and are not kept, by reason.
@@ -105,6 +109,9 @@ pub enum IntakeError {
 pub(crate) struct Intake {
     pub(crate) store: Store,
     pub(crate) prices: Arc<PriceTable>,
+    /// What is done with what comes in, and what the project decides of it.
+    pub(crate) rules: Arc<ProcessRules>,
+    pub(crate) switches: Switches,
     /// The model that calls without one are priced as.
     pub(crate) assumed_model: Option<String>,
     pub(crate) project: ProjectId,
@@ -119,21 +126,38 @@ impl Intake {
         body: Bytes,
         wire: Wire,
     ) -> Result<(Prepared, Taken), IntakeError> {
-        let (mut batch, ignored) = self.decode(body, wire)?;
+        let (mut batch, mut ignored) = self.decode(body, wire)?;
+        let report = process(&self.rules, &self.switches, &mut batch);
+        ignored.extend(report.ignored);
         if let Some(model) = &self.assumed_model {
             prices::assume_model(&mut batch, &self.prices, model, self.received_at);
         }
         let is_deleted = |trace_id: &TraceId| self.store.is_deleted(&self.project, trace_id);
-        let deleted = refuse_deleted(&mut batch, is_deleted);
+        let sent = batch.accepted;
+        let mut deleted = refuse_deleted(&mut batch, is_deleted);
+        let sampled = deleted.extract_if(.., |trace_id| self.is_sampled_out(trace_id));
+        let sampled = sampled.count().min(sent);
+        if sampled > 0 {
+            batch.accepted = sent.saturating_sub(deleted.len());
+            ignored.push((SAMPLED_OUT, sampled));
+        }
         let rejected = std::mem::take(&mut batch.rejected);
         let taken = Taken {
             ignored,
+            redacted: report.redacted,
             ..Taken::new(batch.accepted, rejected, deleted)
         };
         let prepared = self
             .store
             .prepare(&self.project, self.source, self.received_at, batch)?;
         Ok((prepared, taken))
+    }
+
+    /// Returns whether a trace went because no rule of the sample kept it, once it had settled: what comes
+    /// late for it is no mistake of its sender.
+    fn is_sampled_out(&self, trace_id: &TraceId) -> bool {
+        let sampling = self.rules.sampling();
+        !sampling.tail().is_empty() && !sampling.holds(trace_id, self.switches.sample_rate)
     }
 
     /// Returns what a request holds, and how many items of it are not kept, by reason.
@@ -220,6 +244,7 @@ impl Taken {
             rejected: items.chain(deleted).take(REJECTED_LISTED_MAX).collect(),
             codes,
             ignored: Vec::new(),
+            redacted: BTreeMap::new(),
         }
     }
 
@@ -229,6 +254,7 @@ impl Taken {
             accepted: self.accepted,
             rejected: &self.codes,
             ignored: &self.ignored,
+            redacted: &self.redacted,
         }
     }
 }

@@ -29,6 +29,7 @@ mod otlp;
 mod prices;
 mod projects;
 mod read;
+mod sampling;
 mod scope;
 mod state;
 

@@ -9,6 +9,7 @@ mod capture;
 mod doors;
 mod operate;
 mod otlp;
+mod processing;
 mod reads;
 mod run;
 mod slow;

@@ -12,3 +12,4 @@ mod json;
 pub mod messages;
 pub mod openai_api;
 pub mod otlp;
+pub mod process;

@@ -14,7 +14,7 @@ const MARK: &str = "\"$ref:";
 const ESCAPED: &str = "\"$ref:=";
 
 /// Which list of a span a reference belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// `input_refs`.
     Input,
@@ -133,7 +133,9 @@ pub fn restore<'a>(
     Ok(out)
 }
 
-fn parse_token(token: &str) -> Option<(Side, usize, usize)> {
+/// Returns what stands between `"$ref:` and the closing quote: a list, and the first and last of its
+/// references.
+pub fn parse_token(token: &str) -> Option<(Side, usize, usize)> {
     let side = match token.as_bytes().first()? {
         b'i' => Side::Input,
         b'o' => Side::Output,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use bytes::Bytes;
+use ingest::process::{ProcessRules, RuleError};
 use model::{Clock, ProjectId, Source};
 use query::{Engine, EngineError};
 use store::disk::Disk;
@@ -33,7 +34,7 @@ use crate::projects::Projects;
 use crate::proxy::{self, Proxy};
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
-use crate::{auth, capture, grpc, http, listen, operate, origin, otlp, read};
+use crate::{auth, capture, grpc, http, listen, operate, origin, otlp, read, sampling};
 
 /// How often the use of keys is written down.
 const KEY_USE_SAVED_EVERY: Duration = Duration::from_secs(60);
@@ -53,6 +54,9 @@ pub enum BuildError {
     /// The query engine does not start.
     #[error("failed to start the query engine")]
     Engine(#[from] EngineError),
+    /// A rule for what comes in cannot be used.
+    #[error("failed to prepare the rules for what comes in")]
+    Rules(#[from] RuleError),
     /// Other machines could read and write everything.
     #[error(
         "refused to listen on {0}, which other machines can reach, before any API key was made: make \
@@ -105,6 +109,7 @@ impl App {
         clock: Arc<dyn Clock>,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, BuildError> {
+        let rules = Arc::new(ProcessRules::compile(&config.processing.rules)?);
         let store =
             Store::open(config.store.clone(), Arc::clone(&clock), Arc::clone(&disk)).await?;
         let meta = store.meta();
@@ -125,6 +130,7 @@ impl App {
             archive,
             engine: Engine::new(config.queries)?,
             prices: Prices::load(meta).await?,
+            rules,
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
             metrics: Metrics::new(),
@@ -235,7 +241,12 @@ impl App {
         }
         let mut recorder = JoinSet::new();
         recorder.spawn(proxy::record(Arc::clone(&self.state), self.calls, closed));
+        let stopped_last = stopped.clone();
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
+        tasks.spawn(sampling::run(
+            Arc::clone(&self.state),
+            stopping(stopped_last),
+        ));
         Ok(Running {
             addresses,
             stop,

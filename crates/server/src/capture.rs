@@ -14,7 +14,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Json, Router};
+use ingest::process::Switches;
 use model::{ProjectId, Source};
+use store::meta::ProjectSettings;
 use tokio::task::spawn_blocking;
 
 use crate::archive::Head;
@@ -164,6 +166,18 @@ pub(crate) async fn account(
 }
 
 impl Shared {
+    /// Returns what a project decides of the work on what comes in.
+    pub(crate) fn switches(&self, project: &ProjectSettings) -> Switches {
+        let server = self.config.processing.switches;
+        Switches {
+            sample_rate: project.sample_rate.unwrap_or(server.sample_rate),
+            include_sensitive_data: project
+                .include_sensitive_data
+                .unwrap_or(server.include_sensitive_data),
+            include_audio: project.include_audio.unwrap_or(server.include_audio),
+        }
+    }
+
     /// Returns what taking in a request for `project` depends on, as it is now.
     pub(crate) fn intake(
         &self,
@@ -177,6 +191,8 @@ impl Shared {
             store: self.store.clone(),
             prices: self.prices.table(),
             assumed_model: settings.assumed_model.clone(),
+            rules: Arc::clone(&self.rules),
+            switches: self.switches(&settings),
             project,
             source,
             received_at,

@@ -6,6 +6,7 @@
 //! the environment, and nothing asks for a setting by its name. The list of settings is
 //! [`settings`]: flags, `--help` and `--print-config` are made from it, so none can be forgotten.
 
+mod processing;
 mod settings;
 mod upstreams;
 mod words;
@@ -21,6 +22,8 @@ use store::StoreConfig;
 
 use crate::archive::ArchiveConfig;
 
+pub use processing::Processing;
+pub(crate) use processing::is_share;
 pub use settings::{Setting, settings};
 pub use upstreams::Upstream;
 pub use words::LogFormat;
@@ -81,6 +84,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The query engine's limits.
     pub queries: EngineConfig,
+    /// What is done with what comes in, before it is stored.
+    pub processing: Processing,
     origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -207,10 +212,13 @@ impl Config {
             path: path.clone(),
             source,
         })?;
-        for (name, value) in table {
+        for (name, value) in unsectioned(table) {
             let setting = find(&name, &path.display().to_string())?;
             let text = match value {
                 toml::Value::String(text) => text,
+                toml::Value::Array(values) if values.iter().any(toml::Value::is_table) => {
+                    processing::rules_text(&values)
+                }
                 toml::Value::Array(values) => {
                     let items = values.iter().map(|item| match item {
                         toml::Value::String(text) => text.clone(),
@@ -274,6 +282,7 @@ impl Default for Config {
             archive: ArchiveConfig::default(),
             store: StoreConfig::new("tracegrade-data"),
             queries: EngineConfig::default(),
+            processing: Processing::default(),
             origins: BTreeMap::new(),
         }
     }
@@ -286,6 +295,16 @@ impl fmt::Display for Origin {
             Origin::Environment(name) | Origin::Flag(name) => f.write_str(name),
         }
     }
+}
+
+/// Returns the settings of a file: what is done with what comes in may stand in a section of its own.
+fn unsectioned(table: toml::Table) -> impl Iterator<Item = (String, toml::Value)> {
+    table.into_iter().flat_map(|(name, value)| match value {
+        toml::Value::Table(section) if matches!(&*name, "ingest" | "processing") => {
+            section.into_iter().collect::<Vec<_>>()
+        }
+        value => vec![(name, value)],
+    })
 }
 
 fn find(name: &str, by: &str) -> Result<&'static Setting, ConfigError> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use ingest::agents_sdk::{self, EnvelopeError};
 use ingest::imports::{self, CutError, FormatCount, Imported, Known, LangfuseBatch, LangfuseError};
 use ingest::otlp::{self, Encoding};
+use ingest::process::{ProcessRules, SAMPLED_OUT, Switches, process};
 use model::{Batch, PriceTable, ProjectId, Rejection, Source, Time, TraceId};
 use serde::Serialize;
 use store::{AppendError, Prepared, Store};
@@ -71,6 +72,9 @@ pub struct Taken {
     /// Items that were accepted and are not kept, by reason.
     #[serde(skip)]
     ignored: Ignored,
+    /// How often something was taken out of what is kept.
+    #[serde(skip)]
+    redacted: BTreeMap<String, u64>,
 }
 
 /// What the bytes of a request hold.
@@ -157,6 +161,9 @@ pub enum IntakeError {
 pub(crate) struct Intake {
     pub(crate) store: Store,
     pub(crate) prices: Arc<PriceTable>,
+    /// What is done with what comes in, and what the project decides of it.
+    pub(crate) rules: Arc<ProcessRules>,
+    pub(crate) switches: Switches,
     /// The model that calls without one are priced as.
     pub(crate) assumed_model: Option<String>,
     pub(crate) project: ProjectId,
@@ -194,23 +201,45 @@ impl Intake {
 
     /// Makes what was decoded ready for the log.
     fn ready(&self, decoded: Decoded) -> Result<(Prepared, Taken), IntakeError> {
-        let mut batch = decoded.batch;
+        let Decoded {
+            mut batch,
+            mut ignored,
+            documents,
+            formats,
+        } = decoded;
+        let report = process(&self.rules, &self.switches, &mut batch);
+        ignored.extend(report.ignored);
         if let Some(model) = &self.assumed_model {
             prices::assume_model(&mut batch, &self.prices, model, self.received_at);
         }
         let is_deleted = |trace_id: &TraceId| self.store.is_deleted(&self.project, trace_id);
-        let deleted = refuse_deleted(&mut batch, is_deleted);
+        let sent = batch.accepted;
+        let mut deleted = refuse_deleted(&mut batch, is_deleted);
+        let sampled = deleted.extract_if(.., |trace_id| self.is_sampled_out(trace_id));
+        let sampled = sampled.count().min(sent);
+        if sampled > 0 {
+            batch.accepted = sent.saturating_sub(deleted.len());
+            ignored.push((SAMPLED_OUT, sampled));
+        }
         let rejected = std::mem::take(&mut batch.rejected);
         let mut taken = Taken {
-            ignored: decoded.ignored,
-            formats: decoded.formats,
+            ignored,
+            formats,
+            redacted: report.redacted,
             ..Taken::new(batch.accepted, rejected, deleted)
         };
-        taken.place(&decoded.documents);
+        taken.place(&documents);
         let prepared = self
             .store
             .prepare(&self.project, self.source, self.received_at, batch)?;
         Ok((prepared, taken))
+    }
+
+    /// Returns whether a trace went because no rule of the sample kept it, once it had settled: what comes
+    /// late for it is no mistake of its sender.
+    fn is_sampled_out(&self, trace_id: &TraceId) -> bool {
+        let sampling = self.rules.sampling();
+        !sampling.tail().is_empty() && !sampling.holds(trace_id, self.switches.sample_rate)
     }
 
     /// Decodes with what decoding needs to know.
@@ -310,6 +339,7 @@ impl Taken {
             codes,
             ignored: Vec::new(),
             formats: Vec::new(),
+            redacted: BTreeMap::new(),
             ignored_by_reason: BTreeMap::new(),
         }
     }
@@ -330,6 +360,7 @@ impl Taken {
             accepted: self.accepted,
             rejected: &self.codes,
             ignored: &self.ignored,
+            redacted: &self.redacted,
         }
     }
 }

@@ -35,6 +35,7 @@ mod protobuf;
 mod proxy;
 mod read;
 mod replay;
+mod sampling;
 mod scope;
 mod state;
 

@@ -30,6 +30,8 @@ pub(crate) struct Account {
     rejected: BTreeMap<&'static str, u64>,
     /// Items accepted and not kept, for nobody could use them, by reason.
     ignored: BTreeMap<&'static str, u64>,
+    /// How often something was taken out of what is kept, by what it was.
+    redacted: BTreeMap<String, u64>,
     /// Requests turned away whole, by reason.
     refused: BTreeMap<&'static str, u64>,
     /// When something was taken last.
@@ -61,6 +63,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) rejected: &'a [&'static str],
     /// How many were accepted and are not kept, by reason.
     pub(crate) ignored: &'a [(&'static str, usize)],
+    /// How often something was taken out, by what it was: words of settings, never what was found.
+    pub(crate) redacted: &'a BTreeMap<String, u64>,
 }
 
 impl LossLedger {
@@ -99,6 +103,22 @@ impl LossLedger {
         for (code, count) in outcome.ignored.iter().filter(|(_, count)| *count > 0) {
             *account.ignored.entry(code).or_default() += *count as u64;
         }
+        for (name, count) in outcome.redacted {
+            *account.redacted.entry(name.clone()).or_default() += count;
+        }
+    }
+
+    /// Enters items that were taken before and are not kept after all.
+    pub(crate) fn ignored(
+        &self,
+        project: &ProjectId,
+        source: Source,
+        code: &'static str,
+        count: u64,
+    ) {
+        let mut accounts = self.accounts.lock();
+        let account = accounts.entry((Some(project.clone()), source)).or_default();
+        *account.ignored.entry(code).or_default() += count;
     }
 
     /// Enters a request that was turned away whole.
@@ -132,8 +152,11 @@ impl LossLedger {
 }
 
 impl Entry {
-    /// Returns each figure with its outcome (`accepted`, `rejected`, `ignored`, `refused`) and its reason.
-    pub(crate) fn figures(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    /// Returns each figure with its outcome (`accepted`, `rejected`, `ignored`, `refused`, `redacted`) and
+    /// its reason.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = (&'static str, &str, u64)> {
+        let redacted = self.account.redacted.iter();
+        let redacted = redacted.map(|(name, n)| ("redacted", name.as_str(), *n));
         let with = |outcome: &'static str, counts: &BTreeMap<&'static str, u64>| {
             counts
                 .iter()
@@ -145,6 +168,7 @@ impl Entry {
             .chain(with("rejected", &self.account.rejected))
             .chain(with("ignored", &self.account.ignored))
             .chain(with("refused", &self.account.refused))
+            .chain(redacted)
     }
 
     /// Returns the way in.
@@ -171,6 +195,7 @@ mod tests {
             accepted: 3,
             rejected: &["bad_time", "bad_time"],
             ignored: &[("log_without_span", 2), ("log_without_genai", 0)],
+            redacted: &BTreeMap::from([("email".to_owned(), 4)]),
         };
         ledger.taken(&project("a"), Source::Openai, at(2), outcome);
         ledger.taken(
@@ -181,6 +206,7 @@ mod tests {
                 accepted: 0,
                 rejected: &[],
                 ignored: &[],
+                redacted: &BTreeMap::new(),
             },
         );
         ledger.refused(Some(project("b")), Source::Openai, at(4), "memory_full");
@@ -190,6 +216,7 @@ mod tests {
             accepted: 3,
             rejected: BTreeMap::from([("bad_time", 2)]),
             ignored: BTreeMap::from([("log_without_span", 2)]),
+            redacted: BTreeMap::from([("email".to_owned(), 4)]),
             refused: BTreeMap::new(),
             last_accepted_at: Some(at(2)),
             last_refused_at: Some(at(2)),
@@ -203,7 +230,8 @@ mod tests {
             [
                 ("accepted", "", 3),
                 ("rejected", "bad_time", 2),
-                ("ignored", "log_without_span", 2)
+                ("ignored", "log_without_span", 2),
+                ("redacted", "email", 4)
             ]
         );
         let all = ledger.entries(None);

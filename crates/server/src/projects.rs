@@ -26,6 +26,15 @@ impl Projects {
         Ok(())
     }
 
+    /// Returns every project with its settings.
+    pub(crate) fn all(&self) -> Vec<(ProjectId, Arc<ProjectSettings>)> {
+        let known = self.0.read();
+        known
+            .iter()
+            .map(|(id, settings)| (id.clone(), Arc::clone(settings)))
+            .collect()
+    }
+
     /// Returns the settings of a project, if there is one of that id.
     pub(crate) fn settings(&self, id: &ProjectId) -> Option<Arc<ProjectSettings>> {
         self.0.read().get(id).cloned()

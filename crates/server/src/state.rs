@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ingest::process::ProcessRules;
 use model::Clock;
 use query::Engine;
 use store::Store;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// The prices in force.
     pub(crate) prices: Prices,
+    /// What is done with what comes in, before it is stored.
+    pub(crate) rules: Arc<ProcessRules>,
     /// The projects there are, with their settings.
     pub(crate) projects: Projects,
     /// Which keys open what.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::{Batch, Clock, ProjectId, Source, Time, TraceId};
+use model::{Batch, Clock, ProjectId, Source, Time, TraceId, TraceRow};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -489,6 +489,22 @@ impl Store {
     /// Deletes the traces of a project whose last row was received before `before`.
     pub async fn retire(&self, project: &ProjectId, before: Time) -> Result<usize, StoreError> {
         self.engine.retire(project, before).await
+    }
+
+    /// Returns the traces of a project whose last row was received before `before` and lies in Parquet,
+    /// each with what `take` takes from its row; those it takes nothing from are left out.
+    pub async fn settled_traces<T: Send + 'static>(
+        &self,
+        project: &ProjectId,
+        before: Time,
+        take: impl Fn(&TraceRow) -> Option<T> + Send + 'static,
+    ) -> Result<Vec<(TraceId, T)>, StoreError> {
+        self.engine.settled_traces(project, before, take).await
+    }
+
+    /// Deletes traces that nobody asked to delete, as retention does: a backup may bring them back.
+    pub async fn let_go(&self, project: &ProjectId, traces: &[TraceId]) -> Result<(), StoreError> {
+        self.engine.delete_all(project, traces).await
     }
 
     /// Writes everything that is in memory to Parquet.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::{ProjectId, Time, TraceId};
+use model::{ProjectId, Time, TraceId, TraceRow};
 
 use crate::append::AppendError;
 use crate::catalog::Commit;
@@ -151,15 +151,31 @@ impl Engine {
         project: &ProjectId,
         before: Time,
     ) -> Result<usize, StoreError> {
-        let (this, of) = (Arc::clone(self), project.clone());
-        let old = self
-            .on_worker(move || this.traces_last_received_before(&of, before))
-            .await?;
+        let old = self.settled_traces(project, before, |_| Some(())).await?;
+        let old: Vec<_> = old.into_iter().map(|(trace_id, ())| trace_id).collect();
         self.delete_all(project, &old).await?;
         Ok(old.len())
     }
 
-    async fn delete_all(&self, project: &ProjectId, traces: &[TraceId]) -> Result<(), StoreError> {
+    /// Returns the traces of a project whose last row was received before `before` and lies in Parquet,
+    /// each with what `take` takes from its row; those it takes nothing from are left out.
+    pub(crate) async fn settled_traces<T: Send + 'static>(
+        self: &Arc<Self>,
+        project: &ProjectId,
+        before: Time,
+        take: impl Fn(&TraceRow) -> Option<T> + Send + 'static,
+    ) -> Result<Vec<(TraceId, T)>, StoreError> {
+        let (this, of) = (Arc::clone(self), project.clone());
+        self.on_worker(move || this.traces_last_received_before(&of, before, take))
+            .await
+    }
+
+    /// Deletes traces that nobody asked to delete.
+    pub(crate) async fn delete_all(
+        &self,
+        project: &ProjectId,
+        traces: &[TraceId],
+    ) -> Result<(), StoreError> {
         for chunk in traces.chunks(RETIRE_CHUNK) {
             self.delete_traces(project, chunk.to_vec())
                 .await
@@ -171,11 +187,12 @@ impl Engine {
         Ok(())
     }
 
-    fn traces_last_received_before(
+    fn traces_last_received_before<T>(
         &self,
         project: &ProjectId,
         before: Time,
-    ) -> Result<Vec<TraceId>, StoreError> {
+        take: impl Fn(&TraceRow) -> Option<T>,
+    ) -> Result<Vec<(TraceId, T)>, StoreError> {
         let pin = self.catalog.pin();
         let catalog = pin.catalog();
         let columns = Columns::narrow(Table::Traces);
@@ -200,11 +217,9 @@ impl Engine {
                             entry.row.seq,
                         )
                 };
-                old.extend(
-                    rows.iter()
-                        .filter(is_old)
-                        .map(|entry| entry.row.item.trace_id.clone()),
-                );
+                let id_and_taken =
+                    |entry: &TraceEntry| Some((entry.row.item.trace_id.clone(), take(&entry.row)?));
+                old.extend(rows.iter().filter(is_old).filter_map(id_and_taken));
             }
         }
         let live = self.live.read();
@@ -213,7 +228,7 @@ impl Engine {
             trace_id: id.clone(),
         };
         // A trace that is in memory has just been written to.
-        old.retain(|id| live.view_of(&key(id)).is_none() && !live.is_deleted(&key(id)));
+        old.retain(|(id, _)| live.view_of(&key(id)).is_none() && !live.is_deleted(&key(id)));
         Ok(old)
     }
 }

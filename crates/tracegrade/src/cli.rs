@@ -463,11 +463,17 @@ pub(crate) enum Projects {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Change what is decided for a project: its name, how long traces are kept, how calls are priced.
+    /// Change what is decided for a project: its name, how long traces are kept and what of them, how calls are priced.
     #[command(after_help = "Settings:
   name=TEXT             what people call it
   retention_days=DAYS   traces are dropped this many days after their last span; empty keeps them
   assumed_model=MODEL   calls that do not tell their model are priced as this one; empty prices none
+  include_sensitive_data=true|false
+                        whether prompts, answers, arguments, results and the words of errors are kept
+  include_audio=true|false
+                        whether audio is kept
+  sample_rate=SHARE     the share of traces that is kept, from 0 to 1
+                        Of these three empty is as the server is set up.
 
 Example:
   tracegrade projects set default retention_days=90 assumed_model=gpt-5-mini")]

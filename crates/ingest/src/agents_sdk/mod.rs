@@ -31,11 +31,12 @@ use model::{Batch, NanoUsd, Rejection, Source, Time, Usage};
 use crate::json::{Reader, Tape, Value};
 pub use documents::{DocumentError, Documents, decode_document};
 pub use envelope::EnvelopeError;
-pub(crate) use failure::{kind as error_kind, tells_of_timeout};
+pub(crate) use failure::{is_sentence, kind as error_kind, tells_of_timeout};
 use refusal::Refusal;
 pub(crate) use span::price;
 use traces::Traces;
 pub(crate) use usage::read as read_usage;
+pub(crate) use words::previews;
 pub use words::{Words, contents, words};
 
 /// What decoding needs to know besides the bytes.

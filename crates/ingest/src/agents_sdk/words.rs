@@ -1,7 +1,7 @@
 //! What was asked and what was answered, in full: the texts of which a span's previews are the
 //! beginnings. They are not stored a second time but read from `span_data` when somebody wants them.
 
-use model::SpanType;
+use model::{SpanType, preview};
 
 use crate::dialects::Contents;
 use crate::json::{Reader, Tape, Value};
@@ -50,6 +50,28 @@ pub fn words(span_type: SpanType, span_data: &str) -> Words {
             }
         }
     }
+}
+
+/// Returns the first words of what went in and of what came out, for a span that has such.
+pub(crate) fn previews(span_type: SpanType, span_data: &str) -> (Option<String>, Option<String>) {
+    let is_voice = matches!(
+        span_type,
+        SpanType::Transcription | SpanType::Speech | SpanType::SpeechGroup
+    );
+    let mut tape = Tape::default();
+    if Reader::new(span_data.as_bytes()).index(&mut tape).is_err() {
+        return (None, None);
+    }
+    if is_voice {
+        // Audio is an object of base64, which is nothing to look at.
+        let data = tape.root(span_data);
+        let text =
+            |key: &str| conversation::preview(data.get(key).filter(|value| !value.is_object())?);
+        return (text("input"), text("output"));
+    }
+    let Words { asked, answered } = words(span_type, span_data);
+    let begun = |text: String| preview(&text).to_owned();
+    (asked.map(begun), answered.map(begun))
 }
 
 /// Returns what went into a model call and what came out of it as messages, read from its

@@ -41,8 +41,8 @@ pub use logs::{Evaluation, LogBatch, LogRecord};
 pub use merge::{Merge, merge_doubles};
 pub use records::{RecordRows, record_rows, records_of};
 pub(crate) use span::{Decoder as SpanDecoder, Ids, Run};
-pub(crate) use view::members;
-pub use view::{Sent, attributes, contents, contents_with, dialect, requested_model};
+pub(crate) use view::{members, previews};
+pub use view::{Sent, attributes, contents, contents_with, dialect, is_telemetry, requested_model};
 
 /// A request with more spans than this is refused as a whole; real senders send some hundred.
 pub const SPANS_MAX: usize = 100_000;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use model::{Span, SpanType};
+use model::{Source, Span, SpanType};
 
 use crate::dialects::{self, Contents, Seen};
 use crate::json::{Kind, Value};
@@ -59,6 +59,27 @@ pub fn contents_with(sent: Sent<'_>, doubles: &[Sent<'_>]) -> Contents {
         told.result = told.result.or(more.result);
     }
     told
+}
+
+/// Returns the first words of what went in and of what came out.
+pub(crate) fn previews(sent: Sent<'_>) -> (Option<String>, Option<String>) {
+    let mut span = sent.span.without_payload();
+    with_seen(sent, |seen| dialects::previews(&mut span, seen));
+    (span.input_preview, span.output_preview)
+}
+
+/// Returns whether a span came as OpenTelemetry, whatever brought it.
+pub fn is_telemetry(span: &Span) -> bool {
+    let payload = &span.payload;
+    // Out of a file, without a resource and a scope: the exact times are what only these have.
+    let has_nanos = || {
+        let extra = payload.extra.as_ref();
+        extra.is_some_and(|extra| extra.as_str().contains("\"start_time_unix_nano\":"))
+    };
+    span.source == Source::Otlp
+        || payload.resource.is_some()
+        || payload.scope.is_some()
+        || span.source == Source::Import && has_nanos()
 }
 
 /// Returns the model that a call asked for, which may differ from the one that answered.

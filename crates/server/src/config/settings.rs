@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::Config;
 use super::upstreams::{Upstream, upstreams};
 use super::words::{
     Wanted, address, address_or_off, count, count_text, log_format, memory_size, millis,
     millis_text, origins, size, size_text, switch,
 };
+use super::{Config, processing};
 
 /// One setting.
 #[derive(Debug)]
@@ -309,6 +309,84 @@ static SETTINGS: &[Setting] = &[
         queries.footer_bytes_max = memory_size,
         bytes,
         "The memory for footers of Parquet files."
+    ),
+    setting!(
+        "drop_scopes",
+        processing.rules.drop_scopes = processing::names,
+        list,
+        "Instrumentation scopes whose spans are not kept, separated by commas; a * at the end stands for any rest."
+    ),
+    setting!(
+        "sample_rate",
+        processing.switches.sample_rate = processing::share,
+        |share: &f64| Value::Float(*share),
+        "The share of traces that is kept, from 0 to 1, chosen by their ids."
+    ),
+    setting!(
+        "sample_secret",
+        processing.rules.sample_secret = processing::secret,
+        |secret: &String| processing::hidden(secret),
+        "Mixed into the choice, so that nobody can make ids that are kept; the same on all servers."
+    ),
+    setting!(
+        "sample_keep_errors",
+        processing.rules.tail.errors = switch,
+        |on: &bool| Value::Boolean(*on),
+        "Keep traces with errors whatever the sample says. This and the next two are decided once a trace has settled."
+    ),
+    setting!(
+        "sample_keep_slower_than",
+        processing.rules.tail.slower_than_ms = processing::maybe_millis,
+        processing::maybe_millis_text,
+        "Keep traces that took at least so long whatever the sample says, such as 30s; empty: no such rule."
+    ),
+    setting!(
+        "sample_keep_costlier_than",
+        processing.rules.tail.costlier_than_usd = processing::maybe_dollars,
+        processing::maybe_dollars_text,
+        "Keep traces that cost at least so many US dollars whatever the sample says, such as 0.50; empty: no such rule."
+    ),
+    setting!(
+        "attributes_allow",
+        processing.rules.attributes_allow = processing::names,
+        list,
+        "Attributes that are kept, separated by commas; a * at the end stands for any rest; empty: all."
+    ),
+    setting!(
+        "attributes_deny",
+        processing.rules.attributes_deny = processing::names,
+        list,
+        "Attributes that are not kept, written as in attributes_allow, over which it wins."
+    ),
+    setting!(
+        "include_sensitive_data",
+        processing.switches.include_sensitive_data = switch,
+        |on: &bool| Value::Boolean(*on),
+        "Keep prompts, answers, arguments, results and the words of errors; a project may decide otherwise."
+    ),
+    setting!(
+        "include_audio",
+        processing.switches.include_audio = switch,
+        |on: &bool| Value::Boolean(*on),
+        "Keep audio; a project may decide otherwise."
+    ),
+    setting!(
+        "redact",
+        processing.rules.redact = processing::recognisers,
+        processing::recognisers_text,
+        "What is recognised and taken out of all texts, separated by commas: key, card, email, phone, ip, iban, ssn, or all."
+    ),
+    setting!(
+        "redact_rules",
+        processing.rules.redact_rules = processing::rules,
+        processing::rules_shown,
+        "Further rules, as a JSON list of {\"name\", \"regex\" or \"path\", \"action\"}, in a file as [[redact_rules]]."
+    ),
+    setting!(
+        "redact_secret",
+        processing.rules.redact_secret = processing::maybe_secret,
+        |secret: &Option<String>| processing::hidden(secret.as_deref().unwrap_or_default()),
+        "With a secret, what is taken out leaves a keyed hash behind, so that equal values can be told to be equal."
     ),
 ];
 

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::fmt::Display;
 
 use ingest::messages::ChatMessage;
+pub(crate) use ingest::otlp::is_telemetry;
 use ingest::otlp::{self, Contents, Sent};
 use model::payload::RestoreError;
-use model::{JsonText, Message, MessageHash, Source, Span, SpanType, payload};
+use model::{JsonText, Message, MessageHash, Span, SpanType, payload};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -172,20 +173,6 @@ impl Shown {
             _ => span.payload.attributes.as_ref().and_then(raw),
         }
     }
-}
-
-/// Returns whether a span came as OpenTelemetry, whatever brought it.
-pub(crate) fn is_telemetry(span: &Span) -> bool {
-    let payload = &span.payload;
-    // Out of a file, without a resource and a scope: the exact times are what only these have.
-    let has_nanos = || {
-        let extra = payload.extra.as_ref();
-        extra.is_some_and(|extra| extra.as_str().contains("\"start_time_unix_nano\":"))
-    };
-    span.source == Source::Otlp
-        || payload.resource.is_some()
-        || payload.scope.is_some()
-        || span.source == Source::Import && has_nanos()
 }
 
 /// What a span of OpenTelemetry says, and what it means.

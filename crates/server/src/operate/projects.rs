@@ -8,6 +8,7 @@ use store::meta::{DEFAULT_PROJECT, ProjectSettings};
 use utoipa::ToSchema;
 
 use crate::auth::Principal;
+use crate::config::is_share;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::json::JsonBody;
 use crate::listing::List;
@@ -24,7 +25,8 @@ pub(crate) struct Project {
     name: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Time,
-    /// `retention_days`, `assumed_model`, and what other versions put there.
+    /// `retention_days`, `assumed_model`, `include_sensitive_data`, `include_audio`, `sample_rate`, and what
+    /// other versions put there.
     #[schema(value_type = Object)]
     settings: ProjectSettings,
 }
@@ -125,6 +127,10 @@ pub(crate) async fn update_project(
     let project = meta.project(&id).await?;
     let name = change.name.unwrap_or(project.name);
     let settings = change.settings.unwrap_or(project.settings);
+    if settings.sample_rate.is_some_and(|rate| !is_share(&rate)) {
+        let message = "sample_rate is the share of traces that is kept, from 0 to 1";
+        return Err(ApiError::invalid("settings.sample_rate", message));
+    }
     meta.update_project(principal.who(), &id, &name, &settings)
         .await?;
     state.projects.reload(meta).await?;

@@ -12,6 +12,7 @@ mod grpc;
 mod imports;
 mod operate;
 mod otlp;
+mod processing;
 mod proxy;
 mod reads;
 mod run;

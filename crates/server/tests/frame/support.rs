@@ -102,6 +102,11 @@ impl TestServer {
         &self.running
     }
 
+    /// Where its data lies.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("http://{}{path}", self.running.address());
         self.client.request(method, url)

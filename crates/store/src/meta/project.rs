@@ -36,6 +36,15 @@ pub struct ProjectSettings {
     /// The model that calls without one are priced as; such costs are marked `assumed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed_model: Option<String>,
+    /// Whether prompts, answers and the like are kept; `None`: as the server is set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_sensitive_data: Option<bool>,
+    /// Whether audio is kept; `None`: as the server is set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_audio: Option<bool>,
+    /// The share of traces that is kept, from 0 to 1; `None`: as the server is set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<f64>,
     /// Settings of other versions.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,

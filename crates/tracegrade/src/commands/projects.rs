@@ -72,14 +72,31 @@ async fn change(ask: &Ask, id: &str, words: &[String]) -> anyhow::Result<Value> 
                 name = text.to_owned();
                 continue;
             }
-            ("retention_days" | "assumed_model", "") => Value::Null,
+            (
+                "retention_days"
+                | "assumed_model"
+                | "include_sensitive_data"
+                | "include_audio"
+                | "sample_rate",
+                "",
+            ) => Value::Null,
             ("retention_days", days) => {
                 days.parse::<u32>().map(Value::from).with_context(|| {
                     format!("retention_days: {days:?} is not a number of days, such as 90")
                 })?
             }
             ("assumed_model", model) => Value::from(model),
-            _ => bail!("there is no setting {key:?}: name, retention_days or assumed_model"),
+            ("include_sensitive_data" | "include_audio", on) => on
+                .parse::<bool>()
+                .map(Value::from)
+                .with_context(|| format!("{key}: {on:?} is not true or false"))?,
+            ("sample_rate", share) => share.parse::<f64>().map(Value::from).with_context(|| {
+                format!("sample_rate: {share:?} is not a number from 0 to 1, such as 0.1")
+            })?,
+            _ => bail!(
+                "there is no setting {key:?}: name, retention_days, assumed_model, \
+                 include_sensitive_data, include_audio or sample_rate"
+            ),
         };
     }
     Ok(json!({"name": name, "settings": settings}))

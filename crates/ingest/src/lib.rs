@@ -10,3 +10,4 @@ mod dialects;
 mod json;
 pub mod messages;
 pub mod otlp;
+pub mod outgoing;

@@ -8,41 +8,41 @@ use super::any::{Any, Attributes};
 
 /// What the sender says once for many spans: who it is, and which library speaks.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// The resource as JSON, unless nothing was told.
-    pub(super) resource: Option<JsonText>,
+    pub(crate) resource: Option<JsonText>,
     /// The scope as JSON, unless nothing was told.
-    pub(super) scope: Option<JsonText>,
+    pub(crate) scope: Option<JsonText>,
     /// The name of the scope.
-    pub(super) scope_name: String,
+    pub(crate) scope_name: String,
     /// The version of the scope.
-    pub(super) scope_version: String,
+    pub(crate) scope_version: String,
     /// The environment that the resource names.
-    pub(super) environment: Option<String>,
+    pub(crate) environment: Option<String>,
     /// The version of the service that the resource names.
-    pub(super) service_version: Option<String>,
+    pub(crate) service_version: Option<String>,
 }
 
 /// One span as sent; ids are bytes that nobody has looked at.
 #[derive(Debug)]
-pub(super) struct RawSpan<'b> {
-    pub(super) trace_id: Cow<'b, [u8]>,
-    pub(super) span_id: Cow<'b, [u8]>,
-    pub(super) parent_id: Cow<'b, [u8]>,
-    pub(super) trace_state: Cow<'b, str>,
-    pub(super) flags: u32,
-    pub(super) name: Cow<'b, str>,
-    pub(super) kind: i32,
-    pub(super) start_nanos: u64,
-    pub(super) end_nanos: u64,
-    pub(super) attributes: Attributes<'b>,
-    pub(super) dropped_attributes: u32,
-    pub(super) events: Vec<RawEvent<'b>>,
-    pub(super) dropped_events: u32,
-    pub(super) links: Vec<RawLink<'b>>,
-    pub(super) dropped_links: u32,
-    pub(super) status_code: i32,
-    pub(super) status_message: Cow<'b, str>,
+pub(crate) struct RawSpan<'b> {
+    pub(crate) trace_id: Cow<'b, [u8]>,
+    pub(crate) span_id: Cow<'b, [u8]>,
+    pub(crate) parent_id: Cow<'b, [u8]>,
+    pub(crate) trace_state: Cow<'b, str>,
+    pub(crate) flags: u32,
+    pub(crate) name: Cow<'b, str>,
+    pub(crate) kind: i32,
+    pub(crate) start_nanos: u64,
+    pub(crate) end_nanos: u64,
+    pub(crate) attributes: Attributes<'b>,
+    pub(crate) dropped_attributes: u32,
+    pub(crate) events: Vec<RawEvent<'b>>,
+    pub(crate) dropped_events: u32,
+    pub(crate) links: Vec<RawLink<'b>>,
+    pub(crate) dropped_links: u32,
+    pub(crate) status_code: i32,
+    pub(crate) status_message: Cow<'b, str>,
 }
 
 impl Default for RawSpan<'_> {
@@ -86,13 +86,13 @@ pub(crate) struct RawEvent<'b> {
 
 /// A pointer to another span.
 #[derive(Debug)]
-pub(super) struct RawLink<'b> {
-    pub(super) trace_id: Cow<'b, [u8]>,
-    pub(super) span_id: Cow<'b, [u8]>,
-    pub(super) trace_state: Cow<'b, str>,
-    pub(super) attributes: Attributes<'b>,
-    pub(super) dropped_attributes: u32,
-    pub(super) flags: u32,
+pub(crate) struct RawLink<'b> {
+    pub(crate) trace_id: Cow<'b, [u8]>,
+    pub(crate) span_id: Cow<'b, [u8]>,
+    pub(crate) trace_state: Cow<'b, str>,
+    pub(crate) attributes: Attributes<'b>,
+    pub(crate) dropped_attributes: u32,
+    pub(crate) flags: u32,
 }
 
 impl Default for RawLink<'_> {
@@ -110,18 +110,18 @@ impl Default for RawLink<'_> {
 
 /// One log record as sent.
 #[derive(Debug)]
-pub(super) struct RawLog<'b> {
-    pub(super) trace_id: Cow<'b, [u8]>,
-    pub(super) span_id: Cow<'b, [u8]>,
-    pub(super) nanos: u64,
-    pub(super) observed_nanos: u64,
-    pub(super) severity_number: i32,
-    pub(super) severity_text: Cow<'b, str>,
-    pub(super) event_name: Cow<'b, str>,
-    pub(super) body: Any<'b>,
-    pub(super) attributes: Attributes<'b>,
-    pub(super) dropped_attributes: u32,
-    pub(super) flags: u32,
+pub(crate) struct RawLog<'b> {
+    pub(crate) trace_id: Cow<'b, [u8]>,
+    pub(crate) span_id: Cow<'b, [u8]>,
+    pub(crate) nanos: u64,
+    pub(crate) observed_nanos: u64,
+    pub(crate) severity_number: i32,
+    pub(crate) severity_text: Cow<'b, str>,
+    pub(crate) event_name: Cow<'b, str>,
+    pub(crate) body: Any<'b>,
+    pub(crate) attributes: Attributes<'b>,
+    pub(crate) dropped_attributes: u32,
+    pub(crate) flags: u32,
 }
 
 impl Default for RawLog<'_> {
@@ -144,22 +144,22 @@ impl Default for RawLog<'_> {
 
 /// The resource of a group as sent.
 #[derive(Debug, Default)]
-pub(super) struct RawResource<'b> {
-    pub(super) attributes: Vec<(Cow<'b, str>, Any<'b>)>,
-    pub(super) dropped_attributes: u32,
+pub(crate) struct RawResource<'b> {
+    pub(crate) attributes: Vec<(Cow<'b, str>, Any<'b>)>,
+    pub(crate) dropped_attributes: u32,
 }
 
 /// The scope of a group as sent.
 #[derive(Debug, Default)]
-pub(super) struct RawScope<'b> {
-    pub(super) name: Cow<'b, str>,
-    pub(super) version: Cow<'b, str>,
-    pub(super) attributes: Vec<(Cow<'b, str>, Any<'b>)>,
-    pub(super) dropped_attributes: u32,
+pub(crate) struct RawScope<'b> {
+    pub(crate) name: Cow<'b, str>,
+    pub(crate) version: Cow<'b, str>,
+    pub(crate) attributes: Vec<(Cow<'b, str>, Any<'b>)>,
+    pub(crate) dropped_attributes: u32,
 }
 
 /// Where a decoder hands what it reads, front to back.
-pub(super) trait Sink<'b> {
+pub(crate) trait Sink<'b> {
     /// A resource was read; what follows belongs to it.
     fn resource(&mut self, resource: RawResource<'b>, schema_url: &str);
     /// A scope was read; what follows belongs to it.
@@ -172,14 +172,14 @@ pub(super) trait Sink<'b> {
 
 /// What requests consist of.
 #[derive(Debug)]
-pub(super) enum RawItem<'b> {
+pub(crate) enum RawItem<'b> {
     Span(Box<RawSpan<'b>>),
     Log(Box<RawLog<'b>>),
 }
 
 /// Which of the two requests is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     Traces,
     Logs,
 }

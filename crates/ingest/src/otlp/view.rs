@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use model::{Span, SpanType};
+use model::{Source, Span, SpanType};
 
 use crate::dialects::{self, Contents, Seen};
 use crate::json::{Kind, Value};
@@ -69,6 +69,12 @@ pub fn requested_model(sent: Sent<'_>) -> Option<String> {
     }
 }
 
+/// Returns whether a span came as OpenTelemetry, whatever brought it.
+pub fn is_telemetry(span: &Span) -> bool {
+    let payload = &span.payload;
+    span.source == Source::Otlp || payload.resource.is_some() || payload.scope.is_some()
+}
+
 /// Returns the name of the dialect that decided what the span is.
 pub fn dialect(sent: Sent<'_>) -> &'static str {
     with_seen(sent, |seen| dialects::told(seen).dialect)
@@ -108,12 +114,12 @@ pub(super) fn with_seen<T>(sent: Sent<'_>, read: impl FnOnce(&Seen<'_, '_>) -> T
     })
 }
 
-fn text(value: Value<'_, '_>, key: &str) -> Option<String> {
+pub(super) fn text(value: Value<'_, '_>, key: &str) -> Option<String> {
     value.get(key)?.words().map(Into::into)
 }
 
 /// Returns the attributes, short ones first.
-fn members(sent: Sent<'_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
+pub(super) fn members(sent: Sent<'_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
     let mut out = Vec::new();
     let mut push = |object: Value<'_, '_>, read: fn(Value<'_, '_>) -> Any<'static>| {
         for (key, value) in object.members() {
@@ -139,7 +145,7 @@ fn members(sent: Sent<'_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
 }
 
 /// Returns a stored value as it was sent.
-fn any(value: Value<'_, '_>) -> Any<'static> {
+pub(super) fn any(value: Value<'_, '_>) -> Any<'static> {
     match value.kind() {
         Kind::Null => Any::Empty,
         Kind::Bool => Any::Bool(value.raw() == "true"),
@@ -162,7 +168,7 @@ fn any(value: Value<'_, '_>) -> Any<'static> {
     }
 }
 
-fn object(value: Value<'_, '_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
+pub(super) fn object(value: Value<'_, '_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
     let members = value.members();
     members
         .map(|(key, value)| {
@@ -172,7 +178,7 @@ fn object(value: Value<'_, '_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
         .collect()
 }
 
-fn events(stored: Option<&str>) -> Vec<RawEvent<'static>> {
+pub(super) fn events(stored: Option<&str>) -> Vec<RawEvent<'static>> {
     let Some(doc) = stored.and_then(Doc::parse_container) else {
         return Vec::new();
     };

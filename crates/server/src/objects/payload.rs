@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::fmt::Display;
 
 use ingest::messages::ChatMessage;
-use ingest::otlp::{self, Contents, Sent};
+use ingest::otlp::{self, Contents, Sent, is_telemetry};
 use model::payload::RestoreError;
-use model::{JsonText, Message, MessageHash, Source, Span, SpanType, payload};
+use model::{JsonText, Message, MessageHash, Span, SpanType, payload};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -172,12 +172,6 @@ impl Shown {
             _ => span.payload.attributes.as_ref().and_then(raw),
         }
     }
-}
-
-/// Returns whether a span came as OpenTelemetry, whatever brought it.
-pub(crate) fn is_telemetry(span: &Span) -> bool {
-    let payload = &span.payload;
-    span.source == Source::Otlp || payload.resource.is_some() || payload.scope.is_some()
 }
 
 /// What a span of OpenTelemetry says, and what it means.

@@ -7,6 +7,7 @@
 
 mod capture;
 mod doors;
+mod exports;
 mod operate;
 mod otlp;
 mod reads;

@@ -185,6 +185,8 @@ fn difference(at: &str, a: &Value, b: &Value) -> Option<String> {
     }
 }
 
+const FORMATS: [&str; 4] = ["agents-jsonl", "otlp-json", "otlp-proto", "openinference"];
+
 #[tokio::test]
 async fn every_capture_comes_back_from_every_format() {
     let (first, second) = (TestServer::new().await, TestServer::new().await);
@@ -194,6 +196,11 @@ async fn every_capture_comes_back_from_every_format() {
         deliver(&first, &project, requests).await;
     }
     first.running().store().flush().await.unwrap();
+    for (name, _) in &captures {
+        for format in FORMATS {
+            project(&second, &format!("{name} {format}")).await;
+        }
+    }
     let compared = stream::iter(&captures).map(|(name, _)| compare(&first, &second, name));
     let compared: Vec<_> = compared.buffer_unordered(8).collect().await;
     let compared: Vec<_> = compared.into_iter().flatten().collect();
@@ -217,13 +224,13 @@ async fn compare(first: &TestServer, second: &TestServer, name: &str) -> Vec<Opt
     let from = name.replace(['.', ' '], "-");
     let want = Value::Array(told(first, &from).await);
     let mut found = Vec::new();
-    for format in ["agents-jsonl", "otlp-json", "otlp-proto", "openinference"] {
+    for format in FORMATS {
         if format == "agents-jsonl" && name.starts_with("otlp") {
             // A translation: what of it must come back is checked where it is made.
             continue;
         }
         let body = export(first, &from, format).await;
-        let to = project(second, &format!("{name} {format}")).await;
+        let to = format!("{name} {format}").replace(['.', ' '], "-");
         deliver(second, &to, &requests(format, &body)).await;
         let got = Value::Array(told(second, &to).await);
         let difference = difference("", &want, &got);

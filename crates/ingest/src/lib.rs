@@ -12,4 +12,5 @@ mod json;
 pub mod messages;
 pub mod openai_api;
 pub mod otlp;
+pub mod outgoing;
 pub mod process;

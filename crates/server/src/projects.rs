@@ -6,29 +6,38 @@ use std::sync::Arc;
 use model::ProjectId;
 use parking_lot::RwLock;
 use store::meta::{Meta, MetaError, ProjectSettings};
+use tokio::sync::Mutex;
 
 type Known = BTreeMap<ProjectId, Arc<ProjectSettings>>;
 
 /// The projects that are not deleted. Few, so all of them are held.
 #[derive(Debug)]
-pub(crate) struct Projects(RwLock<Arc<Known>>);
+pub(crate) struct Projects {
+    known: RwLock<Arc<Known>>,
+    /// One reload at a time: an older list must not take the place of a newer one.
+    reloading: Mutex<()>,
+}
 
 impl Projects {
     /// Returns the projects of a store.
     pub(crate) async fn load(meta: &Meta) -> Result<Self, MetaError> {
-        Ok(Self(RwLock::new(read(meta).await?)))
+        Ok(Self {
+            known: RwLock::new(read(meta).await?),
+            reloading: Mutex::new(()),
+        })
     }
 
     /// Takes over what was changed.
     pub(crate) async fn reload(&self, meta: &Meta) -> Result<(), MetaError> {
+        let _alone = self.reloading.lock().await;
         let known = read(meta).await?;
-        *self.0.write() = known;
+        *self.known.write() = known;
         Ok(())
     }
 
     /// Returns every project with its settings.
     pub(crate) fn all(&self) -> Vec<(ProjectId, Arc<ProjectSettings>)> {
-        let known = self.0.read();
+        let known = self.known.read();
         known
             .iter()
             .map(|(id, settings)| (id.clone(), Arc::clone(settings)))
@@ -37,7 +46,7 @@ impl Projects {
 
     /// Returns the settings of a project, if there is one of that id.
     pub(crate) fn settings(&self, id: &ProjectId) -> Option<Arc<ProjectSettings>> {
-        self.0.read().get(id).cloned()
+        self.known.read().get(id).cloned()
     }
 }
 

@@ -76,6 +76,7 @@ nothing was refused.")]
     #[command(after_help = "Examples:
   tracegrade export --output all.jsonl
   tracegrade export --status error --start-date -7d > failed.jsonl
+  tracegrade export --format otlp-json --output otlp.jsonl
   tracegrade export --format parquet --output traces.parquet")]
     Export(Export),
     /// Make, list and revoke API keys.
@@ -320,8 +321,8 @@ pub(crate) struct Import {
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// jsonl has whole traces and can be imported again; csv and parquet are one table.
-    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    /// csv and parquet are one table; the others have whole traces and can be imported again.
+    #[arg(long, value_enum, default_value_t = ExportFormat::AgentsJsonl)]
     pub(crate) format: ExportFormat,
     /// Of csv and parquet: which table of the traces that are meant; without it, traces.
     #[arg(long, value_enum)]
@@ -334,8 +335,15 @@ pub(crate) struct Export {
 /// How traces are taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// One trace a line, whole.
-    Jsonl,
+    /// One trace a line, in the items of the Agents SDK.
+    #[value(alias = "jsonl")]
+    AgentsJsonl,
+    /// Requests of OpenTelemetry in JSON, one a line.
+    OtlpJson,
+    /// Requests of OpenTelemetry in protobuf, as the Collector's file exporter writes them.
+    OtlpProto,
+    /// As otlp-json, in the words of OpenInference (Arize Phoenix).
+    Openinference,
     /// A table as text, with a header.
     Csv,
     /// A table for DuckDB, pandas, Spark and the like.

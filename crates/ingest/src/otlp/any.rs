@@ -281,6 +281,12 @@ impl Marks {
     }
 }
 
+impl Default for Attributes<'_> {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
 impl<'b> Attributes<'b> {
     /// Takes attributes as sent.
     pub(crate) fn new(members: Vec<(Cow<'b, str>, Any<'b>)>) -> Self {
@@ -335,6 +341,18 @@ impl<'b> Attributes<'b> {
         };
         let members = members.iter();
         members.filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value)))
+    }
+
+    /// Returns the attributes with one more.
+    pub(crate) fn with(mut self, member: (Cow<'b, str>, Any<'b>)) -> Self {
+        self.members.push(member);
+        Self::new(self.members)
+    }
+
+    /// Returns the attributes but for those whose key is told to go.
+    pub(crate) fn without(&self, goes: impl Fn(&str) -> bool) -> Self {
+        let members = self.members.iter();
+        Self::new(members.filter(|(key, _)| !goes(key)).cloned().collect())
     }
 
     /// Returns whether any key starts with `prefix`.

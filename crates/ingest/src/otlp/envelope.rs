@@ -104,7 +104,7 @@ impl Group {
 }
 
 /// Begins a member of an object.
-pub(super) fn key(out: &mut String, key: &str) {
+pub(crate) fn key(out: &mut String, key: &str) {
     if out.is_empty() {
         // Most objects fit, and need not grow step by step.
         out.reserve(OBJECT_BYTES);
@@ -122,7 +122,7 @@ fn part(out: &mut String, name: &str, members: &[(std::borrow::Cow<'_, str>, Any
 }
 
 /// Appends a text member, unless the text is empty.
-pub(super) fn told(out: &mut String, name: &str, text: &str) {
+pub(crate) fn told(out: &mut String, name: &str, text: &str) {
     if !text.is_empty() {
         key(out, name);
         push_json_string(out, text);
@@ -130,7 +130,7 @@ pub(super) fn told(out: &mut String, name: &str, text: &str) {
 }
 
 /// Appends a number member, unless it is 0.
-pub(super) fn count(out: &mut String, name: &str, number: impl Into<i64>) {
+pub(crate) fn count(out: &mut String, name: &str, number: impl Into<i64>) {
     let number: i64 = number.into();
     if number != 0 {
         key(out, name);
@@ -139,13 +139,13 @@ pub(super) fn count(out: &mut String, name: &str, number: impl Into<i64>) {
 }
 
 /// Appends a member that is JSON.
-pub(super) fn raw(out: &mut String, name: &str, json: &str) {
+pub(crate) fn raw(out: &mut String, name: &str, json: &str) {
     key(out, name);
     out.push_str(json);
 }
 
 /// Returns the object, unless it has no members.
-pub(super) fn finish(mut out: String) -> Option<JsonText> {
+pub(crate) fn finish(mut out: String) -> Option<JsonText> {
     if out.is_empty() {
         return None;
     }

@@ -8,19 +8,19 @@ use super::any::{Any, Attributes};
 
 /// What the sender says once for many spans: who it is, and which library speaks.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// The resource as JSON, unless nothing was told.
-    pub(super) resource: Option<JsonText>,
+    pub(crate) resource: Option<JsonText>,
     /// The scope as JSON, unless nothing was told.
-    pub(super) scope: Option<JsonText>,
+    pub(crate) scope: Option<JsonText>,
     /// The name of the scope.
-    pub(super) scope_name: String,
+    pub(crate) scope_name: String,
     /// The version of the scope.
-    pub(super) scope_version: String,
+    pub(crate) scope_version: String,
     /// The environment that the resource names.
-    pub(super) environment: Option<String>,
+    pub(crate) environment: Option<String>,
     /// The version of the service that the resource names.
-    pub(super) service_version: Option<String>,
+    pub(crate) service_version: Option<String>,
 }
 
 /// One span as sent; ids are bytes that nobody has looked at.
@@ -179,7 +179,7 @@ pub(crate) enum RawItem<'b> {
 
 /// Which of the two requests is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     Traces,
     Logs,
 }

@@ -11,7 +11,7 @@
 
 mod any;
 mod docs;
-mod envelope;
+pub(crate) mod envelope;
 mod form;
 mod join;
 mod json;
@@ -19,8 +19,10 @@ mod logs;
 mod merge;
 mod payload;
 mod protobuf;
+pub(crate) mod rebuilt;
 mod records;
 mod refusal;
+mod restored;
 mod span;
 mod view;
 mod wire;
@@ -34,15 +36,16 @@ pub use crate::dialects::Contents;
 pub(crate) use any::{Any, Attributes};
 pub(crate) use docs::Docs;
 pub use envelope::EnvelopeError;
-use form::Signal;
-pub(crate) use form::{RawEvent, RawResource, RawScope, RawSpan, Sink};
+pub(crate) use form::{
+    RawEvent, RawItem, RawLink, RawLog, RawResource, RawScope, RawSpan, Signal, Sink,
+};
 pub use join::{Joined, join};
 pub use logs::{Evaluation, LogBatch, LogRecord};
 pub use merge::{Merge, merge_doubles};
 pub use records::{RecordRows, record_rows, records_of};
-pub(crate) use span::{Decoder as SpanDecoder, Ids, Run};
-pub(crate) use view::{members, previews};
+pub(crate) use span::{Decoder as SpanDecoder, Ids, Run, hex};
 pub use view::{Sent, attributes, contents, contents_with, dialect, is_telemetry, requested_model};
+pub(crate) use view::{members, previews};
 
 /// A request with more spans than this is refused as a whole; real senders send some hundred.
 pub const SPANS_MAX: usize = 100_000;

@@ -18,6 +18,7 @@ use super::join::rank_of;
 use super::merge::merge_doubles;
 use super::payload::{Store, Trace, split};
 use super::refusal::Refusal;
+use super::restored::Brought;
 
 /// What one request has told of a trace so far.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub(crate) struct Decoder<'c> {
     named: HashMap<TraceId, u32>,
     known: Vec<Known>,
     batch: Batch,
+    brought: Brought,
     items: usize,
 }
 
@@ -68,6 +70,7 @@ impl<'c> Decoder<'c> {
             named: HashMap::new(),
             known: Vec::new(),
             batch: Batch::default(),
+            brought: Brought::default(),
             items: 0,
         }
     }
@@ -214,6 +217,7 @@ impl<'c> Decoder<'c> {
             self.batch.traces.extend(whole);
         }
         self.batch.messages = self.store.into_messages();
+        self.brought.finish(self.context, &mut self.batch)?;
         Ok(self.batch)
     }
 }
@@ -237,7 +241,13 @@ impl<'b> Sink<'b> for Decoder<'_> {
 
     fn item(&mut self, item: Result<RawItem<'b>, Refusal>) {
         let outcome = match item {
-            Ok(RawItem::Span(span)) => self.span(&span),
+            Ok(RawItem::Span(mut span)) => {
+                let source = self.context.source;
+                match self.brought.take(&mut span, self.items, source) {
+                    true => Ok(()),
+                    false => self.span(&span),
+                }
+            }
             Ok(RawItem::Log(_)) => Ok(()),
             Err(refusal) => Err(refusal),
         };
@@ -281,7 +291,7 @@ pub(super) fn id<const N: usize>(field: &'static str, sent: &[u8]) -> Result<[u8
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {

@@ -129,7 +129,7 @@ pub(super) fn with_seen<T>(sent: Sent<'_>, read: impl FnOnce(&Seen<'_, '_>) -> T
     })
 }
 
-fn text(value: Value<'_, '_>, key: &str) -> Option<String> {
+pub(super) fn text(value: Value<'_, '_>, key: &str) -> Option<String> {
     value.get(key)?.words().map(Into::into)
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn members(sent: Sent<'_>) -> Vec<(Cow<'static, str>, Any<'static>)> 
 }
 
 /// Returns a stored value as it was sent.
-fn any(value: Value<'_, '_>) -> Any<'static> {
+pub(super) fn any(value: Value<'_, '_>) -> Any<'static> {
     match value.kind() {
         Kind::Null => Any::Empty,
         Kind::Bool => Any::Bool(value.raw() == "true"),
@@ -183,7 +183,7 @@ fn any(value: Value<'_, '_>) -> Any<'static> {
     }
 }
 
-fn object(value: Value<'_, '_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
+pub(super) fn object(value: Value<'_, '_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
     let members = value.members();
     members
         .map(|(key, value)| {
@@ -193,7 +193,7 @@ fn object(value: Value<'_, '_>) -> Vec<(Cow<'static, str>, Any<'static>)> {
         .collect()
 }
 
-fn events(stored: Option<&str>) -> Vec<RawEvent<'static>> {
+pub(super) fn events(stored: Option<&str>) -> Vec<RawEvent<'static>> {
     let Some(doc) = stored.and_then(Doc::parse_container) else {
         return Vec::new();
     };

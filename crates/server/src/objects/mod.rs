@@ -14,10 +14,9 @@ mod tests;
 mod trace;
 mod turns;
 
-pub(crate) use export::export_line;
+pub(crate) use export::{Exported, TraceFormat};
 pub(crate) use payload::{
-    Detail, Fault, Messages, Shown, expanded_bytes, is_telemetry, own_bytes, restored_text,
-    telemetry_contents,
+    Detail, Fault, Messages, Shown, expanded_bytes, own_bytes, restored_text, telemetry_contents,
 };
 pub(crate) use span::{Place, SpanObject, moved_micros};
 pub(crate) use trace::{TraceMatch, TraceObject, horizon};

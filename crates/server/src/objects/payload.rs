@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 
 use ingest::messages::ChatMessage;
-pub(crate) use ingest::otlp::is_telemetry;
-use ingest::otlp::{self, Contents, Sent};
+use ingest::otlp::{self, Contents, Sent, is_telemetry};
 use model::payload::RestoreError;
 use model::{JsonText, Message, MessageHash, Span, SpanType, payload};
 use serde::ser::SerializeMap;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::samples::{self, Sample};
-use super::{Detail, Place, Shown, SpanObject, TraceObject, export_line, horizon};
+use super::{Detail, Exported, Place, Shown, SpanObject, TraceFormat, TraceObject, horizon};
 
 const IDLE_MICROS: i64 = 600_000_000;
 
@@ -158,9 +158,16 @@ fn an_export_brings_the_same_trace_in_again() {
     let mut compared = 0;
     for file in samples::captures() {
         for sample in samples::capture(&file) {
-            let spans = sample.rows.iter().map(|row| &*row.span);
-            let line = export_line(&sample.entry.row.item, spans, &sample.messages).unwrap();
-            assert!(!line.contains(&b'\n'), "{file}: one line a trace");
+            let (item, rows) = (sample.entry.row.item.clone(), sample.rows.clone());
+            let exported = Exported::new(item, rows, sample.messages.clone()).unwrap();
+            let pieces = exported.into_pieces(TraceFormat::AgentsLines);
+            let line: Vec<Vec<u8>> = pieces.collect::<Result<_, _>>().unwrap();
+            let line = line.concat();
+            assert_eq!(
+                line.iter().position(|byte| *byte == b'\n'),
+                Some(line.len() - 1),
+                "{file}: one line a trace"
+            );
             let again = samples::document(line);
             let [again] = again.as_slice() else {
                 panic!("{file}: one trace")

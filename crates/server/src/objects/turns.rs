@@ -3,10 +3,11 @@
 
 use ingest::agents_sdk::words;
 use ingest::messages::{answered, asked};
+use ingest::otlp::is_telemetry;
 use model::{PREVIEW_CHARS_MAX, Span, SpanType, TraceRow};
 use store::SpanRow;
 
-use super::payload::{Messages, is_telemetry, restored_text, telemetry_contents};
+use super::payload::{Messages, restored_text, telemetry_contents};
 
 /// The first message and the last answer of a trace, in full.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use ingest::messages::ChatMessage;
-use ingest::otlp::Contents;
+use ingest::otlp::{Contents, is_telemetry};
 use model::{MessageHash, Span, SpanId, SpanType};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
-use crate::objects::{Detail, Messages, is_telemetry, restored_text, telemetry_contents};
+use crate::objects::{Detail, Messages, restored_text, telemetry_contents};
 
 use super::loaded::{Loaded, json};
 use super::params::Params;

@@ -1,5 +1,5 @@
-//! Taking traces out: whole, one line each, in the form in which they can be brought in again; or as
-//! one of the tables, for other programs.
+//! Taking traces out: whole, in forms that other tools read and in which they can be brought in again;
+//! or as one of the tables, for other programs.
 //!
 //! Which traces are meant is decided once, at the beginning. They are then read a few at a time, each
 //! time from a fresh snapshot, so that an export of hours holds no files; what is deleted meanwhile is
@@ -12,16 +12,15 @@ use axum::response::Response;
 use futures::{StreamExt, stream};
 use model::{ProjectId, TraceId};
 use query::{Format, SqlError, SqlStream, encode_parts};
-use store::{ReadError, Snapshot, Table};
+use store::{Columns, ReadError, Snapshot, Table};
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
-use crate::objects::{Detail, export_line, is_telemetry};
+use crate::objects::{Exported, Fault, TraceFormat};
 use crate::state::AppState;
 
-use super::loaded::Loaded;
 use super::params::Params;
-use super::pieces::{PieceError, respond};
+use super::pieces::{Piece, PieceError, respond};
 use super::snapshots::of_project;
 use super::sql;
 
@@ -29,11 +28,14 @@ use super::sql;
 /// enough to be done before the snapshot's files may go.
 const TRACES_AT_ONCE: usize = 1_000;
 
+/// What `format` may be.
+const FORMATS: &str = "agents-jsonl, otlp-json, otlp-proto, openinference, csv, parquet";
+
 /// What is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// Whole traces, a line each.
-    Lines,
+    /// Whole traces.
+    Traces(TraceFormat),
     /// The rows of a table.
     Table(Table, Format),
 }
@@ -42,22 +44,24 @@ impl Shape {
     fn read(params: &mut Params) -> Result<Self, ApiError> {
         let (format, table) = (params.take("format")?, params.take("table")?);
         let format = match format.as_deref() {
-            None | Some("jsonl") => None,
-            Some("csv") => Some(Format::Csv),
-            Some("parquet") => Some(Format::Parquet),
+            None | Some("agents-jsonl" | "jsonl") => Err(TraceFormat::AgentsLines),
+            Some("otlp-json") => Err(TraceFormat::OTLP_JSON),
+            Some("otlp-proto") => Err(TraceFormat::OTLP_PROTO),
+            Some("openinference") => Err(TraceFormat::OPENINFERENCE),
+            Some("csv") => Ok(Format::Csv),
+            Some("parquet") => Ok(Format::Parquet),
             Some(other) => {
-                let message = format!("{other:?} is not jsonl, csv or parquet");
+                let message = format!("{other:?} is not one of: {FORMATS}");
                 return Err(ApiError::invalid("format", message));
             }
         };
         match (format, table.as_deref()) {
-            (None, None) => Ok(Self::Lines),
-            (None, Some(_)) => {
-                let message =
-                    "jsonl has whole traces: ask for a table with format=csv or format=parquet";
+            (Err(format), None) => Ok(Self::Traces(format)),
+            (Err(_), Some(_)) => {
+                let message = "this format has whole traces: ask for a table with format=csv or format=parquet";
                 Err(ApiError::invalid("table", message))
             }
-            (Some(format), word) => match word.unwrap_or("traces").parse() {
+            (Ok(format), word) => match word.unwrap_or("traces").parse() {
                 Ok(table) => Ok(Self::Table(table, format)),
                 Err(_) => {
                     let message = format!(
@@ -77,12 +81,12 @@ impl Shape {
     path = "/v1/export",
     tag = "read",
     params(
-        ("format" = Option<String>, Query, description = "jsonl (without it): `{\"trace\":{…},\"spans\":[…]}` a line, items as the Agents SDK sends them, which can be imported again; csv or parquet: one table"),
+        ("format" = Option<String>, Query, description = "agents-jsonl (without it; jsonl is the same): `{\"trace\":{…},\"spans\":[…]}` a line, items as the Agents SDK sends them; otlp-json: a request of OpenTelemetry a line; otlp-proto: such requests in protobuf, each behind its length in four bytes, the high one first; openinference: as otlp-json, in the words of OpenInference; csv or parquet: one table. All but the tables can be imported again"),
         ("table" = Option<String>, Query, description = "Of csv and parquet: traces (without it), spans or messages of the traces that are meant"),
         ("workflow_name" = Option<String>, Query, description = "This and every other field of a filter, as for a list of traces"),
     ),
     responses(
-        (status = 200, description = "One trace a line; or a table as CSV or Parquet, in the columns of SQL", content_type = "application/x-ndjson"),
+        (status = 200, description = "Whole traces; or a table as CSV or Parquet, in the columns of SQL", content_type = "application/x-ndjson"),
         (status = 400, body = ErrorBody, description = "A parameter is unknown or cannot be used"),
     )
 )]
@@ -98,9 +102,9 @@ pub(super) async fn export(
     let find = |snapshot: Arc<Snapshot>| state.engine.trace_ids(snapshot, filter.clone());
     let ids = of_project(&state, &project, find).await?;
     match shape {
-        Shape::Lines => {
-            let lines = ids.into_iter().map(move |id| line(&state, &project, &id));
-            respond("application/x-ndjson", lines).await
+        Shape::Traces(format) => {
+            let of_trace = move |id| pieces(&state, &project, &id, format);
+            respond(format.media_type(), ids.into_iter().flat_map(of_trace)).await
         }
         Shape::Table(table, format) => {
             let parts: Vec<Vec<TraceId>> = ids.chunks(TRACES_AT_ONCE).map(<[_]>::to_vec).collect();
@@ -124,35 +128,44 @@ async fn part(
     of_project(state, project, read).await
 }
 
-/// Returns the line of a trace; nothing if it is gone.
-fn line(state: &AppState, project: &ProjectId, id: &TraceId) -> Result<Vec<u8>, PieceError> {
+/// Returns the pieces of a trace; none if it is gone.
+fn pieces(
+    state: &AppState,
+    project: &ProjectId,
+    id: &TraceId,
+    format: TraceFormat,
+) -> Box<dyn Iterator<Item = Piece> + Send> {
+    let failed = |error: PieceError| -> Box<dyn Iterator<Item = Piece> + Send> {
+        Box::new(std::iter::once(Err(error)))
+    };
+    let trace_id = id.clone();
+    let damaged = move |source| PieceError::Payload {
+        trace_id: trace_id.clone(),
+        source,
+    };
     let snapshot: Arc<Snapshot> = state.store.trace_snapshot(project, id);
-    let loaded = match read(&snapshot, id) {
-        Err(_) if snapshot.is_expired() => read(&state.store.trace_snapshot(project, id), id)?,
-        read => read?,
+    let read = match read(&snapshot, id) {
+        Err(_) if snapshot.is_expired() => read(&state.store.trace_snapshot(project, id), id),
+        read => read,
     };
-    let Some(loaded) = loaded else {
-        return Ok(Vec::new());
-    };
-    let spans = loaded.rows.iter().map(|row| &*row.span);
-    if spans.clone().any(is_telemetry) {
-        return Err(PieceError::OpenTelemetry {
-            trace_id: id.clone(),
-        });
+    match read {
+        Err(error) => failed(error.into()),
+        Ok(None) => Box::new(std::iter::empty()),
+        Ok(Some(Err(fault))) => failed(damaged(fault)),
+        Ok(Some(Ok(exported))) => {
+            let pieces = exported.into_pieces(format);
+            Box::new(pieces.map(move |piece| piece.map_err(&damaged)))
+        }
     }
-    let mut line =
-        export_line(&loaded.entry.row.item, spans, &loaded.messages).map_err(|source| {
-            PieceError::Payload {
-                trace_id: id.clone(),
-                source,
-            }
-        })?;
-    line.push(b'\n');
-    Ok(line)
 }
 
-fn read(snapshot: &Snapshot, id: &TraceId) -> Result<Option<Loaded>, ReadError> {
-    let entry = snapshot.trace(id)?;
-    let load = |entry| Loaded::of_entry(snapshot, entry, Some(Detail::Full));
-    entry.map(load).transpose()
+/// Reads a trace as it is stored: nothing of one span is filled in from another, for who takes it in
+/// does that anew.
+fn read(snapshot: &Snapshot, id: &TraceId) -> Result<Option<Result<Exported, Fault>>, ReadError> {
+    let Some(entry) = snapshot.trace(id)? else {
+        return Ok(None);
+    };
+    let messages = snapshot.messages(id)?;
+    let rows = snapshot.spans(&entry, &Columns::all(Table::Spans))?;
+    Ok(Some(Exported::new(entry.row.item.clone(), rows, messages)))
 }

@@ -36,14 +36,6 @@ pub(super) enum PieceError {
         #[source]
         source: Fault,
     },
-    /// A trace has no form in the format that was asked for.
-    #[error(
-        "the trace {trace_id} came as OpenTelemetry, which JSON lines of the Agents SDK cannot hold: use csv or parquet"
-    )]
-    OpenTelemetry {
-        /// The trace.
-        trace_id: TraceId,
-    },
     /// A bug: making a piece panicked.
     #[error("failed to make more of the answer")]
     Panicked(#[from] tokio::task::JoinError),
@@ -53,7 +45,6 @@ impl From<PieceError> for ApiError {
     fn from(error: PieceError) -> Self {
         match error {
             PieceError::Read(error) => error.into(),
-            PieceError::OpenTelemetry { .. } => Self::invalid("format", error.to_string()),
             _ => Self::internal(error),
         }
     }

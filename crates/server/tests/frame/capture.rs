@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{Answer, TestServer, batch, send};
 
-fn captures() -> Vec<PathBuf> {
+pub(crate) fn captures() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
     let folders = ["openai-agents", "openai-agents-js"].map(|name| root.join(name));
     let files = folders
@@ -22,7 +22,7 @@ fn captures() -> Vec<PathBuf> {
 }
 
 /// The bodies that one program sent.
-fn bodies(path: &Path) -> Vec<String> {
+pub(crate) fn bodies(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     let capture: serde_json::Value = serde_json::from_str(&text).unwrap();
     let requests = capture["requests"].as_array().unwrap();

@@ -8,6 +8,7 @@
 mod archive;
 mod capture;
 mod doors;
+mod exports;
 mod grpc;
 mod imports;
 mod operate;

@@ -214,6 +214,25 @@ async fn openapi_json_at_the_root_is_what_the_server_says() {
 }
 
 #[tokio::test]
+async fn projects_made_at_one_time_are_all_known() {
+    let server = TestServer::new().await;
+    let ids: Vec<String> = (0..40).map(|n| format!("project-{n}")).collect();
+    let make = async |id: &String| {
+        server
+            .post("/v1/projects", &json!({ "id": id }))
+            .await
+            .status
+    };
+    let made = futures::future::join_all(ids.iter().map(make)).await;
+    assert!(made.iter().all(|status| *status == 200));
+    for id in &ids {
+        let list = server.request(Method::GET, "/v1/traces");
+        let list = send(list.header("openai-project", id)).await;
+        assert_eq!(list.status, 200, "{id}: {}", list.text);
+    }
+}
+
+#[tokio::test]
 async fn a_price_that_was_entered_can_be_removed() {
     let server = TestServer::new().await;
     let line = json!({"model": "Test-Model", "provider": "azure", "from": "2026-01-01",

@@ -11,6 +11,7 @@ mod settings;
 mod upstreams;
 mod words;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -325,9 +326,11 @@ fn nearest(name: &str) -> String {
             .filter(|word| words.contains(word))
             .count()
     };
+    // Of names that share as much, the one that says least besides.
+    let rank = |name: &str| (shared(name), Reverse(name.len()));
     let best = settings()
         .iter()
-        .max_by_key(|setting| shared(setting.name))
+        .max_by_key(|setting| rank(setting.name))
         .filter(|setting| shared(setting.name) > 0);
     match best {
         Some(setting) => format!("; did you mean {:?}?", setting.name),

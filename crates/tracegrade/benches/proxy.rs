@@ -48,7 +48,10 @@ fn main() -> Result<()> {
         }
     }
     row(&format!("a call, {calls} each"), &mut times);
-    row(&format!("a chunk of a stream, {streams} streams of {CHUNKS}"), &mut ways);
+    row(
+        &format!("a chunk of a stream, {streams} streams of {CHUNKS}"),
+        &mut ways,
+    );
     recorded(&server, calls + streams)
 }
 
@@ -215,11 +218,11 @@ fn answer_whole(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 fn answer_in_chunks(stream: &mut TcpStream, began: Instant) -> io::Result<()> {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes())?;
-    let mut write = |event: String| {
-        stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
-    };
+    let mut write =
+        |event: String| stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
     for _ in 0..CHUNKS {
         thread::sleep(CHUNK_PAUSE);
         let now = began.elapsed().as_nanos();

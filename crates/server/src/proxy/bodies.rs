@@ -1,9 +1,10 @@
 //! The bodies of a call on their way through: every byte passes as it came, and is looked at.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
@@ -17,6 +18,9 @@ use super::copy::BodyCopy;
 use super::recording::Recording;
 use crate::error::chain;
 
+/// So long the rest of a body is waited for whose upstream cannot be reached.
+const REST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A request's body was longer than it may be.
 #[derive(Debug, thiserror::Error)]
 #[error("the body has more than {bytes_max} bytes")]
@@ -24,31 +28,75 @@ struct TooLarge {
     bytes_max: usize,
 }
 
-/// A request's body on its way to the upstream.
-pub(super) struct Upload {
-    /// Nobody else locks it: the client that sends it wants something that threads could share.
-    inner: Mutex<Body>,
+/// A request's body on its way to the upstream. Clones are the same body: what an upstream that
+/// cannot be reached does not ask for is still wanted for the record.
+#[derive(Clone)]
+pub(super) struct Upload(Arc<Mutex<Through>>);
+
+struct Through {
+    inner: Body,
     copy: Option<Arc<Mutex<BodyCopy>>>,
     sent_bytes: usize,
     bytes_max: usize,
-    /// Set when the body is cut off for its length.
-    is_too_large: Arc<AtomicBool>,
+    is_too_large: bool,
 }
 
 impl Upload {
-    pub(super) fn new(
-        body: Body,
-        copy: Option<Arc<Mutex<BodyCopy>>>,
-        bytes_max: usize,
-        is_too_large: &Arc<AtomicBool>,
-    ) -> Self {
-        Self {
-            inner: Mutex::new(body),
+    pub(super) fn new(body: Body, copy: Option<Arc<Mutex<BodyCopy>>>, bytes_max: usize) -> Self {
+        Self(Arc::new(Mutex::new(Through {
+            inner: body,
             copy,
             sent_bytes: 0,
             bytes_max,
-            is_too_large: Arc::clone(is_too_large),
+            is_too_large: false,
+        })))
+    }
+
+    /// Returns whether the body was cut off for its length.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.0.lock().is_too_large
+    }
+
+    /// Copies what is left of the body, as far as it comes soon and a copy is wanted.
+    pub(super) async fn copy_rest(self) {
+        let rest = poll_fn(|cx| {
+            let mut through = self.0.lock();
+            loop {
+                let is_wanted = through
+                    .copy
+                    .as_ref()
+                    .is_some_and(|copy| copy.lock().is_whole());
+                if !is_wanted {
+                    return Poll::Ready(());
+                }
+                match ready!(through.poll_frame(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(()),
+                }
+            }
+        });
+        // What is not there by then is missing in the record, which is told where it is made.
+        let _late = tokio::time::timeout(REST_PATIENCE, rest).await;
+    }
+}
+
+impl Through {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(chunk) = frame.data_ref()
+        {
+            self.sent_bytes = self.sent_bytes.saturating_add(chunk.len());
+            if self.sent_bytes > self.bytes_max {
+                self.is_too_large = true;
+                let bytes_max = self.bytes_max;
+                return Poll::Ready(Some(Err(TooLarge { bytes_max }.into())));
+            }
+            if let Some(copy) = &self.copy {
+                copy.lock().push(chunk);
+            }
         }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 }
 
@@ -60,30 +108,15 @@ impl hyper::body::Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(this.inner.get_mut()).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(chunk) = frame.data_ref()
-        {
-            this.sent_bytes = this.sent_bytes.saturating_add(chunk.len());
-            if this.sent_bytes > this.bytes_max {
-                this.is_too_large.store(true, Ordering::Relaxed);
-                let bytes_max = this.bytes_max;
-                return Poll::Ready(Some(Err(TooLarge { bytes_max }.into())));
-            }
-            if let Some(copy) = &this.copy {
-                copy.lock().push(chunk);
-            }
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        self.0.lock().poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.lock().is_end_stream()
+        self.0.lock().inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.lock().size_hint()
+        self.0.lock().inner.size_hint()
     }
 }
 

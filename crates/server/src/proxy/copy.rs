@@ -76,6 +76,11 @@ impl BodyCopy {
         self.given_up
     }
 
+    /// Returns whether all that passed so far is in it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.given_up.is_none()
+    }
+
     /// Returns how many bytes were copied.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()

@@ -243,7 +243,7 @@ mod tests {
                 history: vec![MessageHash::of(previous.unwrap_or("").as_bytes())],
                 previous_response_id: previous.map(str::to_owned),
             }),
-            same: MessageHash::of(b""),
+            same: MessageHash::of(b"same"),
             at: Time::default(),
         };
         let first = joins.place(&project, &call(None), "t1".to_owned());

@@ -16,7 +16,7 @@ mod recording;
 mod target;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::body::Body;
@@ -153,13 +153,12 @@ pub(crate) async fn pass(
     parts.headers.remove(header::HOST);
     parts.headers.remove(header::CONTENT_LENGTH);
 
-    let is_too_large = Arc::new(AtomicBool::new(false));
     let copy = recording.as_ref().and_then(Recording::request_copy);
-    let upload = Upload::new(body, copy, state.config.proxy_body_bytes_max, &is_too_large);
+    let upload = Upload::new(body, copy, state.config.proxy_body_bytes_max);
     let client = state.proxy.clients.of(&target.url)?;
     let mut sent = reqwest::Request::new(parts.method, target.url.clone());
     *sent.headers_mut() = parts.headers;
-    *sent.body_mut() = Some(reqwest::Body::wrap(upload));
+    *sent.body_mut() = Some(reqwest::Body::wrap(upload.clone()));
     match client.execute(sent).await {
         Ok(answer) => {
             let (mut head, body) = axum::http::Response::<reqwest::Body>::from(answer).into_parts();
@@ -172,11 +171,14 @@ pub(crate) async fn pass(
             let body = Body::new(Download::new(body, recording, call));
             Ok(Response::from_parts(head, body))
         }
-        Err(_) if is_too_large.load(Ordering::Relaxed) => {
+        Err(_) if upload.is_too_large() => {
             recording.into_iter().for_each(Recording::forget);
             Err(too_large(&state.config))
         }
-        Err(error) => Ok(no_answer(&target, &error, recording)),
+        Err(error) => {
+            upload.copy_rest().await;
+            Ok(no_answer(&target, &error, recording))
+        }
     }
 }
 

@@ -289,7 +289,10 @@ async fn the_upstreams_key_is_nowhere_on_disk_and_in_no_log() {
     let _logs = tracing::subscriber::set_default(subscriber);
     let scene = Scene::new().await;
     for play in ["", "stream", "500", "echo key", "cut"] {
-        let call = scene.call(play).header("api-key", KEY);
+        // Each another call: the same one after a failure would be an attempt at it.
+        let body = json!({"messages": [{"role": "user", "content": play}]});
+        let call = scene.send(CHAT, play, body.to_string());
+        let call = call.header("api-key", KEY);
         let _cut = call.send().await.unwrap().bytes().await;
     }
     let traces = scene.traces(5).await;

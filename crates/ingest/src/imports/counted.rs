@@ -7,6 +7,9 @@ use model::{Batch, Rejection, TraceItem};
 use super::record::Refusal;
 use super::{Format, joined, rejection};
 
+/// A request in which more is refused than this is refused itself: it is no file of traces.
+pub(super) const REFUSED_MAX: usize = 100_000;
+
 /// What one request held.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Imported {
@@ -43,6 +46,8 @@ pub(super) struct Tally {
     documents: Vec<usize>,
     formats: BTreeMap<Format, (usize, usize, usize)>,
     ignored: BTreeMap<&'static str, usize>,
+    /// Bytes that were written to put records together again.
+    pub(super) expanded_bytes: usize,
     /// The document that is read, and how many items of it were counted.
     document: usize,
     in_document: usize,
@@ -51,6 +56,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Returns whether it is no use to read on.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.rejected.len() > REFUSED_MAX
+    }
+
     pub(super) fn has_no_document(&self) -> bool {
         self.document == 0
     }

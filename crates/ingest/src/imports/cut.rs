@@ -9,6 +9,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::agents_sdk::{DocumentError, Documents};
 use crate::otlp::{Encoding, SPANS_MAX};
 
+use super::counted::REFUSED_MAX;
+
 /// Before so many bytes are there, or the end, nobody can say what a file is.
 const HEAD_BYTES: usize = 64;
 
@@ -37,6 +39,11 @@ pub enum CutError {
     /// One request has more in it than is taken at once.
     #[error("the request holds more than {SPANS_MAX} records: send fewer at a time")]
     TooManyItems,
+    /// Nearly nothing in one request can be read.
+    #[error(
+        "more than {REFUSED_MAX} parts of the request cannot be read: this is no file of traces"
+    )]
+    TooManyRefused,
     /// It is a zip archive.
     #[error(
         "this is a zip archive: if it is a log of Inspect AI, write it as JSON with `inspect log convert --to json --output-dir DIR FILE` and import that"
@@ -57,6 +64,7 @@ impl CutError {
                 "too_large"
             }
             CutError::TooManyItems => "too_many_items",
+            CutError::TooManyRefused => "too_many_refused",
             CutError::NotProtobuf { .. } => "bad_protobuf",
             CutError::Zip | CutError::Parquet => "unknown_format",
         }

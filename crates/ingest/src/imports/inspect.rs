@@ -7,7 +7,8 @@
 //! message is stored once anyway.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 
 use model::{GroupId, TraceId, TraceItem};
 
@@ -19,8 +20,8 @@ use super::record::{
     Members, Object, Refusal, any, fail, id_of_content, id_text, ids, nanos, span, text, texts,
 };
 
-/// An event that is larger than this with its attachments in place is refused.
-const EVENT_BYTES_MAX: usize = 64 << 20;
+/// So much may be written in one request to put records together again: a few bytes can refer to many.
+const EXPANDED_BYTES_MAX: usize = 256 << 20;
 
 /// Parts of a sample that become spans and moments, or are put in their places there.
 const PARTS: [&str; 3] = ["events", "events_data", "attachments"];
@@ -41,54 +42,67 @@ pub(super) fn log(root: Value<'_, '_>, to: &mut To<'_, '_>) {
 }
 
 fn sample(eval: Option<Value<'_, '_>>, sample: Value<'_, '_>, to: &mut To<'_, '_>) {
-    let reader = match Sample::of(eval, sample) {
+    let reader = match Sample::of(eval, sample, to.tally.expanded_bytes) {
         Ok(reader) => reader,
         Err(refusal) => return to.item(Err(refusal)),
     };
     to.item(reader.item(to.source));
-    let mut spans: Vec<Result<Part, Refusal>> = Vec::new();
-    let mut moments: HashMap<String, Vec<RawEvent<'static>>> = HashMap::new();
-    let ends = reader.ends();
-    for event in sample.get("events").into_iter().flat_map(Value::elements) {
-        let kind = event.get("event").and_then(Value::text).unwrap_or_default();
-        match &*kind {
-            "span_begin" => spans.push(reader.begun(event, &ends)),
-            "span_end" => {}
-            "model" => spans.push(reader.whole(event).and_then(|text| reader.model(&text))),
-            "tool" => spans.push(reader.whole(event).and_then(|text| reader.tool(&text))),
-            other => {
-                to.tally.ignored("score", usize::from(other == "score"));
-                let moment = reader.moment(other, event);
-                let within = text(event.get("span_id")).unwrap_or_else(|| reader.id.clone());
-                moments.entry(within).or_default().extend(moment);
-            }
-        }
-    }
-    spans.insert(0, reader.root());
-    let known: Vec<&str> = spans.iter().flatten().map(|part| &*part.id).collect();
-    let lost: Vec<_> = moments
-        .keys()
-        .filter(|id| !known.contains(&&***id))
-        .cloned()
-        .collect();
-    for id in lost {
-        // Of a span that the log does not have: the sample is what they surely belong to.
-        let mut orphans = moments.remove(&id).unwrap_or_default();
-        moments
-            .entry(reader.id.clone())
-            .or_default()
-            .append(&mut orphans);
-    }
-    for part in spans {
+    let events = || sample.get("events").into_iter().flat_map(Value::elements);
+    let mut moments = Moments::of(&reader.id, events());
+    to.tally.ignored("score", moments.scores);
+    let mut take = |part: Result<Part, Refusal>| {
         let record = part.and_then(|mut part| {
-            let own = moments.remove(&part.id).unwrap_or_default();
-            part.span.events.extend(own);
+            let own = moments.by_span.remove(&*part.id).unwrap_or_default();
+            part.span
+                .events
+                .extend(own.into_iter().map(|event| reader.moment(event)));
             Ok((
                 ids(&reader.id, &part.id, part.parent.as_deref())?,
                 part.span,
             ))
         });
         to.span(record, Run::ToldApart);
+    };
+    take(reader.root());
+    let ends = reader.ends();
+    for event in events() {
+        match &*kind(event) {
+            "span_begin" => take(reader.begun(event, &ends)),
+            "model" => take(reader.whole(event).and_then(|text| reader.model(&text))),
+            "tool" => take(reader.whole(event).and_then(|text| reader.tool(&text))),
+            _ => {}
+        }
+    }
+    to.tally.expanded_bytes = reader.expanded_bytes.get();
+}
+
+fn kind<'b>(event: Value<'b, '_>) -> Cow<'b, str> {
+    event.get("event").and_then(Value::text).unwrap_or_default()
+}
+
+/// Events that are no spans, by the span in which they happened.
+struct Moments<'b, 't> {
+    by_span: HashMap<Cow<'b, str>, Vec<Value<'b, 't>>>,
+    scores: usize,
+}
+
+impl<'b, 't> Moments<'b, 't> {
+    /// What happened in a span that the log does not have, happened in the sample.
+    fn of(sample_id: &str, events: impl Iterator<Item = Value<'b, 't>> + Clone) -> Self {
+        let begun = events.clone().filter(|event| kind(*event) == "span_begin");
+        let begun: HashSet<_> = begun.filter_map(|event| event.get("id")?.words()).collect();
+        let (mut by_span, mut scores) = (HashMap::<_, Vec<_>>::new(), 0);
+        for event in events {
+            match &*kind(event) {
+                "span_begin" | "span_end" | "model" | "tool" => continue,
+                other => scores += usize::from(other == "score"),
+            }
+            let within = event.get("span_id").and_then(Value::words);
+            let within = within.filter(|id| begun.contains(id));
+            let within = within.unwrap_or_else(|| sample_id.to_owned().into());
+            by_span.entry(within).or_default().push(event);
+        }
+        Self { by_span, scores }
     }
 }
 
@@ -111,10 +125,16 @@ struct Sample<'b, 't> {
     pool: Vec<&'b str>,
     /// When it was over.
     completed: Option<u64>,
+    /// What was written so far in this request to put records together again.
+    expanded_bytes: Cell<usize>,
 }
 
 impl<'b, 't> Sample<'b, 't> {
-    fn of(eval: Option<Value<'b, 't>>, sample: Value<'b, 't>) -> Result<Self, Refusal> {
+    fn of(
+        eval: Option<Value<'b, 't>>,
+        sample: Value<'b, 't>,
+        expanded_bytes: usize,
+    ) -> Result<Self, Refusal> {
         if !sample.is_object() {
             return Err(Refusal::NotARecord {
                 expected: "a sample",
@@ -153,6 +173,7 @@ impl<'b, 't> Sample<'b, 't> {
                 .map(Value::raw)
                 .collect(),
             completed: nanos("completed_at", sample.get("completed_at"))?,
+            expanded_bytes: Cell::new(expanded_bytes),
         })
     }
 
@@ -163,7 +184,6 @@ impl<'b, 't> Sample<'b, 't> {
             .into_iter()
             .flat_map(Value::elements);
         let mut input: Vec<&str> = Vec::new();
-        let mut bytes = event.raw().len();
         for range in refs {
             let mut bounds = range
                 .elements()
@@ -171,8 +191,9 @@ impl<'b, 't> Sample<'b, 't> {
             let from = bounds.next().unwrap_or(0);
             let to = bounds.next().unwrap_or(0).min(self.pool.len());
             let part = self.pool.get(from..to).unwrap_or_default();
-            bytes += part.iter().map(|message| message.len()).sum::<usize>();
-            check_size(bytes)?;
+            // What it takes in memory to remember each of them is counted too.
+            let bytes = part.iter().map(|message| message.len() + size_of::<&str>());
+            self.spend(bytes.sum())?;
             input.extend(part);
         }
         if input.is_empty() {
@@ -200,16 +221,28 @@ impl<'b, 't> Sample<'b, 't> {
             let end = name.find('"').unwrap_or(name.len());
             match self.attachments.get(&name[..end]) {
                 Some(content) => {
+                    self.spend(content.len())?;
                     out.push_str(&rest[..=at]);
                     out.push_str(content);
                 }
                 None => out.push_str(&rest[..at + NAME.len() + end]),
             }
-            check_size(out.len())?;
             rest = &name[end..];
         }
         out.push_str(rest);
         Ok(out)
+    }
+
+    /// Counts bytes that are to be written, or says that they are too many.
+    fn spend(&self, bytes: usize) -> Result<(), Refusal> {
+        let spent = self.expanded_bytes.get().saturating_add(bytes);
+        if spent > EXPANDED_BYTES_MAX {
+            return Err(Refusal::TooLarge {
+                bytes_max: EXPANDED_BYTES_MAX,
+            });
+        }
+        self.expanded_bytes.set(spent);
+        Ok(())
     }
 
     /// Returns what is known of the trace.
@@ -234,6 +267,8 @@ impl<'b, 't> Sample<'b, 't> {
         metadata.value("sample_id", self.sample.get("id"));
         metadata.value("epoch", self.sample.get("epoch"));
         item.metadata = metadata.finish();
+        // Said once of many samples, kept with each.
+        self.spend(self.eval.map_or(0, |eval| eval.raw().len()))?;
         let mut extra = Object::default();
         extra.value("eval", self.eval);
         item.extra = extra.finish();
@@ -447,29 +482,19 @@ impl<'b, 't> Sample<'b, 't> {
         out
     }
 
-    /// Returns an event that is a moment of a span, or why it is not even that.
-    fn moment(&self, kind: &str, event: Value<'_, '_>) -> Option<RawEvent<'static>> {
-        let whole = self
-            .attached(event.raw())
-            .unwrap_or_else(|_| event.raw().to_owned());
+    /// Returns an event that is a moment of a span; what is kept apart stays apart where it is too much.
+    fn moment(&self, event: Value<'_, '_>) -> RawEvent<'static> {
+        let whole = self.attached(event.raw());
+        let whole = whole.unwrap_or_else(|_| event.raw().to_owned());
         let time = nanos("timestamp", event.get("timestamp")).ok().flatten();
         let attributes = vec![("inspect.event".into(), Any::Text(whole.into()))];
-        Some(RawEvent {
+        RawEvent {
             nanos: time.unwrap_or(0),
-            name: format!("inspect.{kind}").into(),
+            name: format!("inspect.{}", kind(event)).into(),
             attributes: Attributes::new(attributes),
             dropped_attributes: 0,
             body: Any::Empty,
-        })
-    }
-}
-
-fn check_size(bytes: usize) -> Result<(), Refusal> {
-    match bytes <= EVENT_BYTES_MAX {
-        true => Ok(()),
-        false => Err(Refusal::TooLarge {
-            bytes_max: EVENT_BYTES_MAX,
-        }),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::otlp::{Any, Ids, RawSpan, Run};
 
 use super::To;
 use super::record::{
-    Members, Object, Refusal, any, id_text, ids, moment, nanos_of, snake, span, text, texts,
+    Members, Object, Refusal, any, id_text, ids, merged, moment, nanos_of, snake, span, text, texts,
 };
 
 const PREFIX: &str = "langfuse.observation.";
@@ -192,19 +192,18 @@ fn metadata(value: Value<'_, '_>) -> JsonText {
     }
 }
 
-/// Puts what a later record says of an observation over what is known of it; metadata key by key.
+/// Puts what a later record says of an observation behind what is known of it: of equal attributes the
+/// last counts. Metadata are merged key by key.
 pub(super) fn overlay<'b>(known: &mut Members<'b>, later: Members<'b>) {
-    for (key, value) in later {
-        let Some((_, old)) = known.iter_mut().find(|(other, _)| *other == key) else {
-            known.push((key, value));
-            continue;
-        };
-        let both = match (&*old, &value) {
-            (Any::Text(old), Any::Text(new)) if key == "langfuse.observation.metadata" => {
-                super::record::merged(old, new)
-            }
-            _ => None,
-        };
-        *old = both.map_or(value, |both| Any::Text(both.as_str().to_owned().into()));
+    const METADATA: &str = "langfuse.observation.metadata";
+    let told = |members: &Members<'b>| {
+        let found = members.iter().rev().find(|(key, _)| key == METADATA);
+        found.and_then(|(_, value)| value.text().map(str::to_owned))
+    };
+    let both = told(known).zip(told(&later));
+    let both = both.and_then(|(earlier, later)| merged(&earlier, &later));
+    known.extend(later);
+    if let Some(both) = both {
+        known.push((METADATA.into(), Any::Text(both.as_str().to_owned().into())));
     }
 }

@@ -110,6 +110,7 @@ impl LangfuseBatch {
             spans: Vec::new(),
             places: HashMap::new(),
             items: Vec::new(),
+            places_of_items: HashMap::new(),
             tally: Tally::default(),
             source: context.source,
         };
@@ -191,6 +192,7 @@ struct State<'k, 'b> {
     spans: Vec<(Members<'b>, usize)>,
     places: HashMap<(String, String), usize>,
     items: Vec<(TraceItem, usize)>,
+    places_of_items: HashMap<TraceId, usize>,
     tally: Tally,
     source: model::Source,
 }
@@ -227,11 +229,12 @@ impl<'b> State<'_, 'b> {
     fn trace(&mut self, body: Value<'b, '_>) -> Result<(), Refusal> {
         let later = trace_item(body, self.source)?;
         let id = &later.trace_id;
-        let at = match self.items.iter().position(|(item, _)| item.trace_id == *id) {
-            Some(at) => at,
+        let at = match self.places_of_items.get(id) {
+            Some(at) => *at,
             None => {
                 let known = self.known.items.get(id).cloned();
                 let item = known.unwrap_or_else(|| TraceItem::new(id.clone(), self.source));
+                self.places_of_items.insert(id.clone(), self.items.len());
                 self.items.push((item, 0));
                 self.items.len() - 1
             }

@@ -52,6 +52,9 @@ pub fn decode(body: Bytes, context: &Context<'_>) -> Result<Imported, CutError> 
     let mut cutter = Cutter::of(body, bytes_max);
     let mut first_fault = None;
     for document in cutter.by_ref() {
+        if import.tally.is_hopeless() {
+            return Err(CutError::TooManyRefused);
+        }
         match document {
             Ok(document) => import.document(&document),
             Err(fault) => {
@@ -61,6 +64,7 @@ pub fn decode(body: Bytes, context: &Context<'_>) -> Result<Imported, CutError> 
         }
     }
     match first_fault {
+        _ if import.tally.is_hopeless() => Err(CutError::TooManyRefused),
         Some(fault) if import.tally.has_no_document() => Err(fault),
         _ => import.finish(),
     }
@@ -136,6 +140,9 @@ impl<'c> Import<'c> {
         };
         let list = key.map_or(Some(root), |key| root.get(key));
         for element in list.into_iter().flat_map(Value::elements) {
+            if self.tally.is_hopeless() {
+                return;
+            }
             let element = document.slice_ref(element.raw().as_bytes());
             self.json(&element, level + 1);
         }

@@ -2,6 +2,7 @@
 //! refused.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use model::{JsonText, MessageHash, SpanId, Time, TraceId};
 
@@ -55,7 +56,9 @@ pub(crate) enum Refusal {
         found: &'static str,
     },
     /// Put together again it would be larger than is taken.
-    #[error("with its attachments in place a record is larger than {bytes_max} bytes")]
+    #[error(
+        "with attachments and histories in their places the records are larger than {bytes_max} bytes: send fewer at a time"
+    )]
     TooLarge {
         /// How large it may be.
         bytes_max: usize,
@@ -301,14 +304,15 @@ impl Object {
 pub(super) fn merged(earlier: &str, later: &str) -> Option<JsonText> {
     let object = |text| Doc::parse_container(text).filter(|doc| doc.root().is_object());
     let (earlier, later) = (object(earlier)?, object(later)?);
+    let keys = later
+        .root()
+        .members()
+        .map(|(key, _)| key.text().unwrap_or_default());
+    let overruled: HashSet<Cow<'_, str>> = keys.collect();
     let mut out = Object::default();
     for (key, value) in earlier.root().members() {
         let key = key.text().unwrap_or_default();
-        if later
-            .root()
-            .members()
-            .all(|(other, _)| !other.is_text(&key))
-        {
+        if !overruled.contains(&key) {
             out.raw(&key, value.raw());
         }
     }

@@ -234,7 +234,7 @@ impl<'b, 't> Value<'b, 't> {
     }
 
     /// Returns the parts of a list; nothing if this is no list.
-    pub(crate) fn elements(self) -> impl Iterator<Item = Value<'b, 't>> {
+    pub(crate) fn elements(self) -> impl Iterator<Item = Value<'b, 't>> + Clone {
         let end = if self.kind() == Kind::Array {
             self.behind()
         } else {

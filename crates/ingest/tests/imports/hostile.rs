@@ -106,17 +106,34 @@ fn deep_nesting_is_refused_and_exhausts_no_stack() {
 }
 
 #[test]
-fn attachments_that_would_multiply_are_refused() {
-    let big = "x".repeat(1 << 20);
-    let name = "\"attachment://a\",".repeat(200);
-    let events = format!(r#"[{{"event":"model","uuid":"m","timestamp":1,"input":[{name}0]}}]"#);
-    let log = format!(
-        r#"{{"epoch":1,"target":"","uuid":"u","attachments":{{"a":"{big}"}},"events":{events}}}"#
-    );
-    let imported = check(log.as_bytes()).unwrap();
-    let codes: Vec<_> = imported.batch.rejected.iter().map(|r| r.code).collect();
-    assert_eq!(codes, ["too_large"]);
-    assert_eq!(imported.formats[0].format, Format::Inspect);
+fn attachments_and_histories_that_would_multiply_are_refused() {
+    let big = "x".repeat(4 << 20);
+    let name = "\"attachment://a\",".repeat(100);
+    let attached = format!(r#"[{{"event":"model","uuid":"m","timestamp":1,"input":[{name}0]}}]"#);
+    let ranges = "[0,1000],".repeat(40);
+    let pooled =
+        format!(r#"[{{"event":"model","uuid":"m","timestamp":1,"input_refs":[{ranges}[0,1]]}}]"#);
+    let pool = vec![format!("\"{}\"", "y".repeat(10_000)); 1_000].join(",");
+    for events in [attached, pooled] {
+        let log = format!(
+            r#"{{"epoch":1,"target":"","uuid":"u","attachments":{{"a":"{big}"}},"events_data":{{"messages":[{pool}]}},"events":{events}}}"#
+        );
+        let imported = check(log.as_bytes()).unwrap();
+        let codes: Vec<_> = imported.batch.rejected.iter().map(|r| r.code).collect();
+        assert_eq!(codes, ["too_large"]);
+        assert_eq!(imported.formats[0].format, Format::Inspect);
+    }
+}
+
+#[test]
+fn a_body_of_nothing_but_refusals_is_refused_itself() {
+    for body in [
+        "x\n".repeat(110_000),
+        format!("[{}1]", "{},".repeat(110_000)),
+    ] {
+        let error = decode(body.into(), &context()).unwrap_err();
+        assert_eq!(error.code(), "too_many_refused");
+    }
 }
 
 #[test]

@@ -96,9 +96,15 @@ const PRIVATE_KEY: &str = "-----BEGIN ";
 /// The longest first line of a private key behind its beginning, in bytes.
 const FIRST_LINE_BYTES_MAX: usize = 48;
 
+/// Parts of the words that announce a key, in the cases they are written in; hardly any text has one.
+const MARKS: [&str; 9] = [
+    "://", "earer", "EARER", "asic ", "ASIC ", "ecret", "ECRET", "ountKey", "ount_key",
+];
+
 static BEGINNINGS: LazyLock<Regex> = LazyLock::new(|| {
     let known = FORMS.iter().map(|form| form.begins);
-    let escaped: Vec<_> = known.chain([PRIVATE_KEY]).map(regex::escape).collect();
+    let known = known.chain([PRIVATE_KEY]).chain(MARKS);
+    let escaped: Vec<_> = known.map(regex::escape).collect();
     Regex::new(&escaped.join("|")).expect("is a regular expression")
 });
 
@@ -117,12 +123,16 @@ static ANNOUNCED: LazyLock<Regex> = LazyLock::new(|| {
 /// Appends the keys in `text`.
 pub(super) fn scan(text: &str, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
-    let mut at = 0;
+    let (mut at, mut is_announced) = (0, false);
     while let Some(found) = BEGINNINGS.find_at(text, at) {
         let (start, rest) = (found.start(), found.end());
         at = rest;
         let end = match found.as_str() {
             PRIVATE_KEY => private_key_end(text, rest),
+            mark if MARKS.contains(&mark) => {
+                is_announced = true;
+                None
+            }
             // Looked at before the rest is read: nothing is read twice.
             _ if !begins(bytes, start) => None,
             begun => {
@@ -140,7 +150,9 @@ pub(super) fn scan(text: &str, hits: &mut Vec<Hit>) {
             at = end;
         }
     }
-    announced(text, hits);
+    if is_announced {
+        announced(text, hits);
+    }
 }
 
 impl Form {
@@ -162,16 +174,6 @@ impl Form {
 }
 
 fn announced(text: &str, hits: &mut Vec<Hit>) {
-    // Parts of the words that hardly any text has, in the cases they are written in.
-    let marks = [
-        "://", "earer", "EARER", "asic ", "ASIC ", "ecret", "ECRET", "ountKey", "ount_key",
-    ];
-    if !marks
-        .iter()
-        .any(|mark| memmem::find(text.as_bytes(), mark.as_bytes()).is_some())
-    {
-        return;
-    }
     for found in ANNOUNCED.captures_iter(text) {
         let Some(key) = found.iter().skip(1).flatten().next() else {
             continue;

@@ -284,12 +284,38 @@ fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     names
 }
 
-/// As sent, in the opposite order, twice, and as canonical JSON.
-fn deliveries(capture: &Capture) -> [Vec<Request>; 4] {
+/// Returns a request for each span, in the order of a request.
+fn split(request: &Request) -> Vec<Request> {
+    if request.is_logs {
+        return vec![request.clone()];
+    }
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let mut requests = Vec::new();
+    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    for mut resource in list(&body, "resourceSpans") {
+        for mut scope in list(&resource, "scopeSpans") {
+            for span in list(&scope, "spans") {
+                scope["spans"] = serde_json::json!([span]);
+                resource["scopeSpans"] = serde_json::json!([scope]);
+                let body = serde_json::json!({"resourceSpans": [resource]}).to_string();
+                let body = body.into();
+                requests.push(Request {
+                    body,
+                    ..request.clone()
+                });
+            }
+        }
+    }
+    requests
+}
+
+/// As sent, in the opposite order, twice, as canonical JSON, and a span a request.
+fn deliveries(capture: &Capture) -> [Vec<Request>; 5] {
     let sent = capture.requests.clone();
     let backwards = sent.iter().rev().cloned().collect();
     let twice = [sent.clone(), sent.clone()].concat();
-    [sent, backwards, twice, capture.as_json.clone()]
+    let alone = capture.as_json.iter().flat_map(split).collect();
+    [sent, backwards, twice, capture.as_json.clone(), alone]
 }
 
 #[test]

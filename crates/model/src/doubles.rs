@@ -213,15 +213,14 @@ fn may_be_double(span_type: SpanType) -> bool {
 /// Returns whether `outer`, with nothing of weight between, tells of what `inner` tells.
 fn is_double<T: Twin>(inner: &T, outer: &T) -> bool {
     let same_name = inner.name() == outer.name();
-    // A client's and a server's view of one call, or a framework's and the protocol's.
-    let of_mcp = [inner, outer]
-        .iter()
-        .any(|span| span.source_type() == "tools/call");
+    // A client's and a server's view of one call, or two libraries' views: they have their own words
+    // for a tool, while a tool that calls itself is told in the same words.
+    let of_two = inner.source_type() != outer.source_type() || inner.source_type() == "tools/call";
     inner.span_type() == outer.span_type()
         && match inner.span_type() {
             SpanType::Generation | SpanType::Embedding => true,
             SpanType::Agent => same_name,
-            SpanType::Function => same_name && of_mcp,
+            SpanType::Function => same_name && of_two,
             _ => false,
         }
 }

@@ -18,7 +18,7 @@ use crate::messages::{
 use crate::otlp::{Any, RawEvent};
 
 use super::fields::shown;
-use super::{Seen, mlflow};
+use super::{Seen, adk, mlflow};
 
 /// What went into a span and what came out of it, read from what was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -313,15 +313,16 @@ impl Side {
     }
 
     fn logfire_events(self, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
-        let Some(told) = seen
-            .attributes
-            .get("events")
-            .filter(|_| is_of_logfire(seen))
-        else {
+        let Some(told) = seen.attributes.get("events") else {
             return Continue(());
         };
         let text = written_value(told);
-        let Some(doc) = Doc::parse_container(&text) else {
+        // pydantic-ai writes the same without Logfire: each of them has its name.
+        let is_told = |doc: &Doc<'_>| {
+            let first = doc.root().elements().next();
+            is_of_logfire(seen) || first.is_some_and(|first| first.get("event.name").is_some())
+        };
+        let Some(doc) = Doc::parse_container(&text).filter(is_told) else {
             return Continue(());
         };
         // The answer is a choice, or what the assistant says behind the last word of all others.
@@ -493,7 +494,20 @@ fn tool_result(seen: &Seen<'_, '_>, has_failed: bool) -> Option<JsonText> {
         .or_else(|| value(seen, Side::Output))
         .or_else(|| Some(tool_event(seen, "gen_ai.choice", "message")?.into()))?;
     // LangSmith writes `{}` where a tool failed and gave nothing back.
-    (!has_failed || told.trim() != "{}").then(|| result(&told))
+    if has_failed && told.trim() == "{}" {
+        return None;
+    }
+    // ADK puts what is no object into one: {"result": …}.
+    let wrapped = adk::is_own(seen).then(|| only_member(&told, "result"));
+    Some(wrapped.flatten().unwrap_or_else(|| result(&told)))
+}
+
+/// Returns the one member of an object, if it is called `key`.
+fn only_member(json: &str, key: &str) -> Option<JsonText> {
+    let doc = Doc::parse_container(json)?;
+    let root = doc.root();
+    let value = root.get(key).filter(|_| root.members().count() == 1)?;
+    Some(JsonText::from_trusted(value.raw()))
 }
 
 fn found(seen: &Seen<'_, '_>) -> Vec<JsonText> {

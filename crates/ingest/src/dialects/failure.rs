@@ -18,10 +18,15 @@ const TRACEBACK: &str = "Traceback (most recent call last)";
 pub(crate) fn error(seen: &Seen<'_, '_>, span_type: SpanType) -> Option<SpanError> {
     let exception = exception(seen.events);
     let level = seen.attributes.get("logfire.level_num");
+    // Strands: the call of a tool has gone well, what it gave back is an error.
+    let of_tool = seen
+        .attributes
+        .first_text(&["gen_ai.tool.status", "tool.status"]);
     let has_failed = seen.status_code == 2
         || seen.text("langfuse.observation.level") == Some("ERROR")
         || level.and_then(|level| level.count()) >= Some(LEVEL_ERROR)
         || seen.attributes.has("error.type")
+        || (span_type == SpanType::Function && of_tool == Some("error"))
         || (seen.status_code == 0 && exception.is_some());
     has_failed.then(|| told(seen, exception, span_type))
 }
@@ -47,8 +52,20 @@ fn told(seen: &Seen<'_, '_>, exception: Option<&RawEvent<'_>>, span_type: SpanTy
         .or_else(|| status.map(str::to_owned))
         .or_else(|| text("error.message"))
         .or_else(|| seen.attributes.get("error.type")?.scalar().map(Into::into))
+        .or_else(|| given_back(seen, span_type))
         .unwrap_or_default();
     error_of(class.as_deref(), without_trace(&message), data, span_type)
+}
+
+/// Returns the words of a tool that failed, where nothing else tells what went wrong.
+fn given_back(seen: &Seen<'_, '_>, span_type: SpanType) -> Option<String> {
+    if span_type != SpanType::Function {
+        return None;
+    }
+    let result = super::contents(seen, span_type, true).result?;
+    let doc = Doc::parse(result.as_str())?;
+    let words = doc.root().words()?;
+    Some(words.into())
 }
 
 /// Returns an error from its class and its words.

@@ -55,13 +55,35 @@ const CALL_IDS: [&str; 4] = [
     "tool_call_id",
 ];
 
+/// Returns a model's name without the provider in front, which LiteLLM writes before it.
+fn without_provider(seen: &Seen<'_, '_>, model: String) -> String {
+    let bare = model.split_once('/').filter(|(before, name)| {
+        !name.is_empty() && common_provider(before) == provider(seen).unwrap_or_default()
+    });
+    bare.map(|(_, name)| name.to_owned()).unwrap_or(model)
+}
+
 /// Returns the model that was asked for.
 pub(crate) fn requested_model(seen: &Seen<'_, '_>) -> Option<String> {
+    asked_model(seen).map(|model| without_provider(seen, model))
+}
+
+/// Genkit names a model by its plugin and its own name: `googleai/gemini-2.5-flash`.
+fn of_genkit<'s>(seen: &Seen<'s, '_>) -> Option<(&'s str, &'s str)> {
+    let is_model = seen.text("genkit:metadata:subtype") == Some("model");
+    seen.text("genkit:name")
+        .filter(|_| is_model)?
+        .split_once('/')
+}
+
+fn asked_model(seen: &Seen<'_, '_>) -> Option<String> {
     let told = seen.attributes.first_text(&REQUESTED).map(str::to_owned);
+    let told = told.or_else(|| of_genkit(seen).map(|(_, name)| name.to_owned()));
     told.or_else(|| {
         let keys = [
             "llm.invocation_parameters",
             "langfuse.observation.model.parameters",
+            "mlflow.spanInputs",
         ];
         keys.iter().find_map(|key| {
             let doc = Doc::parse_container(seen.text(key)?)?;
@@ -76,7 +98,8 @@ fn used_model(seen: &Seen<'_, '_>) -> Option<String> {
         .or_else(|| answered_by(seen))
         .or_else(|| seen.text("model_name").map(str::to_owned))
         .or_else(|| seen.text("embedding.model_name").map(str::to_owned))
-        .or_else(|| requested_model(seen))
+        .or_else(|| asked_model(seen))
+        .map(|model| without_provider(seen, model))
 }
 
 /// Returns the model that an answer kept as a whole document names.
@@ -99,7 +122,13 @@ fn answered_by(seen: &Seen<'_, '_>) -> Option<String> {
 
 /// Returns the common word for a provider: case and suffixes differ between libraries.
 fn provider(seen: &Seen<'_, '_>) -> Option<String> {
-    let told = seen.attributes.first_text(&PROVIDERS)?;
+    seen.attributes
+        .first_text(&PROVIDERS)
+        .or_else(|| of_genkit(seen).map(|(plugin, _)| plugin))
+        .map(common_provider)
+}
+
+fn common_provider(told: &str) -> String {
     let word = told.to_ascii_lowercase();
     let known = [
         ("az.ai.inference", "azure.ai.inference"),
@@ -109,6 +138,8 @@ fn provider(seen: &Seen<'_, '_>) -> Option<String> {
         ("mistralai", "mistral_ai"),
         ("mistral", "mistral_ai"),
         ("google", "gcp.gemini"),
+        ("gemini", "gcp.gemini"),
+        ("googleai", "gcp.gemini"),
         ("vertexai", "gcp.vertex_ai"),
         ("vertex_ai", "gcp.vertex_ai"),
         ("bedrock", "aws.bedrock"),
@@ -116,17 +147,17 @@ fn provider(seen: &Seen<'_, '_>) -> Option<String> {
     ];
     let named = |word: &str| known.iter().find(|(theirs, _)| *theirs == word);
     if let Some((_, ours)) = named(&word) {
-        return Some((*ours).to_owned());
+        return (*ours).to_owned();
     }
     // Vercel writes `openai.chat`, `google.generative-ai`: the name, then the interface.
     let interfaces = ["chat", "responses", "completion", "embedding", "messages"];
     match word.split_once('.') {
         Some((name, interface)) if interfaces.contains(&interface) => {
-            Some(named(name).map_or(name, |(_, ours)| ours).to_owned())
+            named(name).map_or(name, |(_, ours)| ours).to_owned()
         }
-        Some(("google", "generative-ai")) => Some("gcp.gemini".to_owned()),
-        Some(("google", "vertex.chat")) => Some("gcp.vertex_ai".to_owned()),
-        _ => Some(word),
+        Some(("google", "generative-ai")) => "gcp.gemini".to_owned(),
+        Some(("google", "vertex.chat")) => "gcp.vertex_ai".to_owned(),
+        _ => word,
     }
 }
 
@@ -244,7 +275,12 @@ fn cost(seen: &Seen<'_, '_>) -> Option<NanoUsd> {
         let number = |key: &str| root.get(key)?.raw().parse::<f64>().ok();
         number("total").or_else(|| Some(number("input")? + number("output")?))
     };
-    let keys = ["gen_ai.usage.cost", "llm.cost.total", "operation.cost"];
+    let keys = [
+        "gen_ai.usage.cost",
+        "llm.cost.total",
+        "gen_ai.cost.total_cost",
+        "operation.cost",
+    ];
     let plain = || {
         keys.iter()
             .find_map(|key| seen.attributes.get(key)?.number())
@@ -278,6 +314,11 @@ fn finish_reason(seen: &Seen<'_, '_>) -> Option<String> {
         .find_map(|key| seen.attributes.get(key).and_then(first));
     let of_langfuse = || seen.text("langfuse.observation.metadata.finish_reason");
     let told = told.or_else(|| of_langfuse().map(unquoted));
+    // Semantic Kernel writes the name of its enum: `FinishReason.TOOL_CALLS`.
+    let told = told.map(|reason| match reason.strip_prefix("FinishReason.") {
+        Some(word) => word.to_ascii_lowercase(),
+        None => reason,
+    });
     told.filter(|reason| !reason.is_empty())
         .map(|reason| preview(&reason).to_owned())
 }

@@ -27,6 +27,11 @@ pub(super) fn map(seen: &Seen<'_, '_>, told: &mut Told) {
         _ => SpanType::Custom,
     };
     told.is(span_type, kind);
+    // LlamaIndex: a helper of a model's class, which calls no model.
+    let method = seen.name.rsplit('.').next().unwrap_or_default();
+    if seen.scope.contains("llama_index") && method.starts_with('_') {
+        told.span_type = SpanType::Custom;
+    }
     if seen.scope.contains("openai_agents") || seen.scope.contains("openai-agents") {
         of_agents_sdk(seen, told);
     }

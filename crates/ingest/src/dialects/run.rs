@@ -20,7 +20,8 @@ const SESSIONS: [&str; 6] = [
     "group_id",
 ];
 
-const MORE_SESSIONS: [&str; 6] = [
+const MORE_SESSIONS: [&str; 7] = [
+    "lmnr.association.properties.session_id",
     "session_id",
     "langsmith.metadata.session_id",
     "langsmith.metadata.thread_id",
@@ -29,34 +30,40 @@ const MORE_SESSIONS: [&str; 6] = [
     "gcp.vertex.agent.session_id",
 ];
 
-const USERS: [&str; 7] = [
+/// Keys of metadata that name the session; LangGraph's is the thread.
+const OF_METADATA: [&str; 4] = ["session_id", "conversation_id", "group_id", "thread_id"];
+
+const USERS: [&str; 8] = [
     "user.id",
     "langfuse.user.id",
     "enduser.id",
     "traceloop.association.properties.user_id",
+    "lmnr.association.properties.user_id",
     "langsmith.metadata.user_id",
     "ai.telemetry.metadata.userId",
     "user_id",
 ];
 
-const TAGS: [&str; 4] = [
+const TAGS: [&str; 5] = [
     "tag.tags",
     "langfuse.trace.tags",
     "ai.telemetry.metadata.tags",
+    "lmnr.association.properties.tags",
     "langsmith.span.tags",
 ];
 
 /// Metadata key by key, under a prefix.
-const METADATA: [&str; 5] = [
+const METADATA: [&str; 6] = [
     "langfuse.trace.metadata.",
     "langfuse.observation.metadata.",
     "traceloop.association.properties.",
+    "lmnr.association.properties.metadata.",
     "langsmith.metadata.",
     "ai.telemetry.metadata.",
 ];
 
 /// Keys that libraries write into metadata for themselves.
-const OWN_METADATA: [&str; 10] = [
+const OWN_METADATA: [&str; 11] = [
     "LANGSMITH_",
     "ls_",
     "lc_",
@@ -64,6 +71,7 @@ const OWN_METADATA: [&str; 10] = [
     "checkpoint",
     "__pregel",
     "usage_metadata",
+    "is_langchain_root",
     "revision_id",
     "thread_id",
     "_type",
@@ -102,7 +110,7 @@ impl RunFacts {
         let first = |keys: &[&str]| attributes.first_text(keys).map(str::to_owned);
         let session = first(&SESSIONS)
             .or_else(|| first(&MORE_SESSIONS))
-            .or_else(|| from_metadata(&["session_id", "conversation_id", "group_id"]));
+            .or_else(|| from_metadata(&OF_METADATA));
         Self {
             workflow_name: workflow_name(seen),
             session: session.and_then(|session| GroupId::new(&session).ok()),
@@ -199,7 +207,8 @@ fn tags(seen: &Seen<'_, '_>) -> Option<Vec<String>> {
 fn metadata(seen: &Seen<'_, '_>) -> Option<JsonText> {
     if let Some(value) = seen.attributes.get("metadata") {
         let text = super::written_value(value);
-        let doc = Doc::parse_container(&text).filter(|doc| doc.root().is_object());
+        let is_told = |doc: &Doc<'_>| doc.root().is_object() && !doc.root().is_empty();
+        let doc = Doc::parse_container(&text).filter(is_told);
         return doc.map(|doc| JsonText::from_trusted(doc.root().raw()));
     }
     let mut out = String::new();

@@ -65,8 +65,9 @@ fn message(fields: &Fields<'_>, role: &str) -> ChatMessage {
         said.parts.insert(0, Part::Reasoning { content });
     }
     calls(fields, &mut said.parts);
-    if let Some(name) = text(fields, "function_call_name") {
-        let arguments = text(fields, "function_call_arguments_json");
+    let legacy = |snake: &str, dotted: &str| text(fields, snake).or_else(|| text(fields, dotted));
+    if let Some(name) = legacy("function_call_name", "function_call.name") {
+        let arguments = legacy("function_call_arguments_json", "function_call.arguments");
         let arguments = arguments.as_deref().map(json_or_text);
         let id = None;
         said.parts.push(Part::ToolCall {

@@ -42,7 +42,8 @@ fn text(value: Option<Value<'_, '_>>) -> Option<String> {
 }
 
 fn first<'b, 't>(value: Value<'b, 't>, keys: &[&str]) -> Option<Value<'b, 't>> {
-    keys.iter().find_map(|key| value.get(key))
+    let mut told = keys.iter().filter_map(|key| value.get(key));
+    told.find(|told| told.kind() != Kind::Null)
 }
 
 fn collect(value: Value<'_, '_>, role: &str, depth: usize, take: Take<'_>) -> ControlFlow<()> {
@@ -112,6 +113,8 @@ fn is_bare_part(value: Value<'_, '_>) -> bool {
                 "toolResult",
                 "functionCall",
                 "functionResponse",
+                "toolRequest",
+                "toolResponse",
             ];
             first(value, &bedrock).is_some()
         }
@@ -208,7 +211,9 @@ fn wrapped(
     let is_request = ["messages", "input", "contents", "prompt"]
         .iter()
         .any(|key| value.get(key).is_some());
-    let system = first(value, &told).filter(|_| is_request);
+    // Gemini's requests keep it among the settings.
+    let system = first(value, &told).or_else(|| first(value.get("config")?, &told));
+    let system = system.filter(|_| is_request);
     let mut is_last = true;
     let mut take = |mut message: ChatMessage| {
         if std::mem::take(&mut is_last) {
@@ -250,7 +255,8 @@ fn message(value: Value<'_, '_>, role: &str) -> ChatMessage {
             let id = answers_call;
             said.parts.push(Part::ToolResult { id, response });
         }
-        (Some(content), _) => parts(content, &mut said.parts),
+        // Gemini's content, which has parts of its own.
+        (Some(content), _) => parts(content.get("parts").unwrap_or(content), &mut said.parts),
         (None, _) => {}
     }
     if let Some(told) = value.get("parts") {
@@ -272,7 +278,7 @@ fn message(value: Value<'_, '_>, role: &str) -> ChatMessage {
 fn has_parts_of_tool(content: Value<'_, '_>) -> bool {
     content.elements().any(|part| {
         let kind = part.get("type").and_then(Value::text).unwrap_or_default();
-        kind.starts_with("tool") || part.get("toolResult").is_some()
+        kind.starts_with("tool") || first(part, &["toolResult", "toolResponse"]).is_some()
     })
 }
 
@@ -331,17 +337,25 @@ fn part(value: Value<'_, '_>) -> Part {
     }
 }
 
-/// Parts of Bedrock and Gemini, which are told by the one key they have.
+/// Parts of Bedrock, Gemini and Genkit, which are told by the one key they have.
 fn untyped(value: Value<'_, '_>) -> Option<Part> {
     if let Some(content) = text(first(value, &["text", "content"])) {
         return Some(Part::Text { content });
     }
-    if let Some(inner) = first(value, &["toolUse", "functionCall", "function_call"]) {
+    if let Some(inner) = first(
+        value,
+        &["toolUse", "functionCall", "function_call", "toolRequest"],
+    ) {
         return Some(call(inner));
     }
     if let Some(inner) = first(
         value,
-        &["toolResult", "functionResponse", "function_response"],
+        &[
+            "toolResult",
+            "functionResponse",
+            "function_response",
+            "toolResponse",
+        ],
     ) {
         return Some(returned(inner));
     }
@@ -373,7 +387,14 @@ fn call(value: Value<'_, '_>) -> Part {
         .get("function")
         .filter(|inner| inner.is_object())
         .unwrap_or(value);
-    let ids = ["id", "tool_call_id", "toolCallId", "toolUseId", "call_id"];
+    let ids = [
+        "id",
+        "tool_call_id",
+        "toolCallId",
+        "toolUseId",
+        "call_id",
+        "ref",
+    ];
     // The Responses API has two ids; the one that the answer refers to is `call_id`.
     let id = text(value.get("call_id")).or_else(|| text(first(value, &ids)));
     // Inspect AI has the bare name under `function`.
@@ -394,6 +415,7 @@ fn returned(value: Value<'_, '_>) -> Part {
         "toolUseId",
         "call_id",
         "id",
+        "ref",
     ];
     let told = first(value, &["response", "result", "output", "content"]);
     let response = told.map_or_else(|| JsonText::from_trusted("null"), result_text);
@@ -502,6 +524,7 @@ mod tests {
             r#"[{"role":"assistant","content":[{"type":"tool-call","toolCallId":"c1","toolName":"f","input":{"a":1}}]}]"#,
             r#"[{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{"a":1}}]}]"#,
             r#"[{"role":"assistant","content":[{"toolUse":{"toolUseId":"c1","name":"f","input":{"a":1}}}]}]"#,
+            r#"{"message":{"role":"model","content":[{"toolRequest":{"name":"f","ref":"c1","input":{"a":1}}}]}}"#,
             r#"{"generations":[[{"text":"","message":{"lc":1,"id":["AIMessage"],"kwargs":{"content":"","tool_calls":[{"name":"f","args":{"a":1},"id":"c1"}]}}}]]}"#,
             r#"{"choices":[{"index":0,"message":{"role":"assistant","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
             r#"[{"id":"__fake_id__","object":"response","output":[{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"a\":1}"}]}]"#,
@@ -519,10 +542,23 @@ mod tests {
             r#"[{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"12 °C"}]}]"#,
             r#"[{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","result":"12 °C"}]}]"#,
             r#"[{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","output":"12 °C"}]}]"#,
+            r#"[{"role":"tool","content":[{"toolResponse":{"name":"f","ref":"c1","output":"12 °C"}}]}]"#,
             r#"[{"role":"tool","content":[{"type":"tool_result","tool_use_id":"c1","content":[{"type":"text","text":"12 °C"}]}]}]"#,
         ] {
             check(json, want);
         }
+    }
+
+    #[test]
+    fn gemini_says_what_a_part_is_not() {
+        check(
+            r#"{"role":"user","content":{"role":"model","parts":[{"text":"hi","function_call":null},{"text":null,"functionCall":null,"function_call":{"id":"c1","name":"f","args":{"a":1}}}]}}"#,
+            r#"[{"role":"user","parts":[{"type":"text","content":"hi"},{"type":"tool_call","id":"c1","name":"f","arguments":{"a":1}}]}]"#,
+        );
+        check(
+            r#"{"config":{"system_instruction":"be kind"},"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#,
+            r#"[{"role":"system","parts":[{"type":"text","content":"be kind"}]},{"role":"user","parts":[{"type":"text","content":"hi"}]}]"#,
+        );
     }
 
     #[test]

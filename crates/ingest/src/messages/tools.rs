@@ -25,6 +25,11 @@ pub(crate) fn arguments(sent: &str) -> JsonText {
 /// Returns the keywords of `{args, kwargs}` where no argument has none.
 fn keywords<'b, 't>(value: Value<'b, 't>) -> Option<Value<'b, 't>> {
     const KEYS: [&str; 3] = ["args", "kwargs", "sanitize_inputs_outputs"];
+    // LangChain by way of Traceloop: the call between a text of it and what the run is.
+    let of_run = ["input_str", "tags", "metadata", "inputs"];
+    if of_run.iter().all(|key| value.get(key).is_some()) {
+        return value.get("inputs").filter(|inputs| inputs.is_object());
+    }
     let kwargs = value.get("kwargs").filter(|kwargs| kwargs.is_object())?;
     let is_wrapper = value
         .members()
@@ -49,14 +54,11 @@ fn unwrapped<'b, 't>(value: Value<'b, 't>, depth: usize) -> Value<'b, 't> {
     if value.kind() == Kind::Array {
         let mut elements = value.elements();
         let only = elements.next().filter(|_| elements.next().is_none());
-        return only
-            .filter(|only| is_text_part(*only))
-            .map_or(value, deeper);
+        let words = only.and_then(|only| text_of(only).or_else(|| bare_text_of(only)));
+        return words.unwrap_or(value);
     }
     let is = |key: &str, word: &str| value.get(key).is_some_and(|told| told.is_text(word));
-    if is_text_part(value)
-        && let Some(words) = value.get("text")
-    {
+    if let Some(words) = text_of(value) {
         return words;
     }
     let inner = match () {
@@ -64,8 +66,15 @@ fn unwrapped<'b, 't>(value: Value<'b, 't>, depth: usize) -> Value<'b, 't> {
         () if value.get("lc").is_some() => {
             value.get("kwargs").and_then(|kwargs| kwargs.get("content"))
         }
+        // LlamaIndex: what the tool gave back, beside the words and blocks made of it.
+        () if value.get("tool_name").is_some() && value.get("raw_output").is_some() => {
+            let raw = value.get("raw_output");
+            raw.filter(|raw| raw.kind() != Kind::Null)
+        }
         // The data of a tool message, which has lost its type above.
         () if value.get("tool_call_id").is_some() => value.get("content"),
+        // LangChain by way of Traceloop: what came out, and what the run was.
+        () if value.members().count() == 2 && value.get("kwargs").is_some() => value.get("output"),
         // LangSmith: {"output": …} and nothing else.
         () if value.members().count() == 1 => {
             let output = value.get("output");
@@ -76,11 +85,20 @@ fn unwrapped<'b, 't>(value: Value<'b, 't>, depth: usize) -> Value<'b, 't> {
     inner.map_or(value, deeper)
 }
 
-fn is_text_part(value: Value<'_, '_>) -> bool {
-    let is_text = value
-        .get("type")
-        .is_some_and(|kind| kind.is_text("text") || kind.is_text("output_text"));
-    is_text && value.get("text").is_some()
+/// Returns the words of a part that says it is words.
+fn text_of<'b, 't>(value: Value<'b, 't>) -> Option<Value<'b, 't>> {
+    let kind = value.get("type")?;
+    let is_text = kind.is_text("text") || kind.is_text("output_text");
+    value.get("text").filter(|_| is_text)
+}
+
+/// Returns the words of Bedrock's part: `{"text": …}` and nothing else. Only in a list: a tool may give
+/// back such an object of its own.
+fn bare_text_of<'b, 't>(value: Value<'b, 't>) -> Option<Value<'b, 't>> {
+    let words = value
+        .get("text")
+        .filter(|words| words.kind() == Kind::String);
+    words.filter(|_| value.members().count() == 1)
 }
 
 /// Returns the documents in what a search gave back.
@@ -112,6 +130,10 @@ mod tests {
                 r#"{"args":[1],"kwargs":{"a":2}}"#,
                 r#"{"args":[1],"kwargs":{"a":2}}"#,
             ),
+            (
+                r#"{"input_str":"{'city': 'Z'}","tags":[],"metadata":{},"inputs":{"city":"Z"},"kwargs":{"name":null}}"#,
+                r#"{"city":"Z"}"#,
+            ),
             ("Zürich", r#""Zürich""#),
             ("{'a': 1}", r#""{'a': 1}""#),
             (r#"{"a": "cut"#, r#""{\"a\": \"cut""#),
@@ -134,9 +156,23 @@ mod tests {
                 r#"{"output":{"content":"12 °C","type":"tool","tool_call_id":"c"}}"#,
                 r#""12 °C""#,
             ),
+            (
+                r#"{"output":{"lc":1,"kwargs":{"content":"12 °C","type":"tool"}},"kwargs":{"name":"w"}}"#,
+                r#""12 °C""#,
+            ),
             (r#"{"type":"text","text":"12 °C"}"#, r#""12 °C""#),
             (
                 r#"{"content":[{"type":"text","text":"12 °C"}]}"#,
+                r#""12 °C""#,
+            ),
+            (r#"[{"text":"12 °C"}]"#, r#""12 °C""#),
+            (r#"{"text":"12 °C"}"#, r#"{"text":"12 °C"}"#),
+            (
+                r#"[{"text":"12 °C"},{"text":"wet"}]"#,
+                r#"[{"text":"12 °C"},{"text":"wet"}]"#,
+            ),
+            (
+                r#"{"blocks":[{"text":"12 °C"}],"tool_name":"w","raw_output":"12 °C","is_error":false}"#,
                 r#""12 °C""#,
             ),
             (r#"{"temperature":12}"#, r#"{"temperature":12}"#),

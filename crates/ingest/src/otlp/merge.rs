@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use memchr::memmem;
 use model::{Span, SpanId, SpanType, TraceId, structural_doubles};
 
+/// How many model calls below one span are looked at for pairs side by side.
+const SIBLINGS_MAX: usize = 256;
+
 /// A span that tells of the same thing as another and is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merge {
@@ -27,7 +30,8 @@ pub fn merge_doubles(spans: &mut [Span]) -> Vec<Merge> {
         .map(|(from, into)| Merge { from, into })
         .collect();
     apply(spans, &merges);
-    for more in [streamed_siblings(spans), same_answers(spans)] {
+    for find in [streamed_siblings, same_answers, told_beside] {
+        let more = find(spans);
         apply(spans, &more);
         merges.extend(more);
     }
@@ -95,6 +99,61 @@ fn same_answers(spans: &[Span]) -> Vec<Merge> {
         merges.push(Merge { from, into });
     }
     merges
+}
+
+/// A client tells of its calls by itself, and so does an instrumentation around it that leaves the
+/// parent as it was: side by side, the one within the time of the other, by two libraries.
+fn told_beside(spans: &[Span]) -> Vec<Merge> {
+    let mut children: HashMap<(&TraceId, &SpanId), Vec<usize>> = HashMap::new();
+    for (at, span) in spans.iter().enumerate() {
+        let may_be = span.span_type == SpanType::Generation && span.merged_into.is_none();
+        if let Some(parent) = span.parent_id.as_ref().filter(|_| may_be) {
+            let siblings = children.entry((&span.trace_id, parent)).or_default();
+            // Calls that many of one parent make are not compared each with each.
+            if siblings.len() < SIBLINGS_MAX {
+                siblings.push(at);
+            }
+        }
+    }
+    let mut merges = Vec::new();
+    for siblings in children.values() {
+        for from in siblings {
+            let inner = &spans[*from];
+            let mut around = siblings
+                .iter()
+                .filter(|into| tells_around(inner, &spans[**into]));
+            // Of several that it may belong to none is the one.
+            if let (Some(into), None) = (around.next(), around.next()) {
+                let (from, into) = (*from, *into);
+                merges.push(Merge { from, into });
+            }
+        }
+    }
+    merges.sort_by_key(|merge| merge.from);
+    merges
+}
+
+/// Returns whether `outer`, of another library, tells of the call that `inner` tells of.
+fn tells_around(inner: &Span, outer: &Span) -> bool {
+    let is_within = outer.started_at <= inner.started_at
+        && inner.ended_at <= outer.ended_at
+        && inner.ended_at.is_some()
+        && (inner.started_at, inner.ended_at) != (outer.started_at, outer.ended_at);
+    let models = inner.model.as_deref().zip(outer.model.as_deref());
+    let is_one_model = models.is_some_and(|(a, b)| a.starts_with(b) || b.starts_with(a));
+    let counts = [inner, outer].map(|span| span.usage.input_tokens);
+    let counted_alike = match counts {
+        [Some(a), Some(b)] => a == b,
+        _ => true,
+    };
+    is_within
+        && is_one_model
+        && counted_alike
+        && inner.status == outer.status
+        && inner.payload.scope != outer.payload.scope
+        && answer_id(inner)
+            .zip(answer_id(outer))
+            .is_none_or(|(a, b)| a == b)
 }
 
 /// Returns how much a span knows; of two that know as much, the outer or earlier one is kept.

@@ -64,6 +64,10 @@ pub fn contents_with(sent: Sent<'_>, doubles: &[Sent<'_>]) -> Contents {
 /// Returns the first words of what went in and of what came out.
 pub(crate) fn previews(sent: Sent<'_>) -> (Option<String>, Option<String>) {
     let mut span = sent.span.without_payload();
+    if span.is_log_record() {
+        // As when its row was made: what it says is what its call says.
+        span.span_type = SpanType::Generation;
+    }
     with_seen(sent, |seen| dialects::previews(&mut span, seen));
     (span.input_preview, span.output_preview)
 }

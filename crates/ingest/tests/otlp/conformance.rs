@@ -13,7 +13,7 @@ const HEAD: &str = "\
 # What each dialect tells
 
 Made by a test run over the captures in `testdata/otlp`; never edit it by hand. Every capture meets its
-`expected.json` as sent, in reverse, twice, and as canonical JSON. A number is how many spans tell the fact, of how
+`expected.json` as sent, in reverse, twice, as canonical JSON, and a span a request. A number is how many spans tell the fact, of how
 many that could; `-` means that the capture has none of the kind.
 
 | capture | dialects | agents | model calls | model | tokens | cached | reasoning | input | output | finish | tools | arguments | results | handoffs | session | user | failed |

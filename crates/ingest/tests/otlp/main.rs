@@ -8,4 +8,5 @@ mod edge;
 mod hostile;
 mod records;
 mod roundtrip;
+mod rules;
 mod support;

@@ -108,6 +108,15 @@ impl Run {
             let records = by_span.remove(&place).unwrap_or_default();
             let joined = join(span.clone(), &records);
             self.messages.extend(joined.messages);
+            if let Some(item) = joined.trace {
+                // What a span says of its run goes before what its records say.
+                let known = self.traces.remove(&item.trace_id);
+                let mut merged = item;
+                if let Some(known) = &known {
+                    merged.merge(known);
+                }
+                self.traces.insert(merged.trace_id.clone(), merged);
+            }
             *span = joined.span;
         }
         assert!(by_span.is_empty(), "records without a span: {by_span:?}");

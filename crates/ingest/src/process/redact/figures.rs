@@ -115,6 +115,9 @@ pub(super) fn separator(bytes: &[u8]) -> usize {
     }
 }
 
+/// Returns what a figure begins with, if it is of one kind.
+type Try = fn(&Figure<'_>) -> Option<Hit>;
+
 /// Returns what the digits at `at` are the beginning of, or from where on to look further.
 pub(super) fn find(bytes: &[u8], at: usize, kinds: Kinds) -> Result<Hit, usize> {
     let end = digits_end(bytes, at);
@@ -135,7 +138,7 @@ pub(super) fn find(bytes: &[u8], at: usize, kinds: Kinds) -> Result<Hit, usize> 
         return Err(end);
     }
     let figure = Figure::at(bytes, at);
-    let tries: [(Recogniser, fn(&Figure<'_>) -> Option<Hit>); 4] = [
+    let tries: [(Recogniser, Try); 4] = [
         (Recogniser::Ip, ipv4),
         (Recogniser::Card, card),
         (Recogniser::Ssn, ssn),
@@ -201,15 +204,15 @@ fn is_brand(digits: &[u8]) -> bool {
         let first = digits.iter().take(count);
         first.fold(0_u32, |number, digit| number * 10 + u32::from(*digit))
     };
-    match (digits.len(), prefix(4)) {
-        (13 | 16 | 19, 4000..=4999) => true,
-        (16, 5100..=5599 | 2221..=2720) => true,
-        (15, 3400..=3499 | 3700..=3799) => true,
-        (14, 3000..=3059 | 3600..=3699 | 3800..=3999) => true,
-        (16..=19, 6011 | 6440..=6599 | 3528..=3589 | 6200..=6299) => true,
-        (13..=19, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763) => true,
-        _ => false,
-    }
+    matches!(
+        (digits.len(), prefix(4)),
+        (13 | 16 | 19, 4000..=4999)
+            | (16, 5100..=5599 | 2221..=2720)
+            | (15, 3400..=3499 | 3700..=3799)
+            | (14, 3000..=3059 | 3600..=3699 | 3800..=3999)
+            | (16..=19, 6011 | 6440..=6599 | 3528..=3589 | 6200..=6299)
+            | (13..=19, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763)
+    )
 }
 
 fn luhn(digits: &[u8]) -> bool {

@@ -193,6 +193,22 @@ fn with_zero(figure: &Figure<'_>) -> Found {
     Some((start - usize::from(is_open), count - 1))
 }
 
+/// Returns whether the last word of a text ends as one of those that are followed by a telephone: most
+/// digits are dates and ids, and an expression is dear.
+fn may_announce(before: &[u8]) -> bool {
+    const ENDS: [&[u8]; 14] = [
+        b"one", b"tel", b"fon", b"ile", b"ell", b"fax", b"app", b"sms", b"ndy", b"ber", b"no",
+        b"nr", b"num", b"is",
+    ];
+    let end = before.iter().rposition(|byte| byte.is_ascii_alphabetic());
+    let word = &before[..end.map_or(0, |end| end + 1)];
+    let last = &word[word.len().saturating_sub(3)..];
+    ENDS.iter().any(|end| {
+        let from = last.len().saturating_sub(end.len());
+        last[from..].eq_ignore_ascii_case(end)
+    })
+}
+
 /// Any digits behind `phone:` and the like.
 fn announced(figure: &Figure<'_>) -> Found {
     let bytes = figure.bytes;
@@ -211,7 +227,6 @@ fn announced(figure: &Figure<'_>) -> Found {
     let start = figure.start();
     let before = &bytes[start.saturating_sub(WORD_BYTES_MAX)..start];
     let is_open = before.last() == Some(&b'(');
-    ANNOUNCED
-        .is_match(before)
+    (may_announce(before) && ANNOUNCED.is_match(before))
         .then_some((start - usize::from(is_open), last))
 }

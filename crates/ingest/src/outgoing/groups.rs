@@ -5,6 +5,9 @@ use std::collections::HashMap;
 
 use crate::otlp::{RawItem, RawResource, RawScope};
 
+/// What a group says of itself, and the schema it says that by.
+pub(super) type WithSchema<T> = (T, Cow<'static, str>);
+
 /// Items of one resource.
 #[derive(Debug)]
 pub(super) struct ResourceGroup<'b> {
@@ -35,8 +38,8 @@ impl<'k> Groups<'k> {
         &mut self,
         [resource, scope]: [&'k str; 2],
         make: (
-            impl FnOnce() -> (RawResource<'static>, Cow<'static, str>),
-            impl FnOnce() -> (RawScope<'static>, Cow<'static, str>),
+            impl FnOnce() -> WithSchema<RawResource<'static>>,
+            impl FnOnce() -> WithSchema<RawScope<'static>>,
         ),
         item: RawItem<'static>,
     ) {

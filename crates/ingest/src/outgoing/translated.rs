@@ -10,6 +10,7 @@ use crate::json::Value;
 use crate::messages::{Doc, json_or_text};
 use crate::otlp::{Any, Attributes, RawResource, RawScope, RawSpan, Sent};
 
+use super::groups::WithSchema;
 use super::marks::{self, Member, text};
 use super::{Dialect, Form, agents, genai, ids, openinference};
 
@@ -133,8 +134,8 @@ pub(super) fn alone(item: &TraceItem) -> RawSpan<'static> {
 pub(super) fn makers(
     item: &TraceItem,
 ) -> (
-    impl FnOnce() -> (RawResource<'static>, Cow<'static, str>),
-    impl FnOnce() -> (RawScope<'static>, Cow<'static, str>),
+    impl FnOnce() -> WithSchema<RawResource<'static>>,
+    impl FnOnce() -> WithSchema<RawScope<'static>>,
 ) {
     let resource = || {
         let name = item.workflow_name.as_deref().unwrap_or("agents");

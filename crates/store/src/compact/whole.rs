@@ -433,7 +433,16 @@ mod tests {
         }
 
         #[test]
-        fn a_merge_of_what_was_merged_changes_nothing(rows in rows()) {
+        fn a_merge_of_what_was_merged_changes_nothing(mut rows in rows()) {
+            // In a circle of doubles, which nobody can mean, each merge would hand a preview on by one.
+            for (row, _) in &mut rows {
+                let span = Arc::make_mut(&mut row.span);
+                let is_above = |id: &model::SpanId| *id < span.span_id;
+                let is_rooted = span.parent_id.as_ref().is_some_and(is_above);
+                if !is_rooted {
+                    (span.parent_id, span.merged_into) = (None, None);
+                }
+            }
             let (all, telling) = (Columns::all(TABLE), telling_columns());
             let merge = |rows: &[(SpanRow, usize)]| {
                 let filled = Filled::new(merged(rows, &all), merged(rows, &telling));

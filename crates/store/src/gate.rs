@@ -180,74 +180,26 @@ mod tests {
             ..Load::default()
         };
         assert_eq!(check(&calm), Ok(()));
-        let cases = [
-            (
-                Load {
-                    stopping: true,
-                    ..calm
-                },
-                Limit::Stopping,
-            ),
-            (
-                Load {
-                    disk_full: true,
-                    ..calm
-                },
-                Limit::Disk,
-            ),
-            (
-                Load {
-                    free_bytes: 4,
-                    ..calm
-                },
-                Limit::Disk,
-            ),
-            (
-                Load {
-                    sealed: 2,
-                    active_bytes: 100,
-                    ..calm
-                },
-                Limit::FlushLag,
-            ),
-            (
-                Load {
-                    live_bytes: 300,
-                    ..calm
-                },
-                Limit::Memory,
-            ),
-            (
-                Load {
-                    live_bytes: 100,
-                    open_bytes: 300,
-                    ..calm
-                },
-                Limit::Memory,
-            ),
-            (
-                Load {
-                    wal_bytes: 100,
-                    ..calm
-                },
-                Limit::WalBytes,
-            ),
-            (
-                Load {
-                    l0_files: 8,
-                    ..calm
-                },
-                Limit::L0Files,
-            ),
-        ];
-        for (load, want) in cases {
+        let refused = |change: fn(&mut Load), want: Limit| {
+            let mut load = calm;
+            change(&mut load);
             let refusal = check(&load).unwrap_err();
             assert_eq!(refusal.what, want);
             assert!(
                 refusal.retry_after_s <= 30,
                 "the Agents SDK waits 30 s at most"
             );
-        }
+        };
+        refused(|load| load.stopping = true, Limit::Stopping);
+        refused(|load| load.disk_full = true, Limit::Disk);
+        refused(|load| load.free_bytes = 4, Limit::Disk);
+        let is_lagging = |load: &mut Load| (load.sealed, load.active_bytes) = (2, 100);
+        refused(is_lagging, Limit::FlushLag);
+        refused(|load| load.live_bytes = 300, Limit::Memory);
+        let has_long_runs = |load: &mut Load| (load.live_bytes, load.open_bytes) = (100, 300);
+        refused(has_long_runs, Limit::Memory);
+        refused(|load| load.wal_bytes = 100, Limit::WalBytes);
+        refused(|load| load.l0_files = 8, Limit::L0Files);
         assert_eq!(
             check(&Load {
                 sealed: 2,

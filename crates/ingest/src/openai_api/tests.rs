@@ -1,3 +1,5 @@
+//! Calls as a proxy sees them, whole, streamed and cut off, and the spans that become of them.
+
 use super::*;
 
 use model::{NanoUsd, Source, Span, SpanType, payload};

@@ -50,32 +50,39 @@ pub(super) fn span_item(sent: Sent<'_>, contents: &Contents) -> String {
 /// Returns the item of a trace: what the SDK has no member for goes into its metadata, under the keys
 /// by which it is known here.
 pub(super) fn trace_item(item: &TraceItem) -> String {
+    let tags = item.tags.as_ref().map(|tags| {
+        let tags: Vec<_> = tags.iter().map(|tag| json_string(tag)).collect();
+        format!("[{}]", tags.join(","))
+    });
+    let text = |text: &Option<String>| text.as_deref().map(json_string);
+    let facts = [
+        ("user_id", text(&item.user_id)),
+        ("agent_id", text(&item.agent_id)),
+        ("version", text(&item.version)),
+        ("environment", text(&item.environment)),
+        ("tags", tags),
+    ];
+    // Metadata may have a word of its own under such a key, such as the tags of one step: what is known
+    // of the trace goes before it.
+    let is_fact = |name: &str| {
+        facts
+            .iter()
+            .any(|(fact, value)| *fact == name && value.is_some())
+    };
     let doc = item.metadata.as_ref();
     let doc = doc.and_then(|metadata| Doc::parse_container(metadata.as_str()));
     let known = doc.as_ref().map(Doc::root);
     let mut out = String::new();
     for (name, value) in known.into_iter().flat_map(|root| root.members()) {
-        raw(&mut out, &name.text().unwrap_or_default(), value.raw());
-    }
-    let texts = [
-        ("user_id", &item.user_id),
-        ("agent_id", &item.agent_id),
-        ("version", &item.version),
-        ("environment", &item.environment),
-    ];
-    for (name, text) in texts {
-        if let Some(text) = text
-            .as_ref()
-            .filter(|_| known.is_none_or(|k| k.get(name).is_none()))
-        {
-            raw(&mut out, name, &json_string(text));
+        let name = name.text().unwrap_or_default();
+        if !is_fact(&name) {
+            raw(&mut out, &name, value.raw());
         }
     }
-    if let Some(tags) = &item.tags
-        && known.is_none_or(|known| known.get("tags").is_none())
-    {
-        let tags: Vec<_> = tags.iter().map(|tag| json_string(tag)).collect();
-        raw(&mut out, "tags", &format!("[{}]", tags.join(",")));
+    for (name, value) in &facts {
+        if let Some(value) = value {
+            raw(&mut out, name, value);
+        }
     }
     let metadata = finish(out);
     agents::trace_item(item, metadata.as_ref().map(JsonText::as_str))

@@ -1,3 +1,5 @@
+//! The steps together: what is planted in captured requests is gone, and everything else holds.
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;

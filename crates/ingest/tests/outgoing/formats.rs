@@ -135,8 +135,17 @@ fn messages_are_told_in_every_form() {
                 false => ingest::agents_sdk::contents(data.as_deref().unwrap_or("{}")),
             };
             let json = |messages: &[ChatMessage]| {
+                // A tool's answer without the id of its call is words of the tool, or a result.
+                let is_answer = |said: &&ChatMessage| {
+                    said.role == "tool"
+                        && !said
+                            .parts
+                            .iter()
+                            .any(|part| matches!(part, Part::ToolResult { .. }))
+                };
                 let words = messages
                     .iter()
+                    .filter(|said| !is_answer(said))
                     .filter_map(|said| Some((&said.role, said.words()?)));
                 let words: Vec<_> = words.collect();
                 // The answers of two tools are one message, or two; of a tool, or of the user.
@@ -144,11 +153,13 @@ fn messages_are_told_in_every_form() {
                 let calls: Vec<_> = parts()
                     .filter(|part| matches!(part, Part::ToolCall { .. }))
                     .collect();
-                let answers: Vec<_> = parts()
+                let of_words = messages.iter().filter(is_answer).map(|_| None);
+                let answers: Vec<Option<String>> = parts()
                     .filter_map(|part| match part {
-                        Part::ToolResult { id, .. } => Some(id),
+                        Part::ToolResult { id, .. } => Some(id.clone()),
                         _ => None,
                     })
+                    .chain(of_words)
                     .collect();
                 serde_json::to_string(&(words, calls, answers)).unwrap()
             };

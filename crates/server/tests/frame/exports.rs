@@ -161,8 +161,8 @@ fn without_arrival(value: &mut Value) {
                 let is_of_arrival = ["received_at", "seq", "project_id"].contains(&key.as_str())
                     || key.ends_with("_received_at");
                 // What is open lasts until now.
-                !is_of_arrival
-                    && !(is_open && ["duration_ms", "overhead_ms"].contains(&key.as_str()))
+                let is_so_far = is_open && ["duration_ms", "overhead_ms"].contains(&key.as_str());
+                !is_of_arrival && !is_so_far
             });
             members.values_mut().for_each(without_arrival);
         }

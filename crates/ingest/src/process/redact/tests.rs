@@ -1,3 +1,5 @@
+//! What is found in the corpus, and what is left of texts and documents in which something was found.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -84,16 +84,10 @@ impl Destination {
             Self::Server(client, _) => match client.import(body.bytes.clone()).await {
                 Ok(answer) => Ok(Ok(client.json(answer).await?)),
                 Err(ClientError::Refused {
-                    status,
+                    status: StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE,
                     code,
                     message,
-                }) if matches!(
-                    status,
-                    StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
-                ) =>
-                {
-                    Ok(Err(Refusal::of_request(code, message)))
-                }
+                }) => Ok(Err(Refusal::of_request(code, message))),
                 Err(error) => Err(error.into()),
             },
             Self::Folder(app, project, _) => {

@@ -290,8 +290,9 @@ impl Searcher {
                 holds(Kind::Plain)
                     .call("name")
                     .or(holds(Kind::Plain).call("error_message"))
+                    .or(holds(Kind::Json).call("error_data"))
                     .or(holds(Kind::Json).call("data")),
-                vec!["name", "error_message", "data"],
+                vec!["name", "error_message", "error_data", "data"],
             ),
         };
         let columns = [table.home_column(), "trace_id"]
@@ -335,12 +336,15 @@ impl Searcher {
                         .and_then(|t| self.needle.snippet(t))
                         .map(|s| (Place::Name, s));
                     let error = || {
+                        // The SDK's message is a constant; what happened stands in the data beside it.
+                        let reason = || text(4, row).and_then(|t| self.needle.snippet_of_json(t));
                         text(3, row)
                             .and_then(|t| self.needle.snippet(t))
+                            .or_else(reason)
                             .map(|s| (Place::Error, s))
                     };
                     let data = || {
-                        text(4, row)
+                        text(5, row)
                             .and_then(|t| self.needle.snippet_of_json(t))
                             .map(|s| (Place::Data, s))
                     };

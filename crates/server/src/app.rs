@@ -59,11 +59,16 @@ pub enum BuildError {
     Rules(#[from] RuleError),
     /// Other machines could read and write everything.
     #[error(
-        "refused to listen on {0}, which other machines can reach, before any API key was made: make \
-         one with `tracegrade keys create --scopes admin`, or give --allow-open if anybody may read \
-         and write"
+        "refused to listen on {address}, which other machines can reach, before any API key was made: make \
+         one with `tracegrade keys create admin --scopes admin --data-dir {data_dir}`, or give --allow-open \
+         if anybody may read and write"
     )]
-    Open(SocketAddr),
+    Open {
+        /// The address.
+        address: SocketAddr,
+        /// Where the key would be kept.
+        data_dir: String,
+    },
 }
 
 /// The server did not end well.
@@ -119,7 +124,8 @@ impl App {
             && !config.allow_open
         {
             store.shutdown().await?;
-            return Err(BuildError::Open(address));
+            let data_dir = config.store.data_dir.display().to_string();
+            return Err(BuildError::Open { address, data_dir });
         }
         let archive = config.archive.on.then(|| {
             let dir = config.archive.dir_of(&config.store.data_dir);
@@ -199,6 +205,15 @@ impl App {
             (false, true) => "local: no API key is asked for, only this machine can connect",
             (false, false) => "OPEN: anybody who can connect may read and write (--allow-open)",
         };
+        let (key, header) = match shared.keyring.needed() {
+            true => ("tg_…", "-H 'Authorization: Bearer tg_…' "),
+            false => ("any", ""),
+        };
+        // Nobody can send to "every address".
+        let reached = match address.ip().is_unspecified() {
+            true => format!("THIS-HOST:{}", address.port()),
+            false => address.to_string(),
+        };
         let data_dir = &shared.config.store.data_dir;
         let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.clone());
         [
@@ -209,10 +224,10 @@ impl App {
             format!("data      {}", data_dir.display()),
             format!("mode      {mode}"),
             format!(
-                "send      BackendSpanExporter(endpoint=\"http://{address}/v1/traces/ingest\", api_key=\"any\") or OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}{over_grpc}"
+                "send      BackendSpanExporter(endpoint=\"http://{reached}/v1/traces/ingest\", api_key=\"{key}\") or OTEL_EXPORTER_OTLP_ENDPOINT=http://{reached}{over_grpc}"
             ),
             format!(
-                "read      curl http://{address}/v1/traces    (API: /openapi.json, losses: /v1/health/ingest)"
+                "read      curl {header}http://{reached}/v1/traces    (API: /openapi.json, losses: /v1/health/ingest)"
             ),
         ]
     }

@@ -213,10 +213,19 @@ impl IntoResponse for ApiError {
                 tracing::debug!(code = code.as_str(), reason = %self.message, "request refused")
             }
         }
-        let text = ErrorText(self.message.clone());
+        // Many clients log the message and nothing else: it says which parameter it is about.
+        let message = match &self.param {
+            Some(param)
+                if code == ErrorCode::InvalidParameter && !self.message.contains(&**param) =>
+            {
+                format!("{param}: {}", self.message)
+            }
+            _ => self.message,
+        };
+        let text = ErrorText(message.clone());
         let body = ErrorBody {
             error: ErrorDetail {
-                message: self.message,
+                message,
                 r#type: code.kind(),
                 param: self.param,
                 code: code.as_str(),

@@ -82,7 +82,7 @@ fn judge(asked: &Asked<'_>, is_local: bool, allowed: &[String]) -> Result<(), Ap
             ErrorCode::ForeignHost,
             format!(
                 "without API keys only this machine may ask, by the name localhost or 127.0.0.1, not {:?}; \
-                 make a key with `tracegrade keys create` to use other names",
+                 make a key with `tracegrade keys create admin --scopes admin` to use other names",
                 asked.host
             ),
         ));

@@ -11,12 +11,16 @@ use model::Usage;
 
 use crate::json::Value;
 
+/// More tokens than any call has: a sender's mistake, which sums over many calls must not take in.
+const TOKENS_MAX: i64 = 1_000_000_000_000;
+
 /// Returns the counts that `usage` tells.
 pub(crate) fn read(usage: Value<'_, '_>) -> Usage {
     let details = usage.get("details");
     let top = |key: &str| usage.get(key).or_else(|| details?.get(key));
-    let count = |key: &str| top(key).and_then(Value::count);
-    let nested = |object: &str, key: &str| top(object)?.get(key)?.count();
+    let tokens = |value: Value<'_, '_>| value.count().filter(|count| *count <= TOKENS_MAX);
+    let count = |key: &str| top(key).and_then(tokens);
+    let nested = |object: &str, key: &str| tokens(top(object)?.get(key)?);
     Usage {
         input_tokens: count("input_tokens").or_else(|| count("prompt_tokens")),
         cached_tokens: nested("input_tokens_details", "cached_tokens")
@@ -73,6 +77,7 @@ mod tests {
             [Some(0), None, None, None],
         );
         check(r#"{"input_tokens":"many","output_tokens":-1}"#, [None; 4]);
+        check(r#"{"input_tokens":9000000000000000000,"output_tokens":1000000000000}"#, [None, None, Some(1_000_000_000_000), None]);
         check("[1]", [None; 4]);
     }
 }

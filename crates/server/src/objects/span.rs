@@ -284,7 +284,7 @@ impl<'a> Full<'a> {
 pub(crate) fn moved_micros(span: &Span, horizon: Time) -> Option<i64> {
     let start = span.started_at?.as_micros();
     match span.has_ended() {
-        true => Some(span.ended_at?.as_micros().saturating_sub(start)),
+        true => Some(span.ended_at?.as_micros().saturating_sub(start).max(0)),
         false => Some(horizon.as_micros().saturating_sub(start).max(0)),
     }
 }

@@ -105,9 +105,9 @@ fn hits(needle: &Needle, rows: &[SpanRow], messages: &Messages) -> Vec<SpanHit> 
         let messages: Vec<String> = refs.filter_map(|hash| in_messages.remove(hash)).collect();
         let name = || needle.snippet(&span.name);
         let error = || {
-            span.error
-                .as_ref()
-                .and_then(|error| needle.snippet(&error.message))
+            let error = span.error.as_ref()?;
+            let reason = || needle.snippet_of_json(error.data.as_ref()?.as_str());
+            needle.snippet(&error.message).or_else(reason)
         };
         let texts = [
             &span.payload.data,

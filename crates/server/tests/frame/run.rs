@@ -61,7 +61,7 @@ async fn a_server_that_others_reach_needs_keys_or_a_clear_word() {
     over_grpc.grpc_listen = Some("0.0.0.0:4317".parse().unwrap());
     for (config, named) in [(open(false), "0.0.0.0:0"), (over_grpc, "0.0.0.0:4317")] {
         let error = build(config).await.unwrap_err();
-        assert!(matches!(error, BuildError::Open(_)));
+        assert!(matches!(error, BuildError::Open { .. }));
         let text = error.to_string();
         assert!(
             text.contains("--allow-open") && text.contains(named),

@@ -118,8 +118,10 @@ impl LakeRow for SpanRow {
     }
 }
 
+/// Returns how long a span took; clocks that stepped back in between make no negative time.
 fn duration_ms(row: &SpanRow) -> Option<f64> {
-    Some(row.span.ended_at?.millis_since(row.span.started_at?))
+    let taken = row.span.ended_at?.millis_since(row.span.started_at?);
+    Some(taken.max(0.0))
 }
 
 fn error(row: &SpanRow) -> Option<&SpanError> {

@@ -63,6 +63,26 @@ pub(super) struct Step {
 #[derive(Debug, Deserialize)]
 struct StepError {
     message: String,
+    #[serde(default)]
+    data: Option<serde_json::Value>,
+}
+
+impl StepError {
+    /// Returns the message, with the reason where that stands in the data beside it: what the SDK writes as
+    /// the message of a failed call is the same for all of them.
+    fn told(&self) -> String {
+        let reason = match &self.data {
+            None | Some(serde_json::Value::Null) => None,
+            Some(data) => match data.get("error").and_then(serde_json::Value::as_str) {
+                Some(reason) => Some(reason.to_owned()),
+                None => Some(data.to_string()),
+            },
+        };
+        match reason.filter(|reason| !self.message.contains(reason.as_str())) {
+            Some(reason) => format!("{}: {reason}", self.message),
+            None => self.message.clone(),
+        }
+    }
 }
 
 /// Returns the tokens of a trace, if any are known.
@@ -181,7 +201,7 @@ impl Step {
         if let Some(error) = &self.error {
             lines.push(styled(
                 BAD,
-                format_args!("    ! {}", short_text(&error.message, VALUE_CHARS_MAX)),
+                format_args!("    ! {}", short_text(&error.told(), VALUE_CHARS_MAX)),
             ));
         }
     }

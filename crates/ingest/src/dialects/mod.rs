@@ -15,11 +15,13 @@ mod generic;
 mod langfuse;
 mod langsmith;
 mod logfire;
+mod mastra;
 mod mcp;
 mod mlflow;
 mod openinference;
 mod openllmetry;
 mod others;
+mod pydantic_ai;
 mod run;
 mod traceloop;
 mod usage;
@@ -113,12 +115,14 @@ dialects![
     mlflow,
     traceloop,
     logfire,
+    mastra,
     others,
     mcp,
     openllmetry,
     vercel,
     genai,
     adk,
+    pydantic_ai,
     generic,
 ];
 

@@ -13,6 +13,7 @@ mod any;
 mod docs;
 mod envelope;
 mod form;
+mod handoffs;
 mod join;
 mod json;
 mod logs;

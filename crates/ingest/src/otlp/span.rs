@@ -15,6 +15,7 @@ use super::any::{Attributes, push_object};
 use super::docs::Docs;
 use super::envelope::{EnvelopeError, count, finish, raw, told};
 use super::form::{Group, RawEvent, RawItem, RawLink, RawResource, RawScope, RawSpan, Sink};
+use super::handoffs::complete_handoffs;
 use super::merge::merge_doubles;
 use super::payload::{Store, Trace, split};
 use super::refusal::Refusal;
@@ -136,6 +137,7 @@ impl<'c> Decoder<'c> {
             return Err(EnvelopeError::TooManyItems);
         }
         merge_doubles(&mut self.batch.spans);
+        complete_handoffs(&mut self.batch.spans);
         let spans = &self.batch.spans;
         let depths = LazyCell::new(|| depths(spans));
         for known in self.known {

@@ -77,7 +77,10 @@ mod tests {
             [Some(0), None, None, None],
         );
         check(r#"{"input_tokens":"many","output_tokens":-1}"#, [None; 4]);
-        check(r#"{"input_tokens":9000000000000000000,"output_tokens":1000000000000}"#, [None, None, Some(1_000_000_000_000), None]);
+        check(
+            r#"{"input_tokens":9000000000000000000,"output_tokens":1000000000000}"#,
+            [None, None, Some(1_000_000_000_000), None],
+        );
         check("[1]", [None; 4]);
     }
 }

@@ -9,15 +9,15 @@ const SCOPE: &str = "gcp.vertex.agent";
 
 const REQUEST: &str = "gcp.vertex.agent.llm_request";
 
-/// Returns whether ADK itself wrote the span.
-pub(super) fn is_own(seen: &Seen<'_, '_>) -> bool {
-    seen.scope == SCOPE
+/// Returns whether ADK itself wrote the span, or an instrumentation of it.
+pub(super) fn is_of_adk(seen: &Seen<'_, '_>) -> bool {
+    seen.scope == SCOPE || seen.scope.ends_with("google_adk")
 }
 
 /// Returns the agent of a span named `agent_run [the agent]`.
 fn agent<'s>(seen: &Seen<'s, '_>) -> Option<&'s str> {
     let name = seen.name.strip_prefix("agent_run [")?.strip_suffix(']')?;
-    (is_own(seen) && !name.is_empty()).then_some(name)
+    (seen.scope == SCOPE && !name.is_empty()).then_some(name)
 }
 
 pub(super) fn recognise(seen: &Seen<'_, '_>) -> bool {

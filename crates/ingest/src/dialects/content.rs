@@ -18,7 +18,7 @@ use crate::messages::{
 use crate::otlp::{Any, RawEvent};
 
 use super::fields::shown;
-use super::{Seen, adk, mlflow};
+use super::{Seen, adk, mastra, mlflow};
 
 /// What went into a span and what came out of it, read from what was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -43,7 +43,7 @@ enum Place {
     /// An attribute that holds messages, as JSON or as a text.
     Attribute(&'static str),
     /// An attribute of a library whose keys are common words; the scope must be its own.
-    OfLogfire(&'static str),
+    CommonWord(&'static str),
     /// Instructions and messages of the GenAI conventions, on the span or in one log record.
     Conventions,
     /// A record or event for each message.
@@ -84,8 +84,8 @@ const INPUT: [Place; 26] = [
     Place::Attribute("ai.values"),
     Place::Attribute("ai.value"),
     Place::LogfireEvents,
-    Place::OfLogfire("raw_input"),
-    Place::OfLogfire("request_data"),
+    Place::CommonWord("raw_input"),
+    Place::CommonWord("request_data"),
     Place::Attribute("lmnr.span.input"),
     Place::Attribute("genkit:input"),
     Place::Attribute("traceloop.entity.input"),
@@ -94,7 +94,7 @@ const INPUT: [Place; 26] = [
     Place::Attribute("input.value"),
     Place::Attribute("gen_ai.prompt"),
     Place::Event("gen_ai.content.prompt", "gen_ai.prompt"),
-    Place::OfLogfire("input"),
+    Place::CommonWord("input"),
     Place::Attribute("gen_ai.retrieval.query.text"),
     Place::Attribute("openai.llm.input"),
     Place::Attribute("openai.data"),
@@ -114,8 +114,8 @@ const OUTPUT: [Place; 21] = [
     }),
     Place::Vercel,
     Place::LogfireEvents,
-    Place::OfLogfire("response"),
-    Place::OfLogfire("response_data"),
+    Place::CommonWord("response"),
+    Place::CommonWord("response_data"),
     Place::Attribute("final_result"),
     Place::Attribute("lmnr.span.output"),
     Place::Attribute("genkit:output"),
@@ -125,21 +125,23 @@ const OUTPUT: [Place; 21] = [
     Place::Attribute("output.value"),
     Place::Attribute("gen_ai.completion"),
     Place::Event("gen_ai.content.completion", "gen_ai.completion"),
-    Place::OfLogfire("output"),
+    Place::CommonWord("output"),
     Place::Attribute("gen_ai.retrieval.documents"),
     Place::Attribute("openai.llm.output"),
 ];
 
-const ARGUMENTS: [&str; 4] = [
+const ARGUMENTS: [&str; 5] = [
     "gen_ai.tool.call.arguments",
     "tool_arguments",
+    "gen_ai.tool.input",
     "ai.toolCall.args",
     "gcp.vertex.agent.tool_call_args",
 ];
 
-const RESULTS: [&str; 4] = [
+const RESULTS: [&str; 5] = [
     "gen_ai.tool.call.result",
     "tool_response",
+    "gen_ai.tool.output",
     "ai.toolCall.result",
     "gcp.vertex.agent.tool_response",
 ];
@@ -221,8 +223,10 @@ impl Side {
     fn at(self, place: &Place, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
         match place {
             Place::Attribute(key) => attribute(seen, key, self.role(), take),
-            Place::OfLogfire(key) if is_of_logfire(seen) => attribute(seen, key, self.role(), take),
-            Place::OfLogfire(_) => Continue(()),
+            Place::CommonWord(key) if has_common_words(seen) => {
+                attribute(seen, key, self.role(), take)
+            }
+            Place::CommonWord(_) => Continue(()),
             Place::Conventions => self.conventions(seen, take),
             Place::MessageEvents => self.message_events(seen.events, take),
             Place::Flattened(flat) => flattened(seen.attributes, *flat, self.role(), take),
@@ -373,6 +377,11 @@ fn last_asked(seen: &Seen<'_, '_>) -> Option<String> {
     None
 }
 
+/// Returns whether the library that wrote a span uses common words for its content.
+fn has_common_words(seen: &Seen<'_, '_>) -> bool {
+    is_of_logfire(seen) || mastra::is_of_mastra(seen)
+}
+
 fn is_of_logfire(seen: &Seen<'_, '_>) -> bool {
     seen.scope.starts_with("logfire") || seen.attributes.has("logfire.msg_template")
 }
@@ -460,7 +469,7 @@ fn vercel(seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
 fn value<'s>(seen: &'s Seen<'_, '_>, side: Side) -> Option<Cow<'s, str>> {
     let told = side.places().iter().find_map(|place| match place {
         Place::Attribute(key) => seen.attributes.get(key),
-        Place::OfLogfire(key) if is_of_logfire(seen) => seen.attributes.get(key),
+        Place::CommonWord(key) if has_common_words(seen) => seen.attributes.get(key),
         _ => None,
     })?;
     Some(written_value(told)).filter(|text| !text.is_empty())
@@ -497,9 +506,10 @@ fn tool_result(seen: &Seen<'_, '_>, has_failed: bool) -> Option<JsonText> {
     if has_failed && told.trim() == "{}" {
         return None;
     }
+    let result = result(&told);
     // ADK puts what is no object into one: {"result": …}.
-    let wrapped = adk::is_own(seen).then(|| only_member(&told, "result"));
-    Some(wrapped.flatten().unwrap_or_else(|| result(&told)))
+    let bare = adk::is_of_adk(seen).then(|| only_member(result.as_str(), "result"));
+    Some(bare.flatten().unwrap_or(result))
 }
 
 /// Returns the one member of an object, if it is called `key`.

@@ -46,6 +46,17 @@ fn told(seen: &Seen<'_, '_>, exception: Option<&RawEvent<'_>>, span_type: SpanTy
     let (of_logfire, data) = logfire(seen);
     let text = |key: &str| seen.text(key).map(str::to_owned);
     let status = Some(seen.status_message).filter(|message| !message.is_empty());
+    // Some write the class before a message that is empty.
+    let alone = |message: &str| {
+        let named = message.trim_end_matches([':', ' ']);
+        class
+            .as_deref()
+            .is_some_and(|class| short_class(class) == named)
+    };
+    let (bare, status) = match status {
+        Some(message) if alone(message) => (Some(message), None),
+        status => (None, status),
+    };
     let message = of_event("exception.message")
         .or_else(|| text("langfuse.observation.status_message"))
         .or(of_logfire)
@@ -53,6 +64,7 @@ fn told(seen: &Seen<'_, '_>, exception: Option<&RawEvent<'_>>, span_type: SpanTy
         .or_else(|| text("error.message"))
         .or_else(|| seen.attributes.get("error.type")?.scalar().map(Into::into))
         .or_else(|| given_back(seen, span_type))
+        .or_else(|| bare.map(str::to_owned))
         .unwrap_or_default();
     error_of(class.as_deref(), without_trace(&message), data, span_type)
 }

@@ -15,12 +15,14 @@ mod generic;
 mod langfuse;
 mod langsmith;
 mod logfire;
+mod mastra;
 mod mcp;
 mod mlflow;
 mod openai_events;
 mod openinference;
 mod openllmetry;
 mod others;
+mod pydantic_ai;
 mod run;
 mod traceloop;
 mod usage;
@@ -114,12 +116,14 @@ dialects![
     mlflow,
     traceloop,
     logfire,
+    mastra,
     others,
     mcp,
     openllmetry,
     vercel,
     genai,
     adk,
+    pydantic_ai,
     openai_events,
     generic,
 ];

@@ -27,9 +27,10 @@ pub(super) fn map(seen: &Seen<'_, '_>, told: &mut Told) {
         _ => SpanType::Custom,
     };
     told.is(span_type, kind);
-    // LlamaIndex: a helper of a model's class, which calls no model.
+    // LlamaIndex: a private method of a model or a retriever calls none, or is a part of the public one.
     let method = seen.name.rsplit('.').next().unwrap_or_default();
-    if seen.scope.contains("llama_index") && method.starts_with('_') {
+    let is_private = seen.scope.contains("llama_index") && method.starts_with('_');
+    if is_private && matches!(told.span_type, SpanType::Generation | SpanType::Retrieval) {
         told.span_type = SpanType::Custom;
     }
     if seen.scope.contains("openai_agents") || seen.scope.contains("openai-agents") {

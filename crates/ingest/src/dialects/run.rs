@@ -20,9 +20,10 @@ const SESSIONS: [&str; 6] = [
     "group_id",
 ];
 
-const MORE_SESSIONS: [&str; 7] = [
+const MORE_SESSIONS: [&str; 8] = [
     "lmnr.association.properties.session_id",
     "session_id",
+    "sessionId",
     "langsmith.metadata.session_id",
     "langsmith.metadata.thread_id",
     "langsmith.metadata.conversation_id",
@@ -33,7 +34,7 @@ const MORE_SESSIONS: [&str; 7] = [
 /// Keys of metadata that name the session; LangGraph's is the thread.
 const OF_METADATA: [&str; 4] = ["session_id", "conversation_id", "group_id", "thread_id"];
 
-const USERS: [&str; 8] = [
+const USERS: [&str; 9] = [
     "user.id",
     "langfuse.user.id",
     "enduser.id",
@@ -42,6 +43,7 @@ const USERS: [&str; 8] = [
     "langsmith.metadata.user_id",
     "ai.telemetry.metadata.userId",
     "user_id",
+    "userId",
 ];
 
 const TAGS: [&str; 5] = [

@@ -29,9 +29,10 @@ const OUTPUT: [&str; 5] = [
     "ai.usage.completionTokens",
 ];
 
-const CACHE_READ: [&str; 6] = [
+const CACHE_READ: [&str; 7] = [
     "gen_ai.usage.cache_read.input_tokens",
     "gen_ai.usage.cache_read_input_tokens",
+    "gen_ai.usage.cached_input_tokens",
     "llm.token_count.prompt_details.cache_read",
     "ai.usage.cachedInputTokens",
     "ai.usage.inputTokenDetails.cacheReadTokens",

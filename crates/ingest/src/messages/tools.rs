@@ -73,6 +73,10 @@ fn unwrapped<'b, 't>(value: Value<'b, 't>, depth: usize) -> Value<'b, 't> {
         }
         // The data of a tool message, which has lost its type above.
         () if value.get("tool_call_id").is_some() => value.get("content"),
+        // Gemini's answer to a call.
+        () if value.members().count() == 3 && value.get("id").is_some() => {
+            value.get("name").and(value.get("response"))
+        }
         // LangChain by way of Traceloop: what came out, and what the run was.
         () if value.members().count() == 2 && value.get("kwargs").is_some() => value.get("output"),
         // LangSmith: {"output": …} and nothing else.
@@ -164,6 +168,10 @@ mod tests {
             (
                 r#"{"content":[{"type":"text","text":"12 °C"}]}"#,
                 r#""12 °C""#,
+            ),
+            (
+                r#"{"id":"c1","name":"f","response":{"unit":"C"}}"#,
+                r#"{"unit":"C"}"#,
             ),
             (r#"[{"text":"12 °C"}]"#, r#""12 °C""#),
             (r#"{"text":"12 °C"}"#, r#"{"text":"12 °C"}"#),

@@ -13,6 +13,7 @@ mod any;
 mod docs;
 pub(crate) mod envelope;
 mod form;
+mod handoffs;
 mod join;
 mod json;
 mod logs;

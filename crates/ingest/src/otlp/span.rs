@@ -14,6 +14,7 @@ use super::any::{Attributes, push_object};
 use super::docs::Docs;
 use super::envelope::{EnvelopeError, count, finish, raw, told};
 use super::form::{Group, RawEvent, RawItem, RawLink, RawResource, RawScope, RawSpan, Sink};
+use super::handoffs::complete_handoffs;
 use super::join::rank_of;
 use super::merge::merge_doubles;
 use super::payload::{Store, Trace, split};
@@ -205,6 +206,7 @@ impl<'c> Decoder<'c> {
             return Err(EnvelopeError::TooManyItems);
         }
         merge_doubles(&mut self.batch.spans);
+        complete_handoffs(&mut self.batch.spans);
         let (spans, source) = (&self.batch.spans, self.context.source);
         for Known { id, facts } in self.known {
             let items = facts

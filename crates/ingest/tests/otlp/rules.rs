@@ -105,6 +105,33 @@ fn calls_of_an_agent_inside_a_call_are_no_doubles() {
 }
 
 #[test]
+fn an_early_pydantic_ai_names_agents_without_an_operation() {
+    let attributes = json!({"agent_name": "booking", "final_result": "done"});
+    let (_, span) = one("pydantic-ai", "agent run", attributes.clone());
+    assert_eq!((span.span_type, &*span.name), (SpanType::Agent, "booking"));
+    assert_eq!(span.output_preview.as_deref(), Some("done"));
+    let (_, span) = one("hotel", "agent run", attributes);
+    assert_eq!(span.span_type, SpanType::Custom);
+}
+
+#[test]
+fn who_is_around_a_handoff_hands_over() {
+    let scope = "openinference.instrumentation.openai_agents";
+    let agent = json!({"openinference.span.kind": "AGENT", "graph.node.id": "triage"});
+    let tool = json!({"openinference.span.kind": "TOOL"});
+    let turn = sent(scope, "turn", json!({"openinference.span.kind": "CHAIN"}));
+    let run = read(&[
+        sent(scope, "triage", agent),
+        below(0, turn),
+        below(1, sent(scope, "handoff to booking", tool.clone())),
+    ]);
+    assert_eq!(run.spans[2].name, "triage → booking");
+    assert_eq!(run.spans[2].handoff_from.as_deref(), Some("triage"));
+    let (_, alone) = one(scope, "handoff to booking", tool);
+    assert_eq!(alone.name, "? → booking");
+}
+
+#[test]
 fn gemini_thinks_beside_its_answer() {
     let response = r#"{"usage_metadata":{"prompt_token_count":111,"cached_content_token_count":32,"candidates_token_count":17,"thoughts_token_count":5,"total_token_count":133}}"#;
     let attributes = json!({
@@ -183,11 +210,15 @@ fn adk_wraps_what_is_no_object() {
 
 #[test]
 fn a_helper_of_a_models_class_is_no_call() {
-    let kind = json!({"openinference.span.kind": "LLM"});
     let scope = "openinference.instrumentation.llama_index";
-    let span = |name| one(scope, name, kind.clone()).1.span_type;
-    assert_eq!(span("OpenAI._prepare_chat_with_tools"), SpanType::Custom);
-    assert_eq!(span("OpenAI.achat"), SpanType::Generation);
+    let span = |name, kind: &str| {
+        let kind = json!({"openinference.span.kind": kind});
+        one(scope, name, kind).1.span_type
+    };
+    assert_eq!(span("OpenAI._prepare_chat", "LLM"), SpanType::Custom);
+    assert_eq!(span("OpenAI.achat", "LLM"), SpanType::Generation);
+    assert_eq!(span("Index._retrieve", "RETRIEVER"), SpanType::Custom);
+    assert_eq!(span("Index.retrieve", "RETRIEVER"), SpanType::Retrieval);
 }
 
 #[test]
@@ -222,6 +253,35 @@ fn genkit_names_a_model_by_its_plugin() {
     assert_eq!(span.provider.as_deref(), Some("gcp.gemini"));
     assert_eq!(tokens(&span), [Some(111), None, Some(22), Some(5)]);
     assert_eq!(span.output_preview.as_deref(), Some("hi"));
+}
+
+#[test]
+fn mastra_says_what_its_spans_are() {
+    let agent = json!({
+        "mastra.span.type": "agent_run",
+        "gen_ai.operation.name": "agent.run",
+        "agent.id": "booking",
+        "input": "hi",
+        "sessionId": "s1",
+    });
+    let (run, span) = one("@mastra/otel", "agent.booking", agent);
+    assert_eq!((span.span_type, &*span.name), (SpanType::Agent, "booking"));
+    assert_eq!(span.input_preview.as_deref(), Some("hi"));
+    let item = run.traces.values().next().unwrap();
+    assert_eq!(item.group_id.as_ref().map(|id| id.as_str()), Some("s1"));
+    let tool = json!({
+        "mastra.span.type": "tool_call",
+        "gen_ai.tool.name": "f",
+        "gen_ai.tool.input": r#"{"a":1}"#,
+        "gen_ai.tool.output": "12",
+    });
+    let (run, span) = one("@mastra/otel", "tool.execute f", tool);
+    assert_eq!((span.span_type, &*span.name), (SpanType::Function, "f"));
+    let told = run.sent(&span, contents);
+    assert_eq!(told.arguments.unwrap().as_str(), r#"{"a":1}"#);
+    let step = json!({"mastra.span.type": "model_step", "gen_ai.request.model": "m"});
+    let (_, span) = one("@mastra/otel", "step: 0", step);
+    assert_eq!(span.span_type, SpanType::Custom);
 }
 
 #[test]

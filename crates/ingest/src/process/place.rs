@@ -89,7 +89,8 @@ impl Place {
 
     /// Returns what becomes of a member where content is not kept.
     pub(super) fn fate(self, key: &str, value: Value<'_, '_>) -> Fate {
-        if matches!(value.kind(), Kind::Number | Kind::Bool | Kind::Null) {
+        // A number in which a card was found is a mark of ours, and stays one when it is looked at again.
+        if matches!(value.kind(), Kind::Number | Kind::Bool | Kind::Null) || is_mark(value) {
             return Fate::Kept;
         }
         let kept_or = |is_kept: bool, otherwise: Fate| match is_kept {
@@ -123,6 +124,16 @@ impl Place {
             _ => Fate::Kept,
         }
     }
+}
+
+/// Returns whether a value is a mark of ours and nothing else.
+fn is_mark(value: Value<'_, '_>) -> bool {
+    let kind = value.raw().strip_prefix("\"[redacted:");
+    let kind = kind.and_then(|kind| kind.strip_suffix("]\""));
+    kind.is_some_and(|kind| {
+        kind.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    })
 }
 
 /// Returns whether a field of `span_data` says what happened and not what was said.

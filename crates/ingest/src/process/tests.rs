@@ -724,3 +724,23 @@ proptest! {
         prop_assert_eq!(batch, before);
     }
 }
+
+#[test]
+fn a_number_that_became_a_mark_stays_one() {
+    let card = json!(4_775_149_370_786_923_567_i64);
+    let body = json!({"data": [{"object": "trace.span", "id": "a", "trace_id": "t",
+        "span_data": {"type": "generation", "output": card}}]});
+    let mut batch = agents(&body);
+    let switches = Switches {
+        include_sensitive_data: false,
+        ..Switches::default()
+    };
+    process(&redacting(), &switches, &mut batch);
+    let before = batch.clone();
+    assert!(stored(&before).contains("[redacted:card]"));
+    assert_eq!(
+        process(&redacting(), &switches, &mut batch),
+        Report::default()
+    );
+    assert_eq!(batch, before);
+}

@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::config::Config;
+use crate::forward::Forwards;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
 use crate::loss::LossLedger;
@@ -120,6 +121,7 @@ impl App {
             prices: Prices::load(meta).await?,
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
+            forwards: Forwards::open(&store, &config.forwards).await?,
             metrics: Metrics::new(),
             decoders: Arc::new(Semaphore::new(2 * cores())),
             slots: Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS)),
@@ -206,6 +208,14 @@ impl App {
             listen::serve(router, listener, header_timeout, stopped_too).await;
             Ok(())
         });
+        let forwards = Forwards::tasks(&self.state, &stopped).map_err(std::io::Error::other)?;
+        for forward in forwards {
+            tasks.spawn(async move {
+                forward.await;
+                Ok(())
+            });
+        }
+        tasks.spawn(take_over(Arc::clone(&self.state)));
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
         Ok(Running {
             address,
@@ -349,6 +359,14 @@ pub(crate) fn router(state: &AppState) -> Router {
         .layer(from_fn_with_state(Arc::clone(state), http::observe))
         .layer(from_fn(otlp::answer::as_status));
     routes.with_state(Arc::clone(state))
+}
+
+/// Lets go of what the log keeps for forwarders that are no more.
+async fn take_over(state: AppState) -> Result<(), ServeError> {
+    if let Err(error) = state.forwards.take_over(&state.store).await {
+        tracing::error!(%error, "failed to see which forwarders are no more; the log is kept for them");
+    }
+    Ok(())
 }
 
 /// Writes down when keys were used, now and then and at the end.

@@ -11,6 +11,7 @@ mod body;
 mod capture;
 pub mod config;
 mod error;
+mod forward;
 mod http;
 mod intake;
 mod json;
@@ -34,6 +35,7 @@ mod state;
 
 pub use app::{App, BindError, BuildError, Running, ServeError, Signals, bind, run};
 pub use config::{Config, ConfigError, Flags};
+pub use forward::{ForwardSettings, TargetKind};
 pub use intake::{IntakeError, Rejected, Taken, Wire};
 /// What the command line needs of the crates below, which it does not see itself.
 pub mod local {

@@ -8,6 +8,7 @@ use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::forward::Forwards;
 use crate::keyring::Keyring;
 use crate::loss::LossLedger;
 use crate::metrics::Metrics;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) keyring: Keyring,
     /// What was taken and what was not.
     pub(crate) losses: LossLedger,
+    /// Where accepted spans go on to.
+    pub(crate) forwards: Forwards,
     /// Figures for `/metrics`.
     pub(crate) metrics: Metrics,
     /// One permit for each request that may be worked on.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::forward::ForwardStatus;
 use crate::loss::Entry;
 use crate::state::AppState;
 use crate::{metrics as figures, openapi};
@@ -40,6 +41,8 @@ pub(crate) struct IngestHealth {
     since: Time,
     /// One account for each project and way in.
     data: Vec<Entry>,
+    /// How what was accepted goes on to others, and what of it was lost to them.
+    forwards: Vec<ForwardStatus>,
 }
 
 /// Ask whether the server answers. Needs no key.
@@ -71,6 +74,7 @@ pub(crate) async fn ingest_health(
         object: "health.ingest",
         since: state.losses.since(),
         data: state.losses.entries(of),
+        forwards: state.forwards.statuses(of, state.clock.now()),
     })
 }
 

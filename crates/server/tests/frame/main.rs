@@ -8,6 +8,7 @@
 mod capture;
 mod doors;
 mod exports;
+mod forward;
 mod operate;
 mod otlp;
 mod reads;

@@ -24,6 +24,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::archive::Archive;
 use crate::auth::{Credentials, Door};
 use crate::config::Config;
+use crate::forward::Forwards;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
 use crate::listen::{Addresses, Listeners};
@@ -139,6 +140,7 @@ impl App {
             rules,
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
+            forwards: Forwards::open(&store, &config.forwards).await?,
             metrics: Metrics::new(),
             langfuse: tokio::sync::Mutex::new(()),
             decoders: Arc::new(Semaphore::new(2 * cores())),
@@ -257,6 +259,14 @@ impl App {
         let mut recorder = JoinSet::new();
         recorder.spawn(proxy::record(Arc::clone(&self.state), self.calls, closed));
         let stopped_last = stopped.clone();
+        let forwards = Forwards::tasks(&self.state, &stopped).map_err(std::io::Error::other)?;
+        for forward in forwards {
+            tasks.spawn(async move {
+                forward.await;
+                Ok(())
+            });
+        }
+        tasks.spawn(take_over(Arc::clone(&self.state)));
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
         tasks.spawn(sampling::run(
             Arc::clone(&self.state),
@@ -426,6 +436,14 @@ pub(crate) fn router(state: &AppState) -> Router {
         .layer(from_fn_with_state(Arc::clone(state), http::observe))
         .layer(from_fn(otlp::answer::as_status));
     routes.with_state(Arc::clone(state))
+}
+
+/// Lets go of what the log keeps for forwarders that are no more.
+async fn take_over(state: AppState) -> Result<(), ServeError> {
+    if let Err(error) = state.forwards.take_over(&state.store).await {
+        tracing::error!(%error, "failed to see which forwarders are no more; the log is kept for them");
+    }
+    Ok(())
 }
 
 /// Writes down when keys were used, now and then and at the end.

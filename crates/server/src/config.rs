@@ -15,19 +15,22 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use query::EngineConfig;
 use store::StoreConfig;
 
 use crate::archive::ArchiveConfig;
+use crate::forward::ForwardSettings;
 
 pub use processing::Processing;
 pub(crate) use processing::is_share;
+pub(crate) use settings::duration;
 pub use settings::{Setting, settings};
 pub use upstreams::Upstream;
 pub use words::LogFormat;
+pub(crate) use words::size;
 
 /// The environment variable that names the TOML file; the flag is `--config`.
 pub const CONFIG_FILE_ENV: &str = "TRACEGRADE_CONFIG";
@@ -87,6 +90,8 @@ pub struct Config {
     pub queries: EngineConfig,
     /// What is done with what comes in, before it is stored.
     pub processing: Processing,
+    /// Where accepted spans go on to: the tables `[[forward]]` of the TOML file.
+    pub forwards: Vec<ForwardSettings>,
     origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -127,6 +132,16 @@ pub enum ConfigError {
         /// The name.
         name: String,
     },
+    /// A table `[[forward]]` cannot be used.
+    #[error("{}: [[forward]] number {number}: {message}", path.display())]
+    Forward {
+        /// The file.
+        path: PathBuf,
+        /// Its place among these tables, from 1.
+        number: usize,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The value does not fit its setting.
     #[error("{by}: {value:?} is not {wanted}")]
     Value {
@@ -162,8 +177,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let named = environment(CONFIG_FILE_ENV).map(PathBuf::from);
-        if let Some(path) = flags.config.clone().or(named) {
-            config.take_file(path)?;
+        let path = flags.config.clone().or(named);
+        let mut forwards = Vec::new();
+        if let Some(path) = &path {
+            forwards = config.take_file(path.clone())?;
         }
         for setting in settings() {
             if let Some(value) = environment(&setting.env()) {
@@ -173,6 +190,9 @@ impl Config {
         for (name, value) in &flags.values {
             let setting = find(name, "the command line")?;
             config.take(setting, value, Origin::Flag(setting.flag()))?;
+        }
+        if let Some(path) = &path {
+            config.take_forwards(path, &forwards, environment)?;
         }
         Ok(config)
     }
@@ -200,19 +220,32 @@ impl Config {
             let line = format!("{} = {}", setting.name, (setting.show)(self));
             text.push_str(&format!("{line:<44} # {by}\n"));
         }
+        // Their headers are secrets, so these tables are told and not repeated.
+        for forward in &self.forwards {
+            let projects: Vec<_> = forward.projects.iter().map(|id| id.as_str()).collect();
+            let (name, url) = (&forward.name, &forward.url);
+            let line = format!("# [[forward]] {name}: {} to {url}\n", projects.join(", "));
+            text.push_str(&line);
+        }
         text
     }
 
-    fn take_file(&mut self, path: PathBuf) -> Result<(), ConfigError> {
+    /// Takes the settings of a file, and returns its tables `[[forward]]`.
+    fn take_file(&mut self, path: PathBuf) -> Result<Vec<toml::Value>, ConfigError> {
         let failed = |source| ConfigError::Read {
             path: path.clone(),
             source,
         };
         let text = std::fs::read_to_string(&path).map_err(failed)?;
-        let table: toml::Table = text.parse().map_err(|source| ConfigError::Parse {
+        let mut table: toml::Table = text.parse().map_err(|source| ConfigError::Parse {
             path: path.clone(),
             source,
         })?;
+        let forwards = match table.remove("forward") {
+            Some(toml::Value::Array(tables)) => tables,
+            Some(other) => vec![other],
+            None => Vec::new(),
+        };
         for (name, value) in unsectioned(table) {
             let setting = find(&name, &path.display().to_string())?;
             let text = match value {
@@ -237,6 +270,31 @@ impl Config {
                 other => other.to_string(),
             };
             self.take(setting, &text, Origin::File(path.clone()))?;
+        }
+        Ok(forwards)
+    }
+
+    fn take_forwards(
+        &mut self,
+        path: &Path,
+        tables: &[toml::Value],
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), ConfigError> {
+        for (at, table) in tables.iter().enumerate() {
+            let table = table.as_table().ok_or("it is not a table");
+            let read = |table| ForwardSettings::read(table, environment);
+            let mut read = table.map_err(str::to_owned).and_then(read);
+            if let Ok(forward) = &read
+                && self.forwards.iter().any(|known| known.name == forward.name)
+            {
+                read = Err(format!("there are two of the name {:?}", forward.name));
+            }
+            let forward = read.map_err(|message| ConfigError::Forward {
+                path: path.to_owned(),
+                number: at + 1,
+                message,
+            })?;
+            self.forwards.push(forward);
         }
         Ok(())
     }
@@ -284,6 +342,7 @@ impl Default for Config {
             store: StoreConfig::new("tracegrade-data"),
             queries: EngineConfig::default(),
             processing: Processing::default(),
+            forwards: Vec::new(),
             origins: BTreeMap::new(),
         }
     }

@@ -12,6 +12,7 @@ mod body;
 mod capture;
 pub mod config;
 mod error;
+mod forward;
 mod grpc;
 mod http;
 mod intake;
@@ -41,6 +42,7 @@ mod state;
 
 pub use app::{App, BuildError, Running, ServeError, Signals, run};
 pub use config::{Config, ConfigError, Flags};
+pub use forward::{ForwardSettings, TargetKind};
 pub use intake::{IntakeError, Rejected, Taken, Wire};
 pub use listen::{Addresses, BindError, Listeners, bind};
 /// What the command line needs of the crates below, which it does not see itself.

@@ -19,6 +19,7 @@ use store::lake::Level;
 use store::{Share, StoreStats, Table};
 
 use crate::archive::ArchiveHealth;
+use crate::forward::ForwardStatus;
 use crate::state::Shared;
 
 /// What every name begins with.
@@ -140,6 +141,7 @@ pub(crate) fn text(shared: &Shared) -> Result<String, fmt::Error> {
     if let Some(archive) = &shared.archive {
         moment.add_archive(&archive.health());
     }
+    moment.add_forwards(shared);
     let mut text = String::new();
     encode_registry(&mut text, &shared.metrics.registry)?;
     encode_registry(&mut text, &moment.0)?;
@@ -306,6 +308,39 @@ impl Moment {
         }
         let help = "Items accepted and rejected, and requests refused, since the start";
         self.0.register("ingest_outcomes", help, family);
+    }
+}
+
+impl Moment {
+    fn add_forwards(&mut self, shared: &Shared) {
+        let statuses = shared.forwards.statuses(None, shared.clock.now());
+        let outcomes = Family::<Labels, Counter>::default();
+        for status in &statuses {
+            for (outcome, count) in status.counts() {
+                let labels = vec![
+                    ("forward", status.name().to_owned()),
+                    ("outcome", outcome.to_owned()),
+                ];
+                outcomes.get_or_create(&labels).inc_by(count);
+            }
+        }
+        let help = "Spans passed on or not, and requests sent again, since the start";
+        self.0.register("forward_outcomes", help, outcomes);
+        let of = |value: fn((u64, f64)) -> u64| {
+            let one = move |status: &ForwardStatus| {
+                let labels = vec![("forward", status.name().to_owned())];
+                (labels, value(status.lag()))
+            };
+            statuses.iter().map(one).collect::<Vec<_>>()
+        };
+        let (bytes, seconds) = (of(|(bytes, _)| bytes), of(|(_, seconds)| seconds as u64));
+        self.gauges(
+            "forward_lag_bytes",
+            "Bytes of the log that a target has not got",
+            bytes,
+        );
+        let help = "For how long the oldest row has waited for a target";
+        self.gauges("forward_lag_seconds", help, seconds);
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::archive::Archive;
 use crate::config::Config;
+use crate::forward::Forwards;
 use crate::keyring::Keyring;
 use crate::loss::LossLedger;
 use crate::metrics::Metrics;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) losses: LossLedger,
     /// Passes calls on to model APIs and records them.
     pub(crate) proxy: Proxy,
+    /// Where accepted spans go on to.
+    pub(crate) forwards: Forwards,
     /// Figures for `/metrics`.
     pub(crate) metrics: Metrics,
     /// One permit for each request that may be worked on.

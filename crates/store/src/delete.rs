@@ -187,6 +187,10 @@ impl Engine {
                 newest <= cursor,
                 "D4: a deletion is flushed before its log is cut"
             );
+            // D6: a promise to whoever deletes goes before one to whoever passes rows on.
+            if let Some(wal) = this.wal() {
+                wal.overrule(newest.max(0) as u64);
+            }
             this.cut_wal(cursor)
         })
         .await

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use model::{Clock, Received, Time, TraceId};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc};
 
 use crate::append::AppendError;
@@ -22,7 +22,7 @@ use crate::lock::LockError;
 use crate::meta::{Meta, MetaError};
 use crate::snapshot::ReadError;
 use crate::sqlite::DbError;
-use crate::wal::{Wal, WalError};
+use crate::wal::{Hold, Wal, WalError};
 use crate::writer::Job;
 
 /// Why the store could not be opened, or could not do what it had to.
@@ -120,6 +120,8 @@ pub(crate) struct Engine {
     pub(crate) live: RwLock<Live>,
     /// There once the log has been replayed.
     wal: OnceLock<Wal>,
+    /// Keeps what somebody read last time and was not done with, until they hold it themselves.
+    kept_log: Mutex<Option<Hold>>,
     pub(crate) catalog: Catalog,
     pub(crate) meta: Meta,
     pub(crate) files: Files,
@@ -167,6 +169,7 @@ impl Engine {
             files: Files::new(Arc::clone(&disk), config.data_dir.clone()),
             live: RwLock::new(live),
             wal: OnceLock::new(),
+            kept_log: Mutex::new(None),
             queue: RwLock::new(None),
             flush_lane: tokio::sync::Mutex::default(),
             merge_lane: tokio::sync::Mutex::default(),
@@ -185,8 +188,9 @@ impl Engine {
         })
     }
 
-    /// Opens the store for writing, once the log has been replayed.
-    pub(crate) fn start(&self, wal: Wal, queue: mpsc::Sender<Job>) {
+    /// Opens the store for writing, once the log has been replayed. Frames behind `kept_seq` stay.
+    pub(crate) fn start(&self, wal: Wal, queue: mpsc::Sender<Job>, kept_seq: Option<u64>) {
+        *self.kept_log.lock() = kept_seq.map(|seq| wal.hold_weakly(seq + 1));
         *self.queue.write() = Some(queue);
         assert!(self.wal.set(wal).is_ok(), "a store is started once");
     }
@@ -205,9 +209,28 @@ impl Engine {
         }
     }
 
+    /// Returns the log of a store that is open.
+    pub(crate) fn log(&self) -> &Wal {
+        self.wal
+            .get()
+            .expect("the log is there before the store is")
+    }
+
     /// Returns the log, once it has been replayed.
     pub(crate) fn wal(&self) -> Option<&Wal> {
         self.wal.get()
+    }
+
+    /// Lets go of what is kept for those who read the log last time.
+    pub(crate) fn release_log(&self) {
+        self.kept_log.lock().take();
+    }
+
+    /// Returns how many bytes of the log are in no file yet. What is only held for readers does not
+    /// count against senders.
+    fn needed_wal_bytes(&self) -> u64 {
+        let cursor = self.cursor() as u64;
+        self.wal.get().map_or(0, |wal| wal.uncovered_bytes(cursor))
     }
 
     /// Returns how many bytes are in the log.
@@ -261,7 +284,7 @@ impl Engine {
             live_bytes_max: self.ledger.limit(Share::LiveRows),
             open_bytes: weights.open_traces,
             open_bytes_max: self.ledger.limit(Share::OpenTraces),
-            wal_bytes: self.wal_bytes(),
+            wal_bytes: self.needed_wal_bytes(),
             wal_bytes_max: self.config.wal_bytes_max,
             l0_files: Table::ALL.into_iter().map(l0).max().unwrap_or(0),
             l0_files_max: self.config.l0_files_max,

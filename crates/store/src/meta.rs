@@ -6,6 +6,7 @@
 
 mod deleted;
 mod key;
+mod log_cursor;
 mod project;
 mod schema;
 mod setting;

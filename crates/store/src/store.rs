@@ -27,7 +27,7 @@ use crate::meta::Meta;
 use crate::outputs::{self, LAKE_DIR, PARTIAL_SUFFIX, QUARANTINE_DIR};
 use crate::record::{BatchRecord, Record};
 use crate::snapshot::Snapshot;
-use crate::wal::{RecoveryReport, SegmentWriter, StoreId, Wal, WalOptions};
+use crate::wal::{Follower, RecoveryReport, SegmentWriter, StoreId, Wal, WalOptions};
 use crate::writer;
 
 /// Jobs that may wait for the writer; their bytes are bounded by the ledger.
@@ -132,7 +132,8 @@ impl Store {
         // Not before the log was seen to go on where the catalog ends: with a catalog that somebody
         // brought back from an earlier day, the newer files are no strays.
         engine.remove_strays()?;
-        engine.start(wal, queue);
+        let readers = engine.meta.log_cursors().await?;
+        engine.start(wal, queue, readers.into_values().min());
         // What a commit has covered need not be read at the next start.
         engine.cut_wal(engine.cursor())?;
         log_recovery(&report);
@@ -520,6 +521,30 @@ impl Store {
     /// Removes the bytes of deleted traces now. Returns how many traces are gone for good.
     pub async fn erase(&self) -> Result<usize, StoreError> {
         self.engine.erase_due().await
+    }
+
+    /// Returns a reader of the log behind frame `seq`, which keeps it from being cut.
+    pub fn follow(&self, seq: u64) -> Follower {
+        self.engine.log().follow(seq)
+    }
+
+    /// Returns the number of the newest frame, in the log or in files.
+    pub fn log_end(&self) -> u64 {
+        let in_log = self.engine.log().last_seq().unwrap_or(0);
+        in_log.max(self.engine.cursor() as u64)
+    }
+
+    /// Lets the log go as far as no reader holds it: until this is called, it is kept for every reader
+    /// that `meta.db` knows.
+    pub fn release_log(&self) {
+        self.engine.release_log();
+    }
+
+    /// Cuts the log behind what is in files and is held by nobody (D4).
+    pub async fn cut_log(&self) -> Result<(), StoreError> {
+        let engine = Arc::clone(&self.engine);
+        let cut = move || engine.cut_wal(engine.cursor());
+        self.engine.on_worker(cut).await
     }
 
     /// Does the housekeeping that is due: free space, files nobody needs, tombstones, retention.

@@ -132,7 +132,7 @@ fn is_mark(value: Value<'_, '_>) -> bool {
     let kind = kind.and_then(|kind| kind.strip_suffix("]\""));
     kind.is_some_and(|kind| {
         kind.bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     })
 }
 

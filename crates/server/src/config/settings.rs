@@ -444,7 +444,7 @@ fn node(text: &str) -> Result<String, Wanted> {
         .ok_or("a name of letters and digits")
 }
 
-fn duration(text: &str) -> Result<Duration, Wanted> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Wanted> {
     millis(text).map(|ms| Duration::from_millis(ms.unsigned_abs()))
 }
 

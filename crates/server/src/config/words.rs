@@ -41,7 +41,7 @@ const SPANS_MS: [(&str, i64); 5] = [
 ];
 
 /// Reads `64MiB`, or bytes without a unit.
-pub(super) fn size(text: &str) -> Result<u64, Wanted> {
+pub(crate) fn size(text: &str) -> Result<u64, Wanted> {
     const WANTED: Wanted = "a size such as 64MiB, 1GiB or a number of bytes";
     let unit = SIZES.iter().find(|(unit, _)| text.ends_with(unit));
     let (digits, factor) = match unit {

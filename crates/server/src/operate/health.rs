@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::archive::ArchiveHealth;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::forward::ForwardStatus;
 use crate::loss::Entry;
 use crate::state::AppState;
 use crate::{metrics as figures, openapi};
@@ -43,6 +44,8 @@ pub(crate) struct IngestHealth {
     data: Vec<Entry>,
     /// How the archive of bodies is, for an admin's key for all projects; null where there is none.
     archive: Option<ArchiveHealth>,
+    /// How what was accepted goes on to others, and what of it was lost to them.
+    forwards: Vec<ForwardStatus>,
 }
 
 /// Ask whether the server answers. Needs no key.
@@ -78,6 +81,7 @@ pub(crate) async fn ingest_health(
             (Some(archive), true) => Some(archive.health()),
             _ => None,
         },
+        forwards: state.forwards.statuses(of, state.clock.now()),
     })
 }
 

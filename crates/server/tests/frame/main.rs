@@ -9,6 +9,7 @@ mod archive;
 mod capture;
 mod doors;
 mod exports;
+mod forward;
 mod grpc;
 mod imports;
 mod operate;

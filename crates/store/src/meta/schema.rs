@@ -59,4 +59,10 @@ CREATE TABLE deleted_traces (
     PRIMARY KEY (project_id, trace_id)
 );
 ",
+    "
+CREATE TABLE log_cursors (
+    name TEXT PRIMARY KEY,
+    seq BIGINT NOT NULL
+);
+",
 ];

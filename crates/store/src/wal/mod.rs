@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskError};
 
+mod follow;
 mod format;
 mod recovery;
 mod scan;
@@ -25,6 +26,7 @@ mod segment;
 mod tests;
 mod writer;
 
+pub use follow::{Followed, Follower};
 pub use format::{SEGMENT_VERSION, StoreId};
 pub use recovery::{Frame, Quarantined, Recovery, RecoveryReport, SeqGap, TornTail};
 pub use segment::SegmentInfo;
@@ -152,11 +154,20 @@ struct Log {
     /// Segments that are written no more, oldest first.
     closed: Vec<SegmentInfo>,
     active: Option<SegmentInfo>,
-    /// The first sequence number that each holder needs.
-    holds: BTreeMap<u64, u64>,
+    /// What each holder needs.
+    holds: BTreeMap<u64, Held>,
     next_hold: u64,
     /// A segment was removed, and its directory not synced yet.
     is_dir_dirty: bool,
+}
+
+/// What a holder needs of the log.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    /// The first sequence number.
+    seq: u64,
+    /// Whether a deletion goes first.
+    yields: bool,
 }
 
 impl Wal {
@@ -225,10 +236,26 @@ impl Wal {
     /// Keeps every frame from `seq` on that is in the log now, until the hold is dropped. Whoever
     /// copies the log takes the hold first and reads the catalog's cursor then.
     pub fn hold(&self, seq: u64) -> Hold {
+        self.hold_with(Held { seq, yields: false })
+    }
+
+    /// As [`Wal::hold`], but a deletion goes first (see [`Wal::overrule`]).
+    pub fn hold_weakly(&self, seq: u64) -> Hold {
+        self.hold_with(Held { seq, yields: true })
+    }
+
+    /// Takes every frame up to `seq` from those who hold it weakly: what is deleted must go.
+    pub fn overrule(&self, seq: u64) {
+        let mut log = self.shared.log.lock();
+        let weak = log.holds.values_mut().filter(|held| held.yields);
+        weak.for_each(|held| held.seq = held.seq.max(seq + 1));
+    }
+
+    fn hold_with(&self, held: Held) -> Hold {
         let mut log = self.shared.log.lock();
         let id = log.next_hold;
         log.next_hold += 1;
-        log.holds.insert(id, seq);
+        log.holds.insert(id, held);
         Hold {
             shared: Arc::clone(&self.shared),
             id,
@@ -243,6 +270,15 @@ impl Wal {
             .segments()
             .map(|segment| segment.bytes)
             .sum()
+    }
+
+    /// Returns how many bytes of frames no commit up to `cursor` has covered: what the log would have if
+    /// nobody held any of it.
+    pub fn uncovered_bytes(&self, cursor: u64) -> u64 {
+        let log = self.shared.log.lock();
+        let is_needed = |segment: &&SegmentInfo| segment.last_seq.is_none_or(|last| last > cursor);
+        let needed = log.segments().filter(is_needed);
+        needed.map(|segment| segment.bytes).sum()
     }
 
     /// Returns the segments, oldest first, the active one last, as far as they are durable.
@@ -267,7 +303,8 @@ impl Log {
     /// Takes out the oldest segments, up to the first that is needed; and whether the directory must be
     /// synced for earlier ones.
     fn take_covered(&mut self, upto_seq: u64) -> (Vec<SegmentInfo>, bool) {
-        let held = self.holds.values().min().copied().unwrap_or(u64::MAX);
+        let held = self.holds.values().map(|held| held.seq).min();
+        let held = held.unwrap_or(u64::MAX);
         let is_covered = |segment: &SegmentInfo| {
             segment
                 .last_seq
@@ -291,7 +328,7 @@ impl Hold {
     /// Lets go of every frame before `seq`, for a reader that has got so far.
     pub fn advance(&self, seq: u64) {
         if let Some(held) = self.shared.log.lock().holds.get_mut(&self.id) {
-            *held = (*held).max(seq);
+            held.seq = held.seq.max(seq);
         }
     }
 }

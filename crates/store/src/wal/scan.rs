@@ -54,6 +54,20 @@ impl Scanner {
         }
     }
 
+    /// Returns a scanner that goes on where another one was.
+    pub(super) fn at(file: Arc<dyn DiskRead>, frames: FrameFormat, position: u64) -> Self {
+        Self {
+            file,
+            frames,
+            position,
+        }
+    }
+
+    /// Returns up to where it is.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Returns the next thing. After [`Found::End`] it is that for ever.
     pub(super) fn next(&mut self) -> Result<Found, DiskError> {
         let start = self.position;

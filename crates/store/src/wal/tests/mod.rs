@@ -11,6 +11,7 @@ use crate::disk::faulty::{Fault, FaultyDisk};
 use crate::disk::{DiskOp, RealDisk};
 
 mod damage;
+mod follow;
 mod power_cut;
 
 const STORE: StoreId = StoreId([0xab; 16]);

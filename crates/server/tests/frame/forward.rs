@@ -201,6 +201,43 @@ async fn t1_a_project_that_forwards_never_sends_another_projects_rows() {
     running.stop().await.unwrap();
 }
 
+/// The same span as protobuf, as JSON with OpenInference's attributes, and as an item of the Agents SDK.
+fn check_forms(otlp: Vec<u8>, openinference: Vec<u8>, openai: &[u8]) {
+    let context = Context {
+        source: Source::Otlp,
+        received_at: Time::from_micros(0),
+        price: &|_| None,
+    };
+    let read = decode_traces(otlp.into(), Encoding::Protobuf, &context).unwrap();
+    assert_eq!(
+        read.spans[0].trace_id.as_str(),
+        "00000000000000000000000000000abc"
+    );
+    assert_eq!(
+        (read.spans[0].span_type, read.spans[0].name.as_str()),
+        (model::SpanType::Function, "f")
+    );
+    let text = String::from_utf8(openinference).unwrap();
+    assert!(
+        text.contains("openinference.span.kind") && !text.contains("tracegrade.item"),
+        "{text}"
+    );
+    assert!(
+        decode_logs(text.into(), Encoding::Json)
+            .unwrap()
+            .records
+            .is_empty()
+    );
+    let items: Value = serde_json::from_slice(openai).unwrap();
+    assert_eq!(
+        (
+            &items["data"][0]["object"],
+            &items["data"][1]["span_data"]["name"]
+        ),
+        (&json!("trace"), &json!("f"))
+    );
+}
+
 #[tokio::test]
 async fn each_kind_gets_its_form_and_filters_and_samples_hold() {
     let mut target = Target::new(Vec::new()).await;
@@ -249,39 +286,7 @@ async fn each_kind_gets_its_form_and_filters_and_samples_hold() {
         ),
         ("/a/v1/traces", "/b/v1/traces", "/c")
     );
-    let context = Context {
-        source: Source::Otlp,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    };
-    let read = decode_traces(otlp.body.into(), Encoding::Protobuf, &context).unwrap();
-    assert_eq!(
-        read.spans[0].trace_id.as_str(),
-        "00000000000000000000000000000abc"
-    );
-    assert_eq!(
-        (read.spans[0].span_type, read.spans[0].name.as_str()),
-        (model::SpanType::Function, "f")
-    );
-    let text = String::from_utf8(openinference.body).unwrap();
-    assert!(
-        text.contains("openinference.span.kind") && !text.contains("tracegrade.item"),
-        "{text}"
-    );
-    assert!(
-        decode_logs(text.into(), Encoding::Json)
-            .unwrap()
-            .records
-            .is_empty()
-    );
-    let items: Value = serde_json::from_slice(&openai.body).unwrap();
-    assert_eq!(
-        (
-            &items["data"][0]["object"],
-            &items["data"][1]["span_data"]["name"]
-        ),
-        (&json!("trace"), &json!("f"))
-    );
+    check_forms(otlp.body, openinference.body, &openai.body);
     let url = format!("http://{}/v1/health/ingest", running.address());
     loop {
         let told = send(client().get(&url)).await.json();

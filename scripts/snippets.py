@@ -61,8 +61,9 @@ def install(codes):
 class Server:
     """A tracegrade with an empty store, on a free port."""
 
-    def __init__(self, binary, folder):
-        command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", folder, "--log", "warn"]
+    def __init__(self, binary, folder, model_url):
+        command = [binary, "serve", "--listen", "127.0.0.1:0", "--grpc-listen", "off", "--data-dir", folder]
+        command += ["--log", "warn", "--upstream", f"openai={model_url}/v1"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         greeting = self.process.stdout.readline()
         self.url = re.search(r"http://[\d.:]+", greeting)[0]
@@ -152,7 +153,7 @@ def main(binary):
     model_url = f"http://127.0.0.1:{model.server_address[1]}"
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(binary, folder)
+        server = Server(binary, folder, model_url)
         try:
             for place, language, code, want in found:
                 try:

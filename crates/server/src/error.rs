@@ -351,7 +351,7 @@ mod tests {
             ApiError::invalid("limit", "\"x\" is not a number"),
             400,
             None,
-            r#"{"error":{"message":"\"x\" is not a number","type":"invalid_request_error","param":"limit","code":"invalid_parameter"}}"#,
+            r#"{"error":{"message":"limit: \"x\" is not a number","type":"invalid_request_error","param":"limit","code":"invalid_parameter"}}"#,
         )
         .await;
         let refusal = Refusal {

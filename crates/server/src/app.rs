@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use bytes::Bytes;
-use ingest::process::{ProcessRules, RuleError};
+use ingest::process::{ProcessRules, ProcessSettings, RuleError};
 use model::{Clock, ProjectId, Source};
 use query::{Engine, EngineError};
 use store::disk::Disk;
@@ -132,6 +132,11 @@ impl App {
             let dir = config.archive.dir_of(&config.store.data_dir);
             Archive::start(&config.archive, dir, disk, Arc::clone(&clock))
         });
+        if archive.is_some() && config.processing.rules != ProcessSettings::default() {
+            tracing::warn!(
+                "the archive keeps bodies as they come in: what is taken out before rows are stored is in it"
+            );
+        }
         let (proxy, calls) = Proxy::new(&config);
         let shared = Shared {
             archive,

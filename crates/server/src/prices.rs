@@ -9,27 +9,36 @@ use ingest::agents_sdk::PricedCall;
 use model::{Batch, NanoUsd, Price, PriceError, PriceErrorKind, PriceTable, SpanType, Time};
 use parking_lot::RwLock;
 use store::meta::{Meta, MetaError, PriceOverride};
+use tokio::sync::Mutex;
 
 /// The prices in force.
 #[derive(Debug)]
-pub(crate) struct Prices(RwLock<Arc<PriceTable>>);
+pub(crate) struct Prices {
+    table: RwLock<Arc<PriceTable>>,
+    /// One reload at a time: an older table must not take the place of a newer one.
+    reloading: Mutex<()>,
+}
 
 impl Prices {
     /// Returns the prices of a store.
     pub(crate) async fn load(meta: &Meta) -> Result<Self, MetaError> {
-        Ok(Self(RwLock::new(read(meta).await?)))
+        Ok(Self {
+            table: RwLock::new(read(meta).await?),
+            reloading: Mutex::new(()),
+        })
     }
 
     /// Takes over what was changed.
     pub(crate) async fn reload(&self, meta: &Meta) -> Result<(), MetaError> {
+        let _alone = self.reloading.lock().await;
         let table = read(meta).await?;
-        *self.0.write() = table;
+        *self.table.write() = table;
         Ok(())
     }
 
     /// Returns the table as it is now.
     pub(crate) fn table(&self) -> Arc<PriceTable> {
-        Arc::clone(&self.0.read())
+        Arc::clone(&self.table.read())
     }
 }
 

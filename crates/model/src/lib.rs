@@ -5,12 +5,14 @@
 //! slices, and nothing is async. Names are those of SQL, JSON and the CLI.
 
 mod batch;
+mod chat;
 mod clock;
 mod dates;
 mod derive;
 mod doubles;
 mod filter;
 mod forest;
+mod grade;
 mod id;
 mod json;
 mod message;
@@ -26,12 +28,14 @@ mod time;
 mod trace;
 
 pub use batch::{Batch, Rejection};
+pub use chat::{ChatMessage, Part, answered, asked};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use dates::{BadDate, Bound, Zone, parse_bound};
 pub use derive::{Received, derive};
 pub use doubles::{SOURCE_TYPE_LOG_RECORD, Twin, doubles, structural_doubles, twins};
 pub use filter::{FilterError, Limits, TraceFilter};
 pub use forest::{Kin, Places, own_agent, places, resolve_agents, shared_names};
+pub use grade::{Grade, JudgeUse, Outcome, UnscoredReason, Verdict};
 pub use id::{GroupId, ID_BYTES_MAX, IdError, ProjectId, SpanId, TraceId};
 pub use json::{JsonText, NotJson};
 pub use message::{Message, MessageHash, Role};

@@ -1,0 +1,4 @@
+//! Graders and those who run them: what a definition means, how a judge is asked, how code is kept in
+//! its box, and how a run of thousands survives a crash.
+
+pub mod openai;

@@ -1,0 +1,119 @@
+//! The graders of OpenAI's Evals and Graders API, as its clients send and read them.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::Value;
+
+/// Where a grader is used: the API accepts other types in each place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A testing criterion of an eval.
+    Eval,
+    /// `graders/run` and `graders/validate`.
+    GradersRun,
+}
+
+/// What a grader is held against: one row and what was answered to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// `{{item.…}}`.
+    pub item: &'a Value,
+    /// `{{sample.…}}`.
+    pub sample: &'a Value,
+}
+
+/// An answer that is still awaited.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Whoever answers prompts: any endpoint that speaks OpenAI's Chat Completions or Responses.
+pub trait Model: Send + Sync {
+    /// Asks once; retries are the matter of whoever implements it.
+    fn ask<'a>(&'a self, request: &'a ModelRequest) -> Answer<'a, Result<ModelAnswer, ModelError>>;
+    /// Returns the vectors of these texts.
+    fn embed<'a>(&'a self, texts: &'a [&'a str]) -> Answer<'a, Result<Vec<Vec<f32>>, ModelError>>;
+}
+
+/// One question to a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelRequest {
+    /// The model's name.
+    pub model: String,
+    /// Messages of Chat Completions: objects with `role` and `content`.
+    pub messages: Vec<Value>,
+    /// `temperature`, `top_p`, `seed`, `max_completion_tokens`, `reasoning_effort`, `tools`,
+    /// `response_format`, as asked for: an object, or null.
+    pub params: Value,
+    /// The JSON schema that the answer must fit, with its name.
+    pub schema: Option<(String, Value)>,
+}
+
+/// What a model answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelAnswer {
+    /// The model that answered, as the provider names it.
+    pub model: String,
+    /// The words of the answer.
+    pub text: String,
+    /// `tool_calls` of the answer, as Chat Completions has them: a list.
+    pub tool_calls: Value,
+    /// Why the model refused, if it did.
+    pub refusal: Option<String>,
+    /// Why it stopped.
+    pub finish_reason: Option<String>,
+    /// Tokens: `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`.
+    pub usage: Tokens,
+}
+
+/// Tokens of model calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens {
+    /// Read, cached ones included.
+    pub prompt: i64,
+    /// Written.
+    pub completion: i64,
+    /// Both.
+    pub total: i64,
+    /// Read from the provider's cache.
+    pub cached: i64,
+}
+
+/// Why a model gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// It may answer later: time-outs, 429, 5xx, connections; retries were of no use.
+    #[error("the model's provider failed: {0}")]
+    Unavailable(String),
+    /// It will not: bad requests, keys, credit, a model that is gone.
+    #[error("the model's provider refused the request: {0}")]
+    Refused(String),
+    /// None is configured.
+    #[error(
+        "no model endpoint is configured: set OPENAI_API_KEY (and OPENAI_BASE_URL for another provider)"
+    )]
+    Absent,
+}
+
+/// Whoever runs Python graders.
+pub trait Python: Send + Sync {
+    /// Calls `grade(sample, item)` of this module.
+    fn grade<'a>(
+        &'a self,
+        source: &'a str,
+        subject: Subject<'a>,
+    ) -> Answer<'a, Result<f64, PythonError>>;
+}
+
+/// Why a Python grader gave no number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PythonError {
+    /// The code raised, or returned no number; holds the traceback.
+    #[error("the grader's code failed: {0}")]
+    Runtime(String),
+    /// A limit stopped it: time, memory, processes, files.
+    #[error("the grader's code was stopped: {0}")]
+    Stopped(String),
+    /// It cannot be run here: no interpreter, or no sandbox.
+    #[error("Python graders cannot run here: {0}")]
+    Absent(String),
+}

@@ -1,0 +1,7 @@
+//! What a trace means, computed from what was recorded and nothing else: no disk, no socket, no clock.
+
+mod effects;
+mod view;
+
+pub use effects::Effects;
+pub use view::{DeclaredTool, SpanView, ToldSpan, ToldTrace, TraceView};

@@ -1,0 +1,157 @@
+//! What one grader says of one trace or span.
+
+use crate::span::closed_words;
+use crate::{GroupId, JsonText, NanoUsd, SpanId, Time, TraceId};
+
+closed_words!(
+    /// What came of grading. No verdict is not a fail.
+    Outcome, "outcome", {
+        /// It holds.
+        Pass = "pass",
+        /// It does not.
+        Fail = "fail",
+        /// A number or label that is neither good nor bad by itself.
+        Value = "value",
+        /// The question does not arise for this trace.
+        NotApplicable = "not_applicable",
+        /// There is no verdict; `unscored_reason` says why.
+        Unscored = "unscored",
+    }
+);
+
+closed_words!(
+    /// Why there is no verdict.
+    UnscoredReason, "unscored reason", {
+        /// The sender gave no texts to read.
+        NoContent = "no_content",
+        /// The answer of the judge could not be read.
+        Parse = "parse",
+        /// The judge pointed at nothing that is there.
+        NoEvidence = "no_evidence",
+        /// The judge says that it cannot tell.
+        Unknown = "unknown",
+        /// The verdict changes with text that addresses the grader.
+        Injection = "injection",
+        /// A limit of steps, tokens, money or time was reached.
+        Budget = "budget",
+        /// The judge refused to answer.
+        Refusal = "refusal",
+        /// No judge is configured.
+        NoJudge = "no_judge",
+        /// The provider of the judge failed.
+        Provider = "provider",
+        /// The grader's own code failed.
+        Code = "code",
+        /// The grader's code was stopped by a limit of the sandbox.
+        Sandbox = "sandbox",
+        /// A template names what is not there.
+        MissingVariable = "missing_variable",
+        /// The trace could not be read.
+        Unreadable = "unreadable",
+    }
+);
+
+/// What a call of a judge was and what it took.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JudgeUse {
+    /// The model that answered.
+    pub model: String,
+    /// Its parameters: a JSON object.
+    pub params: Option<JsonText>,
+    /// The hash of the whole prompt.
+    pub prompt_hash: Option<String>,
+    /// Tokens read.
+    pub input_tokens: Option<i64>,
+    /// Tokens read from the provider's cache.
+    pub cached_tokens: Option<i64>,
+    /// Tokens written.
+    pub output_tokens: Option<i64>,
+    /// What it cost; `None` is "unknown".
+    pub cost: Option<NanoUsd>,
+    /// How long it took.
+    pub latency_ms: Option<f64>,
+    /// Whether an earlier answer was used again.
+    pub cached: bool,
+}
+
+/// One grader's result on one item, as the table `grades` keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grade {
+    /// The run it belongs to.
+    pub run_id: String,
+    /// The item of the run: a trace, a trace and some spans, or a case of a dataset.
+    pub item_id: String,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// The grader.
+    pub grader_id: String,
+    /// Its name.
+    pub grader_name: String,
+    /// Its version.
+    pub grader_version: u32,
+    /// The hash of its definition.
+    pub grader_hash: String,
+    /// The trace; `None` for a case of a dataset without one.
+    pub trace_id: Option<TraceId>,
+    /// The span, where spans are graded one by one.
+    pub span_id: Option<SpanId>,
+    /// The trace's group.
+    pub group_id: Option<GroupId>,
+    /// The stratum it was drawn from.
+    pub stratum: Option<String>,
+    /// How many traces of the population it stands for.
+    pub weight: f64,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// When.
+    pub created_at: Time,
+}
+
+/// What a grader answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The number, in the grader's own scale.
+    pub score: Option<f64>,
+    /// The label, of graders that give one.
+    pub label: Option<String>,
+    /// Why there is no verdict.
+    pub unscored_reason: Option<UnscoredReason>,
+    /// The grader's words, or the message of what went wrong.
+    pub reasoning: Option<String>,
+    /// The spans that made it so.
+    pub citations: Vec<SpanId>,
+    /// What the judge says of its own certainty: never a probability.
+    pub confidence: Option<f64>,
+    /// Whether it holds because there was nothing to look at.
+    pub vacuous: bool,
+    /// The judge's part in it.
+    pub judge: Option<JudgeUse>,
+}
+
+impl Verdict {
+    /// Returns a bare verdict of this outcome.
+    pub fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            score: None,
+            label: None,
+            unscored_reason: None,
+            reasoning: None,
+            citations: Vec::new(),
+            confidence: None,
+            vacuous: false,
+            judge: None,
+        }
+    }
+
+    /// Returns that there is no verdict, and why.
+    pub fn unscored(reason: UnscoredReason, why: impl Into<String>) -> Self {
+        Self {
+            unscored_reason: Some(reason),
+            reasoning: Some(why.into()),
+            ..Self::new(Outcome::Unscored)
+        }
+    }
+}

@@ -324,8 +324,8 @@ fn measure(views: &mut [SpanView], horizon: Time) {
             .unwrap_or(horizon);
         Some((start, end.as_micros().max(start)))
     };
-    for at in 0..views.len() {
-        if let (Some(parent), Some(lasted)) = (views[at].parent, interval(views[at].span())) {
+    for view in &*views {
+        if let (Some(parent), Some(lasted)) = (view.parent, interval(view.span())) {
             children[parent as usize].push(lasted);
         }
     }

@@ -6,6 +6,7 @@
 //! itself (`yesterday` to `today` is one day), and only a date that somebody wrote out as the end of
 //! a range takes its own day with it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil::{Date, DateTime};
@@ -83,7 +84,7 @@ impl fmt::Display for Zone {
 /// Returns the moment that `text` names at this end of a range, for somebody who asks at `now` and
 /// lives in `zone`.
 pub fn parse_bound(text: &str, bound: Bound, now: Time, zone: &Zone) -> Result<Time, BadDate> {
-    let text = text.trim();
+    let text = &*with_plus(text.trim());
     let unknown = || BadDate::Unknown(shortened(text));
     let too_far = || BadDate::TooFar(shortened(text));
     match text {
@@ -114,6 +115,20 @@ pub fn parse_bound(text: &str, bound: Bound, now: Time, zone: &Zone) -> Result<T
     let local: DateTime = text.parse().map_err(|_| unknown())?;
     let zoned = local.to_zoned(zone.0.clone()).map_err(|_| too_far())?;
     Ok(Time::from_micros(zoned.timestamp().as_microsecond()))
+}
+
+/// Returns the text with the plus of its offset back, which a query string turns into a space unless it
+/// is written as `%2B`.
+fn with_plus(text: &str) -> Cow<'_, str> {
+    let Some((moment, offset)) = text.rsplit_once(' ') else {
+        return Cow::Borrowed(text);
+    };
+    let is_offset = offset.len() >= 4 && offset.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    // A space may stand between day and time: `2026-01-31 12:00` has no offset.
+    match is_offset && moment.contains(':') {
+        true => Cow::Owned(format!("{moment}+{offset}")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Returns the microseconds of `7d`: `None` if it is no such text, `Some(None)` if they are too many.
@@ -193,6 +208,14 @@ mod tests {
             "UTC",
             "2026-01-31T00:00:00Z",
             "2026-01-31T00:00:00Z",
+        );
+        let moved = "2026-01-30T22:00:00Z";
+        check("2026-01-31T00:00:00 02:00", "UTC", moved, moved);
+        check(
+            "2026-01-31 00:00",
+            "Europe/Berlin",
+            "2026-01-30T23:00:00Z",
+            "2026-01-30T23:00:00Z",
         );
         check(
             " 2024-02-29 ",

@@ -171,7 +171,7 @@ impl SqlError {
             DataFusionError::SQL(parser, _) => syntax(sql, parser),
             DataFusionError::SchemaError(schema, _) => names(schema, place),
             DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
-                planning(message, place)
+                planning(message, place.or_else(|| place_of_value(sql, message)))
             }
             DataFusionError::NotImplemented(message) => Self::Invalid {
                 message: format!("not supported: {message}"),
@@ -181,12 +181,10 @@ impl SqlError {
             DataFusionError::ResourcesExhausted(_) => Self::OutOfMemory {
                 bytes_max: memory_bytes,
             },
-            DataFusionError::Execution(message) => Self::Failed {
-                message: message.clone(),
-            },
-            DataFusionError::ArrowError(arrow, _) if is_about_data(arrow) => Self::Failed {
-                message: arrow.to_string(),
-            },
+            DataFusionError::Execution(message) => about_data(sql, message.clone()),
+            DataFusionError::ArrowError(arrow, _) if is_about_data(arrow) => {
+                about_data(sql, arrow.to_string())
+            }
             _ => Self::Internal(Box::new(error)),
         }
     }
@@ -203,6 +201,52 @@ fn is_about_data(error: &ArrowError) -> bool {
             | ArrowError::ArithmeticOverflow(_)
             | ArrowError::DivideByZero
     )
+}
+
+/// Returns the error of a value that does not fit: the author's, if it stands in the query.
+fn about_data(sql: &str, message: String) -> SqlError {
+    match place_of_value(sql, &message) {
+        Some(place) => SqlError::Invalid {
+            message,
+            place: Some(place),
+            hint: None,
+        },
+        None => SqlError::Failed { message },
+    }
+}
+
+/// Returns where the value that `message` quotes stands in the query, if it stands there once.
+fn place_of_value(sql: &str, message: &str) -> Option<Place> {
+    let quoted = message
+        .split('\'')
+        .nth(1)
+        .filter(|value| !value.is_empty())?;
+    let literal = format!("'{quoted}'");
+    let (at, more) = {
+        let mut found = sql.match_indices(&literal).map(|(at, _)| at);
+        (found.next()?, found.next())
+    };
+    if more.is_some() {
+        return None;
+    }
+    let before = &sql[..at];
+    let line = before.matches('\n').count() as u64 + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count() as u64
+        + 1;
+    Place::new(sql, line, column)
+}
+
+/// Returns the place where the text of a query ends.
+fn end_of(sql: &str) -> Option<Place> {
+    let text = sql.trim_end();
+    let line = text.lines().count() as u64;
+    let column = text.lines().next_back()?.chars().count() as u64 + 1;
+    Place::new(text, line, column)
 }
 
 /// Returns the error of our own that lies below, if there is one.
@@ -238,10 +282,10 @@ fn syntax(sql: &str, error: &ParserError) -> SqlError {
     let mut numbers = place.split(", Column: ").map(|n| n.trim().parse::<u64>());
     let place = match (numbers.next(), numbers.next()) {
         (Some(Ok(line)), Some(Ok(column))) => Place::new(sql, line, column),
-        _ => None,
+        _ => text.contains("EOF").then(|| end_of(sql)).flatten(),
     };
     SqlError::Invalid {
-        message: text.to_owned(),
+        message: text.replace("EOF", "the end of the query"),
         place,
         hint: None,
     }
@@ -292,11 +336,26 @@ fn nearest(name: &str, valid: &[Column]) -> Option<String> {
 fn planning(message: &str, place: Option<Place>) -> SqlError {
     // The catalog and schema in front of a table's name are ours and say nothing.
     let message = message.replace("tracegrade.public.", "");
+    let message = without_guess(&message);
     let is_table = message.starts_with("table '") && message.ends_with("not found");
     let hint = is_table.then(|| "tables: messages, spans, traces".to_owned());
     SqlError::Invalid {
         message,
         place,
         hint,
+    }
+}
+
+/// Takes a name that was guessed out of a message, unless it is written much like the one that was
+/// meant: `Invalid function 'now2'.\nDid you mean 'now'?`
+fn without_guess(message: &str) -> String {
+    let Some((error, guess)) = message.split_once("\nDid you mean ") else {
+        return message.to_owned();
+    };
+    let name = |text: &str| text.split('\'').nth(1).unwrap_or_default().to_lowercase();
+    let (meant, guessed) = (name(error), name(guess));
+    match levenshtein(&meant, &guessed) <= 1 + meant.chars().count() / 3 {
+        true => message.to_owned(),
+        false => error.to_owned(),
     }
 }

@@ -70,7 +70,7 @@ impl Needle {
 
     /// Returns whether a JSON text holds the needle in one of its values.
     pub fn is_in_json(&self, json: &str) -> bool {
-        self.in_json(json, |_| ()).is_some()
+        self.in_json(json, &|_| ()).is_some()
     }
 
     /// Returns the first match in a plain text with a little of what is around it.
@@ -90,10 +90,10 @@ impl Needle {
 
     /// Returns the first match in a JSON text with a little of what is around it.
     pub fn snippet_of_json(&self, json: &str) -> Option<String> {
-        self.in_json(json, |text| self.snippet(text))?
+        self.in_json(json, &|text| self.snippet(text))?
     }
 
-    fn in_json<T>(&self, json: &str, found: impl Fn(&str) -> T) -> Option<T> {
+    fn in_json<T>(&self, json: &str, found: &dyn Fn(&str) -> T) -> Option<T> {
         if self.is_plain && !self.is_in(json) && memmem::find(json.as_bytes(), b"\\u").is_none() {
             return None;
         }
@@ -104,8 +104,17 @@ impl Needle {
                 Part::Text(text) => {
                     let is_word = matches!(key.take(), Some("role" | "type"));
                     let text = if is_word { None } else { readable(text) };
-                    if let Some(text) = text.filter(|text| self.is_in(text)) {
+                    let Some(text) = text else {
+                        continue;
+                    };
+                    if self.is_in(&text) {
                         return Some(found(&text));
+                    }
+                    // The arguments of a tool are JSON in a string, with escapes of their own.
+                    if is_escaped_json(&text)
+                        && let Some(found) = self.in_json(&text, found)
+                    {
+                        return Some(found);
                     }
                 }
             }
@@ -129,6 +138,11 @@ fn readable(quoted: &str) -> Option<Cow<'_, str>> {
         true => Some(serde_json::from_str(quoted).map_or(Cow::Borrowed(raw), Cow::Owned)),
         false => Some(Cow::Borrowed(raw)),
     }
+}
+
+/// Returns whether a text is JSON, as it seems, that writes some of its characters otherwise.
+fn is_escaped_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[', '"']) && text.contains('\\')
 }
 
 /// Returns where `needle`, ASCII in lower case, stands in `text`.
@@ -209,6 +223,13 @@ mod tests {
             Some("they say \"Hi\" now"),
         );
         check("a\nb", r#""A\nB""#, Some("A\nB"));
+        let arguments = r#"{"arguments":"{\"to\":\"Z\\u00fcrich\\nHB\",\"from\":\"Bern\"}"}"#;
+        check("zürich", arguments, Some("Zürich\nHB"));
+        check(
+            "from",
+            arguments,
+            Some(r#"{"to":"Z\u00fcrich\nHB","from":"Bern"}"#),
+        );
         check("42.5", r#"{"n":[1,42.50]}"#, Some("42.50"));
         check("i\u{307}stanbul", r#""İstanbul""#, Some("İstanbul"));
         check("x", r#""\ud800 x""#, Some(r"\ud800 x"));

@@ -37,9 +37,58 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             ApiError::new(
                 ErrorCode::InvalidBody,
-                format!("the body cannot be used: {error}"),
+                format!("the body cannot be used: {}", in_our_words(&error)),
             )
         })?;
         Ok(Self(value))
+    }
+}
+
+/// Returns what is wrong with a body without the words of the language it is read in.
+fn in_our_words(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let Some((before, expected)) = words.split_once("expected ") else {
+        return words;
+    };
+    let place = expected.find(" at line ").unwrap_or(expected.len());
+    let (kind, place) = expected.split_at(place);
+    let kind = match kind {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        kind if kind.starts_with("struct ") => "an object",
+        kind => kind,
+    };
+    format!("{before}expected {kind}{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Asked {
+        #[serde(rename = "limit")]
+        _limit: usize,
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_words_of_rust() {
+        let check = |body: &str, want: &str| {
+            let error = serde_json::from_str::<Asked>(body).unwrap_err();
+            assert_eq!(in_our_words(&error), want);
+        };
+        check(
+            "3",
+            "invalid type: integer `3`, expected an object at line 1 column 1",
+        );
+        check(
+            r#"{"limit":"x"}"#,
+            r#"invalid type: string "x", expected a whole number that is not negative at line 1 column 12"#,
+        );
+        check("{", "EOF while parsing an object at line 1 column 1");
     }
 }

@@ -61,6 +61,12 @@ pub enum KeyError {
          a key, and no other could make one"
     )]
     FirstKey,
+    /// Nobody could make or revoke keys any more.
+    #[error(
+        "it is the last key with the scope admin for all projects: make another one first \
+         (tracegrade keys create --scopes admin), then revoke this one"
+    )]
+    LastKey,
     /// The system has no random numbers.
     #[error("failed to get random bytes for a key: {0}")]
     Random(getrandom::Error),
@@ -98,8 +104,23 @@ pub async fn list(meta: &Meta) -> Result<Vec<ApiKey>, MetaError> {
 }
 
 /// Revokes a key. A server that runs must do it itself (`DELETE /v1/keys/{id}`).
-pub async fn revoke(meta: &Meta, who: &str, id: &str) -> Result<(), MetaError> {
-    meta.revoke_key(who, id).await
+pub async fn revoke(meta: &Meta, who: &str, id: &str) -> Result<(), KeyError> {
+    let keys = meta.keys().await?;
+    let mut masters = keys.iter().filter(|key| is_master(key)).map(|key| &key.id);
+    if let (Some(only), None) = (masters.next(), masters.next())
+        && only == id
+    {
+        return Err(KeyError::LastKey);
+    }
+    Ok(meta.revoke_key(who, id).await?)
+}
+
+/// Returns whether a key may make and revoke others.
+fn is_master(key: &ApiKey) -> bool {
+    let mut scopes = key.scopes.split(',');
+    key.revoked_at.is_none()
+        && key.projects == KeyProjects::All
+        && scopes.any(|scope| scope == Scope::Admin.as_str())
 }
 
 /// Returns what a key is looked up by.

@@ -9,6 +9,8 @@ use std::time::Duration;
 /// A hung server is a finding, not a reason to hang with it.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+const JSON: &str = "application/json";
+
 /// What the server said.
 #[derive(Debug)]
 pub struct Answer {
@@ -57,12 +59,17 @@ impl Client {
 
     /// Sends a GET.
     pub fn get(&mut self, path: &str) -> io::Result<Answer> {
-        self.request("GET", path, &[])
+        self.request("GET", path, JSON, &[])
     }
 
     /// Sends a POST with a JSON body.
     pub fn post(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
-        self.request("POST", path, body)
+        self.request("POST", path, JSON, body)
+    }
+
+    /// Sends a body of another kind.
+    pub fn post_as(&mut self, path: &str, kind: &str, body: &[u8]) -> io::Result<Answer> {
+        self.request("POST", path, kind, body)
     }
 
     /// Returns the rows that a query answers with.
@@ -75,8 +82,8 @@ impl Client {
         }
     }
 
-    fn request(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
-        let result = self.exchange(method, path, body);
+    fn request(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> io::Result<Answer> {
+        let result = self.exchange(method, path, kind, body);
         if !matches!(result, Ok((_, true))) {
             self.stream = None;
             self.buffer.clear();
@@ -84,13 +91,19 @@ impl Client {
         result.map(|(answer, _)| answer)
     }
 
-    fn exchange(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<(Answer, bool)> {
+    fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> io::Result<(Answer, bool)> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address)?,
         };
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             self.address,
             body.len()
         );

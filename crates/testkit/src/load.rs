@@ -1,4 +1,4 @@
-//! Bodies as the Agents SDK sends them, made before a run and sent many times, each time anew.
+//! Bodies as the Agents SDK and OpenTelemetry send them, made before a run and sent many times, each time anew.
 //!
 //! An agent takes turns: the model is asked with all that was said so far, calls tools, is asked
 //! again. So a body is made of histories that grow, as with real agents that record their content.
@@ -6,10 +6,12 @@
 //! stamp of eight digits at places that are known; so are the times. Filling them in costs a
 //! fiftieth of making the text, and no two messages of a run are the same.
 
+mod agents_sdk;
+mod otlp;
+
 use std::time::Duration;
 
-use crate::prng::Prng;
-use crate::words;
+use agents_sdk::Pen;
 
 /// Spans in one body: what the SDK's exporter sends at most is 128 items.
 pub const BODY_SPANS: usize = 100;
@@ -85,7 +87,64 @@ struct Piece {
     bytes: Vec<u8>,
     stamps: Vec<u32>,
     /// Places of times, each with its distance from the body's beginning in microseconds.
-    times: Vec<(u32, i64)>,
+    times: Vec<(u32, i64, Clock)>,
+}
+
+/// How a time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// As the SDK does.
+    Iso,
+    /// Nanoseconds in eight bytes.
+    Fixed,
+    /// Nanoseconds in nineteen digits.
+    Digits,
+}
+
+impl Clock {
+    const fn width(self) -> usize {
+        match self {
+            Self::Iso => TIME.len(),
+            Self::Fixed => 8,
+            Self::Digits => 19,
+        }
+    }
+
+    fn write(self, micros: i64, slot: &mut [u8]) {
+        let nanos = u64::try_from(micros).unwrap_or(0) * 1_000;
+        match self {
+            Self::Iso => write_time(micros, slot),
+            Self::Fixed => slot.copy_from_slice(&nanos.to_le_bytes()),
+            Self::Digits => slot.copy_from_slice(format!("{nanos:019}").as_bytes()),
+        }
+    }
+}
+
+/// Where bodies of one form are sent, and as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The path.
+    pub path: &'static str,
+    /// The kind of body.
+    pub content_type: &'static str,
+}
+
+impl Target {
+    /// The capture endpoint of the Agents SDK.
+    pub const AGENTS_SDK: Self = Self {
+        path: "/v1/traces/ingest",
+        content_type: "application/json",
+    };
+    /// OpenTelemetry in protobuf.
+    pub const OTLP: Self = Self {
+        path: "/v1/traces",
+        content_type: "application/x-protobuf",
+    };
+    /// OpenTelemetry in JSON.
+    pub const OTLP_JSON: Self = Self {
+        path: "/v1/traces",
+        content_type: "application/json",
+    };
 }
 
 impl Piece {
@@ -101,8 +160,16 @@ impl Piece {
     }
 
     fn time(&mut self, micros: i64) -> &mut Self {
-        self.times.push((self.bytes.len() as u32, micros));
-        self.bytes.extend_from_slice(TIME);
+        self.clock(micros, Clock::Iso)
+    }
+
+    fn clock(&mut self, micros: i64, clock: Clock) -> &mut Self {
+        let at = self.bytes.len();
+        self.times.push((at as u32, micros, clock));
+        match clock {
+            Clock::Iso => self.bytes.extend_from_slice(TIME),
+            Clock::Fixed | Clock::Digits => self.bytes.resize(at + clock.width(), b'0'),
+        }
         self
     }
 
@@ -111,8 +178,9 @@ impl Piece {
         self.bytes.extend_from_slice(&other.bytes);
         self.stamps
             .extend(other.stamps.iter().map(|place| place + at));
-        let times = other.times.iter().map(|(place, time)| (place + at, *time));
-        self.times.extend(times);
+        let times = other.times.iter();
+        self.times
+            .extend(times.map(|(place, time, clock)| (place + at, *time, *clock)));
         self
     }
 }
@@ -140,6 +208,8 @@ pub struct Body {
     pub spans: usize,
     /// The traces that have their beginning in it.
     pub traces: Vec<Sketch>,
+    /// Where it is sent.
+    pub target: Target,
 }
 
 impl Body {
@@ -157,9 +227,9 @@ impl Body {
         for &place in &self.piece.stamps {
             out[place as usize..][..STAMP.len()].copy_from_slice(&digits);
         }
-        for &(place, micros) in &self.piece.times {
-            let slot = &mut out[place as usize..][..TIME.len()];
-            write_time(start_micros + micros, slot);
+        for &(place, micros, clock) in &self.piece.times {
+            let slot = &mut out[place as usize..][..clock.width()];
+            clock.write(start_micros + micros, slot);
         }
     }
 }
@@ -175,6 +245,19 @@ pub fn pool(shape: Shape, seed: u64, count: usize) -> Vec<Body> {
                 packer.add(write_trace(shape, seed), usize::MAX);
             }
             packer.end().remove(0)
+        })
+        .collect()
+}
+
+/// Returns `count` bodies of about a hundred spans, each of whole traces, as instrumentation that speaks
+/// OpenTelemetry sends them.
+pub fn telemetry_pool(shape: Shape, seed: u64, count: usize, target: Target) -> Vec<Body> {
+    let of_body = (BODY_SPANS / shape.spans()).max(1);
+    let seed_of = |number: usize| seed ^ (number as u64) << 20;
+    (0..count)
+        .map(|number| {
+            let traces = (0..of_body).map(|trace| seed_of(number * of_body + trace));
+            otlp::body(shape, traces, target)
         })
         .collect()
 }
@@ -219,6 +302,7 @@ impl Packer {
                 piece: Piece::default(),
                 spans: 0,
                 traces: Vec::new(),
+                target: Target::AGENTS_SDK,
             });
             let opening = if body.piece.bytes.is_empty() {
                 "{\"data\":["
@@ -249,350 +333,6 @@ impl Packer {
 
 fn write_trace(shape: Shape, seed: u64) -> Items {
     Pen::new(shape, seed).write()
-}
-
-/// Writes one trace.
-struct Pen {
-    shape: Shape,
-    prng: Prng,
-    /// The first 24 digits of the trace's id.
-    id: String,
-    workflow: &'static str,
-    model: &'static str,
-    /// Whether the model is asked by the Responses API; if not, by chat completions.
-    responses: bool,
-    instructions: Piece,
-    history: Piece,
-    /// Microseconds since the trace began.
-    clock: i64,
-    spans: u32,
-    items: Vec<Piece>,
-}
-
-impl Pen {
-    fn new(shape: Shape, seed: u64) -> Self {
-        let mut prng = Prng::new(seed);
-        let id = format!("{:016x}{:08x}", prng.next(), prng.next() as u32);
-        let number = prng.below(WORKFLOWS.len());
-        // Those of one workflow are the same from trace to trace.
-        let mut instructions = Piece::default();
-        instructions.text("You are the agent of the ");
-        words::write(
-            &mut instructions.bytes,
-            &mut Prng::new(number as u64),
-            shape.instructions,
-        );
-        Self {
-            shape,
-            id,
-            workflow: WORKFLOWS[number],
-            model: MODELS[prng.below(MODELS.len())],
-            responses: prng.below(2) == 0,
-            prng,
-            instructions,
-            history: Piece::default(),
-            clock: 0,
-            spans: 0,
-            items: Vec::new(),
-        }
-    }
-
-    fn write(mut self) -> Items {
-        self.trace();
-        self.agent(None);
-        self.history = self.message("user");
-        for turn in 1..=self.shape.turns {
-            self.turn(turn == self.shape.turns);
-        }
-        self.end()
-    }
-
-    fn write_tree(mut self, spans: usize) -> Items {
-        self.trace();
-        self.agent(None);
-        let mut parent = 1;
-        while (self.spans as usize) < spans {
-            if self.spans % 101 == 1 {
-                self.agent(Some(1));
-                parent = self.spans;
-            } else {
-                let call = self.call();
-                self.tool(&call, parent);
-            }
-        }
-        self.end()
-    }
-
-    fn end(self) -> Items {
-        Items {
-            sketch: Sketch {
-                prefix: format!("trace_{}", self.id),
-                spans: self.spans as usize,
-            },
-            items: self.items,
-        }
-    }
-
-    fn trace(&mut self) {
-        let mut item = Piece::default();
-        let (user, group) = (self.prng.below(50_000), self.prng.next());
-        item.text("{\"object\":\"trace\",\"id\":\"trace_")
-            .text(&self.id)
-            .stamp()
-            .text(&format!(
-                "\",\"workflow_name\":\"{}\",\"group_id\":\"thread_{group:016x}\",\"metadata\":{{\"user_id\":\"user_{user}\",\"environment\":\"production\"}}}}",
-                self.workflow
-            ));
-        self.items.push(item);
-    }
-
-    fn agent(&mut self, parent: Option<u32>) {
-        let mut item = self.span(parent, 200);
-        item.text(&format!(
-            "{{\"type\":\"agent\",\"name\":\"{}\",\"handoffs\":[],\"tools\":[\"{}\"],\"output_type\":\"str\"}},\"error\":null}}",
-            self.workflow,
-            TOOLS.join("\",\"")
-        ));
-        self.items.push(item);
-    }
-
-    /// One call of the model, and the tools that it asks for.
-    fn turn(&mut self, is_last: bool) {
-        let calls: Vec<Call> = match is_last {
-            true => Vec::new(),
-            false => (0..self.shape.tools).map(|_| self.call()).collect(),
-        };
-        let answer = match calls.is_empty() {
-            true => self.message("assistant"),
-            false => self.requests(&calls),
-        };
-        let micros = 400_000 + self.prng.below(3_000_000) as i64;
-        let mut item = self.span(Some(1), micros);
-        if self.responses {
-            self.response(&mut item, &answer);
-        } else {
-            self.generation(&mut item, &answer);
-        }
-        self.items.push(item);
-        self.history.text(",").piece(&answer);
-        for call in &calls {
-            self.tool(call, 1);
-            let told = self.told(call);
-            self.history.text(",").piece(&told);
-        }
-    }
-
-    fn tool(&mut self, call: &Call, parent: u32) {
-        let micros = 2_000 + self.prng.below(400_000) as i64;
-        let mut item = self.span(Some(parent), micros);
-        item.text("{\"type\":\"function\",\"name\":\"")
-            .text(call.name)
-            .text("\",\"input\":\"")
-            .piece(&call.arguments)
-            .text("\",\"output\":\"")
-            .piece(&call.output)
-            .text("\",\"mcp_data\":null},\"error\":null}");
-        self.items.push(item);
-    }
-
-    /// Begins the next span; what follows is its `span_data`.
-    fn span(&mut self, parent: Option<u32>, micros: i64) -> Piece {
-        self.spans += 1;
-        let mut item = Piece::default();
-        let short = &self.id[..8];
-        item.text("{\"object\":\"trace.span\",\"id\":\"span_")
-            .text(&format!("{short}{:08x}", self.spans))
-            .stamp()
-            .text("\",\"trace_id\":\"trace_")
-            .text(&self.id)
-            .stamp()
-            .text("\",\"parent_id\":");
-        match parent {
-            Some(parent) => item
-                .text(&format!("\"span_{short}{parent:08x}"))
-                .stamp()
-                .text("\""),
-            None => item.text("null"),
-        };
-        item.text(",\"started_at\":\"").time(self.clock);
-        self.clock += micros;
-        item.text("\",\"ended_at\":\"")
-            .time(self.clock)
-            .text("\",\"span_data\":");
-        item
-    }
-
-    fn generation(&mut self, item: &mut Piece, answer: &Piece) {
-        let usage = self.usage();
-        item.text("{\"type\":\"generation\",\"input\":[{\"content\":\"")
-            .piece(&self.instructions)
-            .text("\",\"role\":\"system\"},")
-            .piece(&self.history)
-            .text("],\"output\":[")
-            .piece(answer)
-            .text("],\"model\":\"")
-            .text(self.model)
-            .text("\",\"model_config\":{\"temperature\":0.2,\"top_p\":null,\"tool_choice\":null,\"parallel_tool_calls\":null,\"max_tokens\":null,\"base_url\":\"https://api.openai.com/v1/\"},\"usage\":")
-            .text(&usage)
-            .text("},\"error\":null}");
-    }
-
-    fn response(&mut self, item: &mut Piece, answer: &Piece) {
-        let usage = self.usage();
-        let id = format!("resp_{:016x}", self.prng.next());
-        item.text("{\"type\":\"response\",\"response_id\":\"")
-            .text(&id)
-            .stamp()
-            .text("\",\"usage\":")
-            .text(&usage)
-            .text(",\"input\":[")
-            .piece(&self.history)
-            .text("],\"response\":{\"id\":\"")
-            .text(&id)
-            .stamp()
-            .text("\",\"created_at\":1767323045.0,\"error\":null,\"incomplete_details\":null,\"instructions\":\"")
-            .piece(&self.instructions)
-            .text("\",\"metadata\":{},\"model\":\"")
-            .text(self.model)
-            .text("\",\"object\":\"response\",\"output\":[")
-            .piece(answer)
-            .text("],\"parallel_tool_calls\":true,\"temperature\":1.0,\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":1.0,\"status\":\"completed\",\"text\":{\"format\":{\"type\":\"text\"}},\"truncation\":\"disabled\",\"usage\":")
-            .text(&usage)
-            .text(",\"user\":null,\"store\":true}},\"error\":null}");
-    }
-
-    fn usage(&mut self) -> String {
-        let input = self.history.bytes.len() / 4 + self.instructions.bytes.len() / 4;
-        let output = 20 + self.prng.below(200);
-        format!(
-            "{{\"requests\":1,\"input_tokens\":{input},\"output_tokens\":{output},\"total_tokens\":{},\"input_tokens_details\":{{\"cached_tokens\":{}}},\"output_tokens_details\":{{\"reasoning_tokens\":{}}}}}",
-            input + output,
-            input / 2,
-            output / 3
-        )
-    }
-
-    /// Returns words that no other message has.
-    fn said(&mut self, count: usize) -> Piece {
-        let mut piece = Piece::default();
-        piece.text("Ref ").stamp().text(": ");
-        words::write(&mut piece.bytes, &mut self.prng, count.max(1));
-        piece
-    }
-
-    fn message(&mut self, role: &str) -> Piece {
-        let text = self.said(self.shape.words / 2);
-        let mut message = Piece::default();
-        if self.responses && role == "assistant" {
-            message
-                .text(&format!("{{\"id\":\"msg_{:016x}", self.prng.next()))
-                .stamp()
-                .text("\",\"content\":[{\"annotations\":[],\"text\":\"")
-                .piece(&text)
-                .text("\",\"type\":\"output_text\",\"logprobs\":[]}],\"role\":\"assistant\",\"status\":\"completed\",\"type\":\"message\"}");
-        } else {
-            message
-                .text("{\"content\":\"")
-                .piece(&text)
-                .text(&format!("\",\"role\":\"{role}\"}}"));
-        }
-        message
-    }
-
-    fn call(&mut self) -> Call {
-        let mut id = Piece::default();
-        id.text(&format!("call_{:016x}", self.prng.next())).stamp();
-        let mut arguments = Piece::default();
-        arguments.text(&format!(
-            "{{\\\"order\\\":{},\\\"question\\\":\\\"",
-            self.prng.below(1_000_000)
-        ));
-        let question = self.said(self.shape.words / 8);
-        // A line break in a string in a string has one backslash more.
-        let question_text = String::from_utf8_lossy(&question.bytes).replace("\\n", "  ");
-        arguments
-            .piece(&Piece {
-                bytes: question_text.into_bytes(),
-                ..question
-            })
-            .text("\\\"}");
-        Call {
-            id,
-            name: TOOLS[self.prng.below(TOOLS.len())],
-            arguments,
-            output: self.said(self.shape.words),
-        }
-    }
-
-    /// Returns the answer of a model that asks for tools.
-    fn requests(&mut self, calls: &[Call]) -> Piece {
-        let mut answer = Piece::default();
-        if !self.responses {
-            answer.text("{\"content\":null,\"role\":\"assistant\",\"tool_calls\":[");
-        }
-        for (number, call) in calls.iter().enumerate() {
-            if number > 0 {
-                answer.text(",");
-            }
-            if self.responses {
-                answer
-                    .text("{\"arguments\":\"")
-                    .piece(&call.arguments)
-                    .text("\",\"call_id\":\"")
-                    .piece(&call.id)
-                    .text("\",\"name\":\"")
-                    .text(call.name)
-                    .text(&format!(
-                        "\",\"type\":\"function_call\",\"id\":\"fc_{:016x}",
-                        self.prng.next()
-                    ))
-                    .stamp()
-                    .text("\",\"status\":\"completed\"}");
-            } else {
-                answer
-                    .text("{\"id\":\"")
-                    .piece(&call.id)
-                    .text("\",\"type\":\"function\",\"function\":{\"name\":\"")
-                    .text(call.name)
-                    .text("\",\"arguments\":\"")
-                    .piece(&call.arguments)
-                    .text("\"}}");
-            }
-        }
-        if !self.responses {
-            answer.text("]}");
-        }
-        answer
-    }
-
-    /// Returns the message that tells the model what a tool said.
-    fn told(&self, call: &Call) -> Piece {
-        let mut message = Piece::default();
-        if self.responses {
-            message
-                .text("{\"call_id\":\"")
-                .piece(&call.id)
-                .text("\",\"output\":\"")
-                .piece(&call.output)
-                .text("\",\"type\":\"function_call_output\"}");
-        } else {
-            message
-                .text("{\"role\":\"tool\",\"tool_call_id\":\"")
-                .piece(&call.id)
-                .text("\",\"content\":\"")
-                .piece(&call.output)
-                .text("\"}");
-        }
-        message
-    }
-}
-
-/// A tool's call.
-struct Call {
-    id: Piece,
-    name: &'static str,
-    arguments: Piece,
-    output: Piece,
 }
 
 fn hex(stamp: u32) -> [u8; 8] {
@@ -696,6 +436,33 @@ mod tests {
         check(Shape::SUPPORT, 2_500..2_900);
         check(Shape::RESEARCH, 19_000..21_000);
         check(Shape::SMALL, 600..1_000);
+    }
+
+    #[test]
+    fn telemetry_is_whole_and_of_the_size_it_is_named_for() {
+        let mut out = Vec::new();
+        for target in [Target::OTLP, Target::OTLP_JSON] {
+            let bodies = telemetry_pool(Shape::SUPPORT, 1, 20, target);
+            let spans: usize = bodies.iter().map(|body| body.spans).sum();
+            let mean = bodies.iter().map(Body::bytes).sum::<usize>() / spans;
+            assert!((2_000..3_300).contains(&mean), "{mean} bytes a span");
+            bodies[0].fill(0xbeef, 1_767_323_045_000_123, &mut out);
+            if target == Target::OTLP_JSON {
+                let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+                let spans = &value["resourceSpans"][0]["scopeSpans"][0]["spans"];
+                assert_eq!(spans.as_array().unwrap().len(), bodies[0].spans);
+                assert_eq!(spans[0]["startTimeUnixNano"], "1767323045000123000");
+                let attribute = |span: &serde_json::Value, key: &str| {
+                    let all = span["attributes"].as_array().unwrap();
+                    let found = all.iter().find(|pair| pair["key"] == key).unwrap();
+                    found["value"]["stringValue"].as_str().unwrap().to_owned()
+                };
+                let said = attribute(&spans[3], "gen_ai.input.messages");
+                let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+                assert_eq!(said[2]["role"], "tool");
+                assert!(said[0].to_string().contains("Ref 0000beef"));
+            }
+        }
     }
 
     #[test]

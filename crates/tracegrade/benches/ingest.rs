@@ -1,7 +1,7 @@
 //! How much can be taken in, how soon is it acknowledged, and how soon can it be read?
 //!
-//! The real program under a load of Agents SDK bodies, generator and server on the same machine.
-//! Arguments: `--seconds 60` for each rate, `--only rate|ack|read`.
+//! The real program under a load of bodies of the Agents SDK and of OpenTelemetry, generator and server on the same machine.
+//! Arguments: `--seconds 60` for each rate, `--only rate|otlp|ack|read`.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use testkit::bench::{Arguments, note, print_row};
 use testkit::drive::{INGEST, Plan, Run, Until, run};
 use testkit::figures::p50_p99;
 use testkit::http::Client;
-use testkit::load::{self, Body, Shape, Timeline};
+use testkit::load::{self, Body, Shape, Target, Timeline};
 use testkit::server::Server;
 
 /// The program under test, built with the bench's profile.
@@ -30,8 +30,23 @@ fn main() -> Result<()> {
     };
     let time = arguments.seconds("--seconds", 60);
     if arguments.wants("rate") {
-        rate("2.7 KB a span", &load::pool(Shape::SUPPORT, 1, 600), time)?;
-        rate("20 KB a span", &load::pool(Shape::RESEARCH, 2, 200), time)?;
+        let json = "Agents SDK JSON";
+        rate(
+            &format!("{json}, 2.7 KB a span"),
+            &load::pool(Shape::SUPPORT, 1, 600),
+            time,
+        )?;
+        rate(
+            &format!("{json}, 20 KB a span"),
+            &load::pool(Shape::RESEARCH, 2, 200),
+            time,
+        )?;
+    }
+    if arguments.wants("otlp") {
+        for (name, target) in [("protobuf", Target::OTLP), ("JSON", Target::OTLP_JSON)] {
+            let bodies = load::telemetry_pool(Shape::SUPPORT, 1, 600, target);
+            rate(&format!("OTLP {name}, 2.7 KB a span"), &bodies, time)?;
+        }
     }
     if arguments.wants("ack") {
         acknowledgement(time / 4);
@@ -59,7 +74,7 @@ fn rate(name: &str, bodies: &[Body], time: Duration) -> Result<()> {
     plan.until = Until::Elapsed(time);
     let merges = server.metric("tracegrade_merges_total", "")?;
     let told = run(&server, &plan);
-    tell(&format!("durable ingest, Agents SDK JSON, {name}"), &told);
+    tell(&format!("durable ingest, {name}"), &told);
     let merges = server.metric("tracegrade_merges_total", "")? - merges;
     print_row(
         &format!("… {name}: memory, and whether merging keeps up"),

@@ -175,6 +175,12 @@ fn an_error_points_at_its_place() {
         ),
         ("SELECT * FROM trace", None, Some("messages, spans, traces")),
         ("SELECT traces.x FROM traces", Some((1, 8, "traces")), None),
+        (
+            "SELECT trace_id\nFROM traces WHERE",
+            Some((2, 18, "")),
+            None,
+        ),
+        ("SELECT\n  CAST('abc' AS BIGINT)", Some((2, 8, "'")), None),
     ];
     for (sql, place, hint) in cases {
         let SqlError::Invalid {
@@ -202,7 +208,19 @@ fn an_error_points_at_its_place() {
             );
         }
         assert!(!message.contains("tracegrade.public"), "{message}");
+        assert!(!message.contains("EOF"), "{message}");
     }
+}
+
+#[test]
+fn a_name_is_guessed_only_if_it_is_written_much_alike() {
+    let (_lake, view) = demo();
+    let check = |sql: &str, has_guess: bool| {
+        let error = failure_of(&view, sql).to_string();
+        assert_eq!(error.contains("Did you mean"), has_guess, "{sql}: {error}");
+    };
+    check("SELECT uper('a')", true);
+    check("SELECT reverberate('a')", false);
 }
 
 /// The time of a query is not what these tests are about, and the machine may be busy.

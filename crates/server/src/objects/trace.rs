@@ -184,9 +184,14 @@ impl<'a> TraceObject<'a> {
             start_time: row.started_at,
             end_time: ended_at,
             duration_ms,
-            open,
+            // Abandoned: what is open will not end, and the trace is not told as complete.
+            open: open || row.open_spans > 0,
             status,
-            state: if open { "in_progress" } else { "completed" },
+            state: if open || row.open_spans > 0 {
+                "in_progress"
+            } else {
+                "completed"
+            },
             error: TraceErrorObject::of(row, status),
             llm_ms: row.llm_ms,
             tool_ms: row.tool_ms,

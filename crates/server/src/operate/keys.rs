@@ -147,6 +147,7 @@ impl From<KeyError> for ApiError {
             KeyError::FirstKey => {
                 Self::new(ErrorCode::Conflict, error.to_string()).of_param("scopes")
             }
+            KeyError::LastKey => Self::new(ErrorCode::Conflict, error.to_string()),
             KeyError::Random(_) => Self::internal(error),
             KeyError::Meta(meta) => meta.into(),
         }

@@ -169,8 +169,7 @@ fn meant(request: &DeleteRequest, now: Time) -> Result<TraceFilter, ApiError> {
     }
     match (filter.is_empty(), request.all) {
         (true, false) => {
-            let message =
-                "nothing narrows what is deleted: give a filter or `before`, or say \"all\": true";
+            let message = "nothing narrows what is deleted: give a filter or `before`, or say that all of them are meant: \"all\": true (--all on the command line)";
             Err(ApiError::invalid("filter", message))
         }
         (false, true) => Err(ApiError::invalid(

@@ -30,6 +30,10 @@ pub(super) struct SpanHits {
     /// The revision that the rows are of.
     rev: i64,
     data: Vec<SpanHit>,
+    /// The first span of the list.
+    first_id: Option<String>,
+    /// The last span of the list.
+    last_id: Option<String>,
     /// Whether more than 1000 rows hold it.
     has_more: bool,
 }
@@ -76,8 +80,11 @@ pub(super) async fn search_trace(
             let mut data = hits(&needle, &loaded.rows, &loaded.messages);
             let has_more = data.len() > ROWS_MAX;
             data.truncate(ROWS_MAX);
+            let id = |hit: Option<&SpanHit>| hit.map(|hit| hit.span_id.clone());
             SpanHits {
                 object: "list",
+                first_id: id(data.first()),
+                last_id: id(data.last()),
                 rev: loaded.entry.row.seq,
                 data,
                 has_more,

@@ -172,7 +172,8 @@ async fn cursor(
 pub(super) fn unknown_cursor() -> ApiError {
     ApiError::invalid(
         "after",
-        "it is neither the id of something in this list nor a next_cursor",
+        "it is neither the id of something in this list nor a next_cursor; the id of a trace that was \
+         deleted meanwhile names no place any more, a next_cursor always does",
     )
 }
 

@@ -36,7 +36,8 @@ const fn field(
 }
 
 /// Fields of which one of several values is meant, then those with one value.
-const FIELDS: [Field; 21] = [
+const FIELDS: [Field; 22] = [
+    field("id", "id", "ID", "One of these traces"),
     field("workflow_name", "workflow-name", "NAME", "Its workflow"),
     field("group_id", "group-id", "ID", "Its group (session)"),
     field("user_id", "user-id", "ID", "Its user"),

@@ -12,4 +12,5 @@ pub mod load;
 pub mod prng;
 pub mod process;
 pub mod server;
+pub mod sink;
 mod words;

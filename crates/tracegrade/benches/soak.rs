@@ -1,8 +1,8 @@
 //! Hours of load: does memory stay level, is too much refused in the right way, and is everything
 //! there after every kill?
 //!
-//! Arguments: `--steady-seconds 1800`, `--overload-seconds 600`, `--kills 200`,
-//! `--only steady|overload|kills`. The store's random schedules are run by `cargo xtask soak`.
+//! Arguments: `--steady-seconds 1800`, `--overload-seconds 600`, `--forward-seconds 600`, `--kills 200`,
+//! `--only steady|overload|forward|kills`. The store's random schedules are run by `cargo xtask soak`.
 
 #[path = "kill_loop/mod.rs"]
 mod kill_loop;
@@ -15,6 +15,7 @@ use testkit::bench::{Arguments, note, print_row};
 use testkit::drive::{Plan, Until, run};
 use testkit::load::{self, Body, Shape, Timeline};
 use testkit::server::Server;
+use testkit::sink::{Manner, Sink};
 
 /// The program under test, built with the bench's profile.
 const BINARY: &str = env!("CARGO_BIN_EXE_tracegrade");
@@ -26,6 +27,9 @@ const CONNECTIONS: usize = 8;
 const TIMES_MORE: usize = 10;
 /// One message of such a span has ten megabytes, and it has two.
 const GIANT: Shape = Shape::agent(1, 3_000_000);
+/// How far a place that things are passed on to may be behind.
+const LAG_BYTES_MAX: u64 = 128 << 20;
+const LAG_SLACK_BYTES: f64 = 80e6;
 
 fn main() -> Result<()> {
     let Some(arguments) = Arguments::read() else {
@@ -36,6 +40,9 @@ fn main() -> Result<()> {
     }
     if arguments.wants("overload") {
         overload(arguments.seconds("--overload-seconds", 600))?;
+    }
+    if arguments.wants("forward") {
+        forward(arguments.seconds("--forward-seconds", 600))?;
     }
     if arguments.wants("kills") {
         kills(arguments.number("--kills", 200) as usize);
@@ -89,6 +96,78 @@ fn steady(time: Duration) -> Result<()> {
             l0.iter().max().unwrap_or(&0)
         ),
     );
+    Ok(())
+}
+
+/// Everything goes on to a place that takes it and to one that takes a connection and never answers: the
+/// second has its bounded lag, and neither the memory nor the first place knows of it.
+fn forward(time: Duration) -> Result<()> {
+    let (good, stalling) = (Sink::start(Manner::Take), Sink::start(Manner::Stall));
+    let dir = tempfile::tempdir()?;
+    let config = dir.path().join("tracegrade.toml");
+    let target = |name: &str, sink: &Sink| {
+        let url = sink.url();
+        format!(
+            "[[forward]]\nname = \"{name}\"\nkind = \"webhook\"\nurl = \"{url}\"\nlag_bytes_max = \"{LAG_BYTES_MAX}\"\n"
+        )
+    };
+    std::fs::write(
+        &config,
+        target("good", &good) + &target("stalling", &stalling),
+    )?;
+    let flags = ["--config", &config.display().to_string()];
+    let server = Server::start_in(dir, BINARY, &flags);
+    let bodies = load::pool(Shape::SUPPORT, 24, 400);
+    let stamps = AtomicU32::new(0);
+    let plan = Plan {
+        bodies: &bodies,
+        connections: 4,
+        until: Until::Elapsed(time / SLICES),
+        timeline: Timeline::from_now(Duration::from_millis(20)),
+        stamps: &stamps,
+        patient: true,
+        pause: Duration::from_millis(80),
+    };
+    let (mut rss, mut spans, mut lag) = (Vec::new(), 0, 0.0_f64);
+    for _ in 0..SLICES {
+        let told = run(&server, &plan);
+        ensure!(told.failed.is_empty(), "{:?}", told.failed.first());
+        spans += told.spans;
+        rss.push(server.rss_bytes() / 1_000_000);
+        let now = server.metric("tracegrade_forward_lag_bytes", "stalling")?;
+        lag = lag.max(now);
+        note(&format!(
+            "{:.0} spans/s, RSS {} MB, {:.0} MB behind, {} spans came",
+            told.spans_per_second(),
+            rss[rss.len() - 1],
+            now / 1e6,
+            good.distinct()
+        ));
+    }
+    let begun = Instant::now();
+    while (good.distinct() as u64) < spans && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let half = rss.len() / 2;
+    print_row(
+        &format!(
+            "forwards, one of them to a place that stalls, for {} s",
+            time.as_secs()
+        ),
+        &format!(
+            "{:.0} spans/s, {} of {spans} came where they are taken; the other at most {:.0} MB behind; RSS: median of the first half {} MB, of the second {} MB, most {} MB",
+            spans as f64 / time.as_secs_f64(),
+            good.distinct(),
+            lag / 1e6,
+            median(&rss[..half]),
+            median(&rss[half..]),
+            rss.iter().max().unwrap_or(&0)
+        ),
+    );
+    ensure!(good.distinct() as u64 == spans, "spans were not passed on");
+    // A segment of the log is read to its end before any of it is given up.
+    let most = LAG_BYTES_MAX as f64 + LAG_SLACK_BYTES;
+    ensure!(lag <= most, "{lag} bytes behind, {most} at most");
     Ok(())
 }
 

@@ -580,12 +580,23 @@ fn what_is_refused_is_told_with_its_place_and_the_exit_code() {
         told.contains("odd.jsonl: document 3 at byte 34, item 1: bad_time"),
         "{told}"
     );
-    let archive = server.dir.path().join("log.eval");
-    std::fs::write(&archive, sample("inspect/tools.eval")).unwrap();
-    let output = server.run(&["import", archive.to_str().unwrap()]);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(told.contains("inspect log convert"), "{told}");
+}
+
+#[test]
+fn an_archive_of_inspect_says_what_its_log_does() {
+    let traces = |name: &str| {
+        let server = Server::start();
+        let file = server.dir.path().join("log");
+        std::fs::write(&file, sample(name)).unwrap();
+        server.ok(&["import", file.to_str().unwrap()]);
+        let query =
+            "SELECT t.trace_id, workflow_name, span_count, s.name, s.type, s.status, input_tokens
+             FROM traces t JOIN spans s ON s.trace_id = t.trace_id ORDER BY t.trace_id, s.span_id";
+        server.ok(&["sql", query])
+    };
+    let of_archive = traces("inspect/tools.eval");
+    assert_eq!(of_archive, traces("inspect/tools.json"));
+    assert!(of_archive.lines().count() > 24, "{of_archive}");
 }
 
 /// A server that takes bodies and answers those it is told to; the others it keeps waiting.

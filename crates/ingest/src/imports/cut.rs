@@ -46,7 +46,7 @@ pub enum CutError {
     TooManyRefused,
     /// It is a zip archive.
     #[error(
-        "this is a zip archive: if it is a log of Inspect AI, write it as JSON with `inspect log convert --to json --output-dir DIR FILE` and import that"
+        "this is a zip archive, which is taken apart by `tracegrade import FILE` if it is a log of Inspect AI; what is sent here must be unpacked"
     )]
     Zip,
     /// It is Parquet.

@@ -84,7 +84,7 @@ fn an_archive_of_inspect_is_refused_with_the_way_out() {
     let error = decode(sample("inspect/tools.eval"), &context()).unwrap_err();
     assert_eq!(error.code(), "unknown_format");
     assert!(
-        error.to_string().contains("inspect log convert --to json"),
+        error.to_string().contains("tracegrade import FILE"),
         "{error}"
     );
 }

@@ -129,7 +129,7 @@ async fn what_is_refused_is_listed_with_its_document_and_counted() {
         (400, "invalid_body".to_owned())
     );
     let zip = import(&server, sample("inspect/tools.eval")).await;
-    assert!(zip.text.contains("inspect log convert"), "{}", zip.text);
+    assert!(zip.text.contains("tracegrade import FILE"), "{}", zip.text);
     assert_eq!(import(&server, Vec::new()).await.json()["accepted"], 0);
 }
 

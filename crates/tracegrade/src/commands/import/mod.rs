@@ -5,6 +5,7 @@
 //! What cannot be read is told and passed over. Answers are looked at in the order of the file, so that
 //! there always is a place up to which everything was taken: from there `--resume` goes on.
 
+mod archive;
 mod reading;
 mod report;
 mod state;

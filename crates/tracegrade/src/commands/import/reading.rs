@@ -1,7 +1,7 @@
 //! A file on its way into requests: inflated, cut into documents, packed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::output;
 
+use super::archive::{Documents, MAGIC};
+
 /// One document of a file; an exported trace is one, and may be large.
-const DOCUMENT_BYTES_MAX: usize = 512 << 20;
+pub(super) const DOCUMENT_BYTES_MAX: usize = 512 << 20;
 
 /// A request is closed once it is this large.
 const BODY_BYTES_SOFT: usize = 2 << 20;
@@ -67,6 +69,14 @@ pub(super) struct Reading {
 impl Reading {
     /// Opens a file; `from` is where to begin, behind so many `documents`.
     pub(super) fn open(path: &Path, from: u64, documents: u64) -> anyhow::Result<Self> {
+        if let Some(file) = as_archive(path)? {
+            return Ok(Self {
+                file: Box::new(Documents::open(file)?),
+                bar: output::counter("bytes read"),
+                from,
+                documents,
+            });
+        }
         let (raw, bar): (Box<dyn Read + Send>, _) = match path.as_os_str() == "-" {
             true => (Box::new(io::stdin()), output::counter("bytes read")),
             false => {
@@ -117,6 +127,20 @@ impl Reading {
             }
         }
     }
+}
+
+/// Returns the file if it is an archive, whose end is read first.
+fn as_archive(path: &Path) -> io::Result<Option<File>> {
+    if path.as_os_str() == "-" || !path.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut file = File::open(path)?;
+    let mut first = Vec::new();
+    Read::by_ref(&mut file)
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut first)?;
+    file.rewind()?;
+    Ok((first == MAGIC).then_some(file))
 }
 
 /// A file that moves a bar as it is read.

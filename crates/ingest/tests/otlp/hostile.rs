@@ -1,6 +1,9 @@
 //! Any bytes at all, captures with a byte changed or an end cut off, and requests made up at random:
 //! never a panic, what is taken can be restored, and both encodings mean the same.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
 use ingest::otlp::{Encoding, contents, decode_logs};
 use proptest::prelude::*;
 
@@ -189,11 +192,106 @@ fn any_key() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What the captures hold: names of scopes, and attributes as JSON text.
+struct Told {
+    scopes: Vec<String>,
+    keys: Vec<String>,
+    values: Vec<String>,
+}
+
+static TOLD: LazyLock<Told> = LazyLock::new(|| {
+    let (mut scopes, mut keys, mut values) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for capture in captures() {
+        for request in &capture.requests {
+            let Ok(batch) = try_decode(&request.body, request.encoding) else {
+                continue;
+            };
+            for span in &batch.spans {
+                let data = restored(span, &batch.messages);
+                let sent = ingest::otlp::Sent {
+                    span,
+                    data: data.as_deref(),
+                };
+                let told: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(&ingest::otlp::attributes(sent)).unwrap();
+                for (key, value) in told {
+                    keys.insert(key);
+                    values.insert(in_otlp(&value));
+                }
+                let scope = span.payload.scope.as_ref().map(|scope| scope.to_value());
+                let name = scope.and_then(|scope| scope["name"].as_str().map(str::to_owned));
+                scopes.extend(name);
+            }
+        }
+    }
+    Told {
+        scopes: scopes.into_iter().collect(),
+        keys: keys.into_iter().collect(),
+        values: values.into_iter().collect(),
+    }
+});
+
+/// Returns a value as OTLP writes it in JSON.
+fn in_otlp(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::Null => "{}".to_owned(),
+        Value::Bool(value) => format!("{{\"boolValue\":{value}}}"),
+        Value::Number(value) if value.is_i64() => format!("{{\"intValue\":\"{value}\"}}"),
+        Value::Number(value) => format!("{{\"doubleValue\":{value}}}"),
+        Value::String(words) => text(words).json,
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(in_otlp).collect();
+            format!("{{\"arrayValue\":{{\"values\":[{}]}}}}", items.join(","))
+        }
+        Value::Object(members) => {
+            let member = |(key, value): (&String, &Value)| {
+                format!(
+                    "{{\"key\":{},\"value\":{}}}",
+                    json_string(key),
+                    in_otlp(value)
+                )
+            };
+            let members: Vec<_> = members.iter().map(member).collect();
+            format!("{{\"kvlistValue\":{{\"values\":[{}]}}}}", members.join(","))
+        }
+    }
+}
+
+/// Returns a span of attributes that dialects know, with values that were meant for others.
+fn any_dialect() -> impl Strategy<Value = String> {
+    let attribute = (
+        proptest::sample::select(TOLD.keys.clone()),
+        proptest::sample::select(TOLD.values.clone()),
+    );
+    let attribute = attribute
+        .prop_map(|(key, value)| format!("{{\"key\":{},\"value\":{value}}}", json_string(&key)));
+    (
+        proptest::sample::select(TOLD.scopes.clone()),
+        proptest::collection::vec(attribute, 0..10),
+        0..3_u8,
+    )
+        .prop_map(|(scope, attributes, status)| {
+            format!(
+                r#"{{"resourceSpans":[{{"scopeSpans":[{{"scope":{{"name":{}}},"spans":[{{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"x","startTimeUnixNano":"1","endTimeUnixNano":"2","attributes":[{}],"status":{{"code":{status}}}}}]}}]}}]}}"#,
+                json_string(&scope),
+                attributes.join(",")
+            )
+        })
+}
+
 proptest! {
     #[test]
     fn any_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         survive(&bytes, Encoding::Protobuf);
         survive(&bytes, Encoding::Json);
+    }
+
+    #[test]
+    fn attributes_of_all_dialects_on_one_span_do_no_harm(body in any_dialect()) {
+        let batch = try_decode(body.as_bytes(), Encoding::Json).unwrap();
+        prop_assert_eq!(batch.accepted, 1);
+        survive(body.as_bytes(), Encoding::Json);
     }
 
     #[test]

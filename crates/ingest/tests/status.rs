@@ -75,7 +75,7 @@ impl Capture {
         };
         for body in bodies {
             let batch = decode(Bytes::from(body.to_string()), &context).expect("a readable body");
-            assert_eq!(batch.rejected, [], "captures are clean");
+            assert_eq!(*batch.rejected, [], "captures are clean");
             capture.take(batch);
         }
         capture

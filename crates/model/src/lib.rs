@@ -27,7 +27,7 @@ mod span;
 mod time;
 mod trace;
 
-pub use batch::{Batch, Rejection};
+pub use batch::{Batch, Rejection, Rejections};
 pub use chat::{ChatMessage, Part, answered, asked};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use dates::{BadDate, Bound, Zone, parse_bound};

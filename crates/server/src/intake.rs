@@ -11,7 +11,7 @@ use ingest::agents_sdk::{self, EnvelopeError};
 use ingest::imports::{self, CutError, FormatCount, Imported, Known, LangfuseBatch, LangfuseError};
 use ingest::otlp::{self, Encoding};
 use ingest::process::{ProcessRules, SAMPLED_OUT, Switches, process};
-use model::{Batch, PriceTable, ProjectId, Rejection, Source, Time, TraceId};
+use model::{Batch, PriceTable, ProjectId, Rejection, Rejections, Source, Time, TraceId};
 use serde::Serialize;
 use store::{AppendError, Prepared, Store};
 use utoipa::ToSchema;
@@ -21,7 +21,7 @@ use crate::loss::Outcome;
 use crate::prices;
 
 /// Refused items that an answer lists one by one; the count has all of them.
-const REJECTED_LISTED_MAX: usize = 1_000;
+const REJECTED_LISTED_MAX: usize = Rejections::LISTED_MAX;
 
 /// The reason for which items of deleted traces are refused.
 const TRACE_DELETED: &str = "trace_deleted";
@@ -68,7 +68,7 @@ pub struct Taken {
     #[schema(value_type = Object)]
     pub ignored_by_reason: BTreeMap<&'static str, usize>,
     #[serde(skip)]
-    codes: Vec<&'static str>,
+    codes: BTreeMap<&'static str, usize>,
     /// Items that were accepted and are not kept, by reason.
     #[serde(skip)]
     ignored: Ignored,
@@ -309,10 +309,12 @@ fn refuse_deleted(batch: &mut Batch, is_deleted: impl Fn(&TraceId) -> bool) -> V
 }
 
 impl Taken {
-    fn new(accepted: usize, rejected: Vec<Rejection>, deleted: Vec<TraceId>) -> Self {
-        let codes = rejected.iter().map(|rejection| rejection.code);
-        let codes: Vec<_> = codes.chain(deleted.iter().map(|_| TRACE_DELETED)).collect();
-        let items = rejected.into_iter().map(
+    fn new(accepted: usize, rejected: Rejections, deleted: Vec<TraceId>) -> Self {
+        let (listed, mut codes) = rejected.into_parts();
+        if !deleted.is_empty() {
+            *codes.entry(TRACE_DELETED).or_default() += deleted.len();
+        }
+        let items = listed.into_iter().map(
             |Rejection {
                  index,
                  code,
@@ -334,7 +336,7 @@ impl Taken {
         });
         Self {
             accepted,
-            rejected_count: codes.len(),
+            rejected_count: codes.values().sum(),
             rejected: items.chain(deleted).take(REJECTED_LISTED_MAX).collect(),
             codes,
             ignored: Vec::new(),
@@ -414,9 +416,9 @@ mod tests {
             (batch.accepted, batch.traces.len(), batch.spans.len()),
             (2, 1, 1)
         );
-        let taken = Taken::new(batch.accepted, Vec::new(), refused);
+        let taken = Taken::new(batch.accepted, Rejections::default(), refused);
         assert_eq!(taken.rejected_count, 2);
-        assert_eq!(taken.outcome().rejected, ["trace_deleted", "trace_deleted"]);
+        assert_eq!(taken.outcome().rejected["trace_deleted"], 2);
         let json = serde_json::to_string(&taken.rejected[0]).unwrap();
         assert_eq!(
             json,
@@ -431,11 +433,13 @@ mod tests {
             code: "bad_time",
             reason: "bad".into(),
         };
-        let taken = Taken::new(0, (0..1_500).map(rejection).collect(), Vec::new());
+        let mut rejected = Rejections::default();
+        (0..1_500).for_each(|index| rejected.push(rejection(index)));
+        let taken = Taken::new(0, rejected, Vec::new());
         assert_eq!(
             (taken.rejected.len(), taken.rejected_count),
             (REJECTED_LISTED_MAX, 1_500)
         );
-        assert_eq!(taken.outcome().rejected.len(), 1_500);
+        assert_eq!(taken.outcome().rejected["bad_time"], 1_500);
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct Entry {
 pub(crate) struct Outcome<'a> {
     pub(crate) accepted: usize,
     /// The reason of each item that was refused.
-    pub(crate) rejected: &'a [&'static str],
+    pub(crate) rejected: &'a BTreeMap<&'static str, usize>,
     /// How many were accepted and are not kept, by reason.
     pub(crate) ignored: &'a [(&'static str, usize)],
     /// How often something was taken out, by what it was: words of settings, never what was found.
@@ -96,8 +96,8 @@ impl LossLedger {
         if outcome.accepted > 0 {
             account.last_accepted_at = Some(at);
         }
-        for code in outcome.rejected {
-            *account.rejected.entry(code).or_default() += 1;
+        for (code, count) in outcome.rejected {
+            *account.rejected.entry(code).or_default() += *count as u64;
             account.last_refused_at = Some(at);
         }
         for (code, count) in outcome.ignored.iter().filter(|(_, count)| *count > 0) {
@@ -193,7 +193,7 @@ mod tests {
         let project = |id: &str| ProjectId::new(id).unwrap();
         let outcome = Outcome {
             accepted: 3,
-            rejected: &["bad_time", "bad_time"],
+            rejected: &BTreeMap::from([("bad_time", 2)]),
             ignored: &[("log_without_span", 2), ("log_without_genai", 0)],
             redacted: &BTreeMap::from([("email".to_owned(), 4)]),
         };
@@ -204,7 +204,7 @@ mod tests {
             at(3),
             Outcome {
                 accepted: 0,
-                rejected: &[],
+                rejected: &BTreeMap::new(),
                 ignored: &[],
                 redacted: &BTreeMap::new(),
             },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Batch, Rejection, TraceItem};
+use model::{Batch, Rejection, Rejections, TraceItem};
 
 use super::record::Refusal;
 use super::{Format, joined, rejection};
@@ -42,7 +42,8 @@ pub(super) struct Tally {
     batches: Vec<Batch>,
     /// What records said of traces; behind all that spans say of them.
     items: Vec<TraceItem>,
-    rejected: Vec<Rejection>,
+    rejected: Rejections,
+    /// Of each that is listed.
     documents: Vec<usize>,
     formats: BTreeMap<Format, (usize, usize, usize)>,
     ignored: BTreeMap<&'static str, usize>,
@@ -58,7 +59,7 @@ pub(super) struct Tally {
 impl Tally {
     /// Returns whether it is no use to read on.
     pub(super) fn is_hopeless(&self) -> bool {
-        self.rejected.len() > REFUSED_MAX
+        self.rejected.count() > REFUSED_MAX
     }
 
     pub(super) fn has_no_document(&self) -> bool {
@@ -96,15 +97,10 @@ impl Tally {
         let rejected = std::mem::take(&mut batch.rejected);
         let counts = self.formats.entry(format).or_default();
         counts.1 += batch.accepted;
-        counts.2 += rejected.len();
-        self.in_document += batch.accepted + rejected.len();
-        self.documents
-            .extend(rejected.iter().map(|_| self.document));
-        let moved = rejected.into_iter().map(|refused| Rejection {
-            index: from + refused.index,
-            ..refused
-        });
-        self.rejected.extend(moved);
+        counts.2 += rejected.count();
+        self.in_document += batch.accepted + rejected.count();
+        self.rejected.append(rejected, |index| from + index);
+        self.documents.resize(self.rejected.len(), self.document);
         self.batches.push(batch);
     }
 
@@ -113,19 +109,22 @@ impl Tally {
         if let Some(format) = self.format {
             self.formats.entry(format).or_default().2 += 1;
         }
-        self.rejected.push(rejection(self.in_document, &refusal));
-        self.documents.push(self.document);
+        self.reject(rejection(self.in_document, &refusal));
         self.in_document += 1;
     }
 
     /// Counts a part of the request that is no document.
     pub(super) fn unreadable(&mut self, code: &'static str, reason: String) {
-        self.rejected.push(Rejection {
+        self.reject(Rejection {
             index: 0,
             code,
             reason,
         });
-        self.documents.push(self.document);
+    }
+
+    fn reject(&mut self, rejection: Rejection) {
+        self.rejected.push(rejection);
+        self.documents.resize(self.rejected.len(), self.document);
     }
 
     /// Counts items that were read and are not kept.

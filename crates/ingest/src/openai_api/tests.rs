@@ -67,7 +67,7 @@ fn decode(made: &Call<'_>) -> Result<Batch, CallError> {
 /// The call's own span, and its `span_data` read back.
 fn span(made: &Call<'_>) -> (Span, Value) {
     let batch = decode(made).unwrap();
-    assert_eq!(batch.rejected, []);
+    assert_eq!(*batch.rejected, []);
     assert_eq!((batch.traces.len(), batch.accepted), (1, 2));
     let span = batch.spans[0].clone();
     let content = |hash: &model::MessageHash| {

@@ -3,7 +3,7 @@
 //! Applications log a great deal that is no part of a run. A record is kept if it says something of
 //! GenAI; the others are accepted, counted and let go.
 
-use model::{JsonText, Rejection, SpanId, TraceId};
+use model::{JsonText, Rejections, SpanId, TraceId};
 
 use super::SPANS_MAX;
 use super::any::{Any, Attributes};
@@ -22,7 +22,7 @@ pub struct LogBatch {
     /// The records that are kept, in the order they came.
     pub records: Vec<LogRecord>,
     /// Records that were refused, each with its reason.
-    pub rejected: Vec<Rejection>,
+    pub rejected: Rejections,
 }
 
 /// A log record that tells of a GenAI call.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
-use model::{Batch, Rejection, Source, TraceItem};
+use model::{Batch, Source, TraceItem};
 
 use crate::agents_sdk::{self, Context};
 use crate::messages::Doc;
@@ -91,12 +91,9 @@ impl Brought {
                     reason: error.to_string(),
                 }
             })?;
-            batch.accepted -= more.rejected.len().min(batch.accepted);
-            let rejected = more.rejected.into_iter().map(|rejection| Rejection {
-                index: places.get(rejection.index).copied().unwrap_or(0),
-                ..rejection
-            });
-            batch.rejected.extend(rejected);
+            batch.accepted -= more.rejected.count().min(batch.accepted);
+            let place = |index: usize| places.get(index).copied().unwrap_or(0);
+            batch.rejected.append(more.rejected, place);
             batch.traces.extend(more.traces);
             batch.spans.extend(more.spans);
             append(&mut batch.messages, more.messages);

@@ -36,7 +36,7 @@ pub(crate) fn decode_all(bodies: &[Bytes]) -> Batch {
         all.traces.extend(batch.traces);
         all.spans.extend(batch.spans);
         all.messages.extend(batch.messages);
-        all.rejected.extend(batch.rejected);
+        all.rejected.append(batch.rejected, |index| index);
     }
     all
 }

@@ -9,7 +9,7 @@ use crate::support::{context, counts, import, sample, samples, story};
 fn check(name: &str, want: &str) {
     let imported = import(sample(name));
     assert_eq!(counts(&imported), want, "{name}");
-    assert_eq!(imported.batch.rejected, []);
+    assert_eq!(*imported.batch.rejected, []);
     assert_eq!(import(sample(name)).batch, imported.batch, "{name}");
     let told = story(&imported.batch);
     insta::with_settings!({snapshot_path => "snapshots", prepend_module_to_snapshot => false}, {

@@ -70,7 +70,7 @@ fn every_edge_case_is_answered_as_expected() {
                     let stored = ids.collect::<std::collections::HashSet<_>>().len();
                     if let Some(want) = case["spans"].as_u64() {
                         assert_eq!(stored as u64, want, "{}", case["name"]);
-                        assert_eq!(batch.rejected, [], "{}", case["name"]);
+                        assert_eq!(*batch.rejected, [], "{}", case["name"]);
                     }
                     if let Some(span) = batch.spans.first() {
                         let sent = span.payload.attributes.as_ref();
@@ -117,7 +117,7 @@ fn nesting_of_some_hundred_levels_is_kept() {
         1, 1
     );
     let batch = try_decode(body.as_bytes(), Encoding::Json).unwrap();
-    assert_eq!(batch.rejected, []);
+    assert_eq!(*batch.rejected, []);
     let span = &batch.spans[0];
     let stored = [&span.payload.attributes, &span.payload.data];
     let brackets: usize = stored

@@ -70,12 +70,12 @@ impl Run {
             let (body, encoding) = (request.body.clone(), request.encoding);
             if request.is_logs {
                 let batch = decode_logs(body, encoding).unwrap();
-                assert_eq!(batch.rejected, []);
+                assert_eq!(*batch.rejected, []);
                 run.records.extend(batch.records);
                 continue;
             }
             let batch = decode_traces(body, encoding, &context()).unwrap();
-            assert_eq!(batch.rejected, []);
+            assert_eq!(*batch.rejected, []);
             for span in batch.spans {
                 run.spans.retain(|known| {
                     (&known.trace_id, &known.span_id) != (&span.trace_id, &span.span_id)

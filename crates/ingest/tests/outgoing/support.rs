@@ -66,7 +66,7 @@ pub(crate) struct World {
 
 impl World {
     fn take(&mut self, batch: Batch) {
-        assert_eq!(batch.rejected, []);
+        assert_eq!(*batch.rejected, []);
         for span in batch.spans {
             let key = (span.trace_id.clone(), span.span_id.clone());
             match self.spans.get(&key) {

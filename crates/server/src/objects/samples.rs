@@ -146,7 +146,7 @@ fn stored(batches: impl IntoIterator<Item = Batch>) -> Vec<Sample> {
     };
     let mut told: Vec<(usize, TraceItem)> = Vec::new();
     for batch in batches {
-        assert_eq!(batch.rejected, [], "captures are clean");
+        assert_eq!(*batch.rejected, [], "captures are clean");
         told.extend(
             batch
                 .traces

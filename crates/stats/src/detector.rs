@@ -15,9 +15,6 @@ pub use season::{HOURS, POINTS_MIN, SeasonalBaseline};
 
 use crate::eprocess::log_mean;
 
-/// The stakes that are bet side by side.
-const STAKES: [f64; 5] = [0.1, 0.25, 0.5, 1.0, 1.5];
-
 /// A: without a change an alarm comes after so many values on average, or later.
 pub const RUN_LENGTH: f64 = 10_000.0;
 
@@ -42,62 +39,63 @@ pub struct Alarm {
     pub values_ago: u64,
 }
 
-/// Bets on one direction. M_t = (M_{t−1} + 1)·(1 + λ·gain), a mean over stakes.
+/// Bets on one direction. M_t = (M_{t−1} + 1)·(1 + λ·gain), a mean over stakes λ.
 #[derive(Debug, Clone)]
 struct Side {
     tail: Tail,
     threshold: f64,
-    stakes: [Stake; STAKES.len()],
+    stakes: Vec<Stake>,
     is_alarmed: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Stake {
-    /// ln M; a bet that has not begun has nothing.
-    log_sum: Option<f64>,
-    /// The best single bet, begun `age` values ago: its product, kept at 1 or more.
+    /// λ, so small that no gain loses all.
+    share: f64,
+    /// ln M.
+    log_sum: f64,
+    /// The best single bet, begun `age` values ago: ln of its product.
     log_best: f64,
     age: u64,
 }
 
 impl Side {
-    fn new(tail: Tail, threshold: f64) -> Self {
+    /// Bets on a direction with those of the stakes that survive a gain of `worst`.
+    fn new(tail: Tail, threshold: f64, stakes: &[f64], worst: f64) -> Self {
+        let stakes = stakes.iter().filter(|share| 1.0 + **share * worst > 0.0);
         Self {
             tail,
             threshold,
-            stakes: [Stake::default(); STAKES.len()],
+            stakes: stakes
+                .map(|&share| Stake {
+                    share,
+                    log_sum: f64::NEG_INFINITY,
+                    log_best: 0.0,
+                    age: 0,
+                })
+                .collect(),
             is_alarmed: false,
         }
     }
 
     fn e_value(&self) -> f64 {
-        log_mean(
-            &self
-                .stakes
-                .map(|stake| stake.log_sum.unwrap_or(f64::NEG_INFINITY)),
-        )
-        .exp()
+        let logs: Vec<f64> = self.stakes.iter().map(|stake| stake.log_sum).collect();
+        log_mean(&logs).exp()
     }
 
     /// Takes a gain whose mean without a change is not above 0. An alarm is told once; the next may come
     /// when the bets have fallen below A/10.
     fn step(&mut self, gain: f64) -> Option<Alarm> {
         // no bet grows beyond what an alarm needs, else an end of the change would not be seen
-        let most = (self.threshold * STAKES.len() as f64).ln();
-        for (stake, share) in self.stakes.iter_mut().zip(STAKES) {
-            // a stake that could lose more than all stays out
-            let factor = 1.0 + share * gain;
-            if factor <= 0.0 {
-                *stake = Stake::default();
-                continue;
-            }
-            let before = stake.log_sum.map_or(0.0, |log| log.exp().ln_1p());
-            stake.log_sum = Some((before + factor.ln()).min(most));
+        let most = (self.threshold * self.stakes.len() as f64).ln();
+        for stake in &mut self.stakes {
+            let log_factor = (stake.share * gain).ln_1p();
+            stake.log_sum = (stake.log_sum.exp().ln_1p() + log_factor).min(most);
             if stake.log_best <= 0.0 {
                 stake.log_best = 0.0;
                 stake.age = 0;
             }
-            stake.log_best += factor.ln();
+            stake.log_best += log_factor;
             stake.age += 1;
         }
         let e_value = self.e_value();
@@ -125,10 +123,12 @@ impl Side {
 mod tests {
     use super::*;
 
+    const STAKES: [f64; 3] = [0.1, 0.5, 1.5];
+
     #[test]
     fn the_sum_is_that_of_bets_begun_at_every_time() {
         let gains = [0.2, -0.3, 0.4, 0.1];
-        let mut side = Side::new(Tail::Up, RUN_LENGTH);
+        let mut side = Side::new(Tail::Up, RUN_LENGTH, &STAKES, -0.5);
         for gain in gains {
             side.step(gain);
         }
@@ -150,8 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stake_that_could_lose_all_is_not_bet() {
+        assert_eq!(Side::new(Tail::Up, 100.0, &STAKES, -0.7).stakes.len(), 2);
+        // nothing to bet with: never an alarm
+        let mut none = Side::new(Tail::Up, 100.0, &STAKES, -20.0);
+        assert!((0..1_000).all(|_| none.step(0.9).is_none()));
+    }
+
+    #[test]
     fn an_alarm_is_told_once_until_the_stream_is_as_it_was() {
-        let mut side = Side::new(Tail::Up, 100.0);
+        let mut side = Side::new(Tail::Up, 1_000.0, &STAKES, -0.5);
         let alarms =
             |side: &mut Side, gain: f64, n: usize| (0..n).filter_map(|_| side.step(gain)).count();
         assert_eq!(alarms(&mut side, 0.4, 200), 1);

@@ -3,10 +3,17 @@
 use super::{Alarm, RUN_LENGTH, Side, Tail};
 use crate::Refusal;
 
+/// By so much the usual rate may be off, because it was counted in a sample too.
+const BASELINE_ERROR: f64 = 0.01;
+
+/// The stakes that are bet side by side: no outcome loses more than all of the largest.
+const STAKES: [f64; 4] = [0.1, 0.25, 0.5, 1.0];
+
 /// Watches a rate for a fall and a rise from what it was.
 ///
-/// As [`super::RankDetector`] with p0 − x in place of u − ½ for a fall and x − p0 for a rise. H0: the rate
-/// is p0; give the bound of p0's interval on the safe side if p0 is not well known. Checked by simulation.
+/// As [`super::RankDetector`] with p0 − x in place of u − ½ for a fall and x − p0 for a rise, and stakes
+/// λ ∈ {.1, .25, .5, 1}. H0: the rate is within 0.01 of p0, the standard error of a rate of 0.9 among 900;
+/// a p0 from fewer values should be the end of its interval. Checked by simulation.
 #[derive(Debug, Clone)]
 pub struct RateDetector {
     usual: f64,
@@ -24,18 +31,19 @@ impl RateDetector {
                 high: 1.0,
             });
         }
+        let side = |tail, worst| Side::new(tail, RUN_LENGTH, &STAKES, worst - BASELINE_ERROR);
         Ok(Self {
             usual,
-            up: Side::new(Tail::Up, RUN_LENGTH),
-            down: Side::new(Tail::Down, RUN_LENGTH),
+            up: side(Tail::Up, -usual),
+            down: side(Tail::Down, usual - 1.0),
         })
     }
 
     /// Takes the next outcome.
     pub fn push(&mut self, outcome: bool) -> Option<Alarm> {
         let excess = f64::from(u8::from(outcome)) - self.usual;
-        let up = self.up.step(excess);
-        let down = self.down.step(-excess);
+        let up = self.up.step(excess - BASELINE_ERROR);
+        let down = self.down.step(-excess - BASELINE_ERROR);
         up.or(down)
     }
 

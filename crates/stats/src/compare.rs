@@ -4,24 +4,28 @@
 //! two tasks do (on real runs the variance falls by half). Where nothing can be paired, labels of whole
 //! groups are permuted. [`compare`] picks what fits the data; the modules hold the single methods.
 
+mod by_groups;
+mod by_pairs;
+mod by_strata;
 mod paired;
 mod permutation;
 mod relative;
 mod shift;
 
+pub use by_strata::compare_strata;
 pub use paired::{PairedTest, mcnemar, sign_flip};
 pub use permutation::{Permutation, label_permutation};
 pub use relative::relative_change;
 pub(crate) use shift::share_below;
 pub use shift::{MannWhitney, hodges_lehmann, mann_whitney, probability_greater};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::contrast::{Contrast, contrast};
-use crate::distribution::{normal_quantile, normal_two_sided, student_quantile};
-use crate::interval::{Purpose, newcombe};
-use crate::strata::{self, Stratum};
-use crate::{Figure, Interval, Level, Method, Refusal, Row, Rows, cluster, power, quantile};
+use by_groups::compare_groups;
+use by_pairs::compare_pairs;
+
+use crate::interval::Purpose;
+use crate::{Figure, Level, Refusal, Row, Rows, cluster};
 
 /// A graded item of one version.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,100 +145,6 @@ pub fn compare(a: &[Item], b: &[Item], question: &Question) -> Result<Comparison
     compare_groups(&rows(a)?, &rows(b)?, question)
 }
 
-/// One value or several of each version under one key.
-type Pair = (Vec<f64>, Vec<f64>);
-
-fn compare_pairs(
-    a: &[Item],
-    b: &[Item],
-    question: &Question,
-    design: Design,
-) -> Result<Comparison, Refusal> {
-    let mut pairs: BTreeMap<u64, Pair> = BTreeMap::new();
-    for item in a {
-        pairs
-            .entry(item.pair.unwrap_or_default())
-            .or_default()
-            .0
-            .push(item.value);
-    }
-    for item in b {
-        pairs
-            .entry(item.pair.unwrap_or_default())
-            .or_default()
-            .1
-            .push(item.value);
-    }
-    let all = a.len() + b.len();
-    pairs.retain(|_, (of_a, of_b)| !of_a.is_empty() && !of_b.is_empty());
-    if pairs.len() < 2 {
-        return Err(Refusal::TooFewPairs(pairs.len()));
-    }
-    let arm = |values: fn(&Pair) -> &Vec<f64>| {
-        Rows::new(pairs.iter().flat_map(|(&key, pair)| {
-            values(pair).iter().map(move |&value| Row {
-                value,
-                group: Some(key),
-            })
-        }))
-    };
-    let (arm_a, arm_b) = (arm(|pair| &pair.0)?, arm(|pair| &pair.1)?);
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let test = sign_flip(
-        pairs.values().map(|(of_a, of_b)| mean(of_b) - mean(of_a)),
-        question.level,
-        question.seed,
-    )?;
-    let lower = sign_flip_lower(&test, question.level);
-    Ok(Comparison {
-        design,
-        a: single(&arm_a, question.level)?,
-        b: single(&arm_b, question.level)?,
-        difference: test.difference,
-        p_value: test.p_value,
-        exact: test.exact,
-        mcnemar: discordant(pairs.values()).map(|(lost, won)| mcnemar(lost, won)),
-        probability_greater: None,
-        relative: relative_change(&arm_a, &arm_b, question.level),
-        lower_bound: lower,
-        is_non_inferior: question.margin.map(|margin| lower > -margin),
-        detectable: power::detectable(test.standard_error, question.level),
-        unpaired: all - arm_a.n() - arm_b.n(),
-    })
-}
-
-fn sign_flip_lower(test: &PairedTest, level: Level) -> f64 {
-    let freedom = test.difference.groups as f64 - 1.0;
-    test.difference.estimate - student_quantile(level.get(), freedom) * test.standard_error
-}
-
-/// How many pairs only A passed, and only B; nothing if a pair is not one pass or fail each.
-fn discordant<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Option<(u64, u64)> {
-    let (mut lost, mut won) = (0, 0);
-    for (of_a, of_b) in pairs {
-        let ([one], [other]) = (of_a.as_slice(), of_b.as_slice()) else {
-            return None;
-        };
-        match (binary(*one)?, binary(*other)?) {
-            (true, false) => lost += 1,
-            (false, true) => won += 1,
-            _ => {}
-        }
-    }
-    Some((lost, won))
-}
-
-#[expect(clippy::float_cmp, reason = "exactly 0 and 1 are meant")]
-fn binary(value: f64) -> Option<bool> {
-    if value == 1.0 {
-        Some(true)
-    } else if value == 0.0 {
-        Some(false)
-    } else {
-        None
-    }
-}
-
 /// A version by itself, where rates or means are compared.
 fn single(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
     if rows.is_binary() {
@@ -244,168 +154,128 @@ fn single(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
     }
 }
 
-fn compare_groups(a: &Rows, b: &Rows, question: &Question) -> Result<Comparison, Refusal> {
-    if a.is_binary() && b.is_binary() {
-        compare_rates(a, b, question)
-    } else {
-        compare_ranks(a, b, question)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-fn compare_rates(a: &Rows, b: &Rows, question: &Question) -> Result<Comparison, Refusal> {
-    let of = |level| -> Result<(Figure, Figure), Refusal> {
-        Ok((
-            cluster::rate(a, level, Purpose::Report)?,
-            cluster::rate(b, level, Purpose::Report)?,
-        ))
-    };
-    let (figure_a, figure_b) = of(question.level)?;
-    let apart = contrast(a, b).ok_or(Refusal::OneGroup)?;
-    let (difference, lower) = if apart.straddling == 0 {
-        let one_sided = of(question.level.one_sided())?;
-        let ends = newcombe(&figure_a, &figure_b);
-        let interval = Interval::new(ends, question.level, Method::Newcombe);
-        (
-            difference_of(&apart, a, b, interval),
-            newcombe(&one_sided.0, &one_sided.1).0,
-        )
-    } else {
-        let interval = Interval::new(
-            ends_of(&apart, question.level),
-            question.level,
-            Method::StudentT,
+    use super::*;
+    use crate::Method;
+
+    fn item(value: f64, pair: Option<u64>, group: Option<u64>) -> Item {
+        Item { value, pair, group }
+    }
+
+    fn ask(margin: f64) -> Question {
+        Question {
+            margin: Some(margin),
+            ..Question::default()
+        }
+    }
+
+    /// Passes and fails, one item a key.
+    fn keyed(values: impl IntoIterator<Item = bool>) -> Vec<Item> {
+        let values = values.into_iter().enumerate();
+        values
+            .map(|(key, passed)| item(f64::from(u8::from(passed)), Some(key as u64), None))
+            .collect()
+    }
+
+    fn without_keys(items: &[Item], group: impl Fn(u64) -> Option<u64>) -> Vec<Item> {
+        items
+            .iter()
+            .map(|one| item(one.value, None, group(one.pair.unwrap_or_default())))
+            .collect()
+    }
+
+    #[test]
+    fn the_data_choose_the_design() {
+        let (a, b) = (
+            keyed((0..60).map(|i| i % 3 > 0)),
+            keyed((0..60).map(|i| i % 5 > 0)),
         );
-        (
-            difference_of(&apart, a, b, interval),
-            ends_of(&apart, question.level.one_sided()).0,
-        )
-    };
-    let test = label_permutation(a, b, question.seed)?;
-    Ok(Comparison {
-        design: Design::Rates,
-        a: figure_a,
-        b: figure_b,
-        difference,
-        p_value: test.p_value,
-        exact: test.exact,
-        mcnemar: None,
-        probability_greater: None,
-        relative: relative_change(a, b, question.level),
-        lower_bound: lower,
-        is_non_inferior: question.margin.map(|margin| lower > -margin),
-        detectable: power::detectable(apart.variance.sqrt(), question.level),
-        unpaired: 0,
-    })
-}
-
-fn compare_ranks(a: &Rows, b: &Rows, question: &Question) -> Result<Comparison, Refusal> {
-    let level = question.level;
-    let apart = contrast(a, b).ok_or(Refusal::OneGroup)?;
-    let test = mann_whitney(a, b, question.seed)?;
-    let lower = hodges_lehmann(a, b, level.one_sided())?.interval.low;
-    Ok(Comparison {
-        design: Design::Ranks,
-        a: quantile::quantile(a, 0.5, level)?,
-        b: quantile::quantile(b, 0.5, level)?,
-        difference: hodges_lehmann(a, b, level)?,
-        p_value: test.permutation.p_value,
-        exact: test.permutation.exact,
-        mcnemar: None,
-        probability_greater: Some(probability_greater(a, b, level)?),
-        relative: relative_change(a, b, level),
-        lower_bound: lower,
-        is_non_inferior: question.margin.map(|margin| lower > -margin),
-        detectable: power::detectable(apart.variance.sqrt(), level),
-        unpaired: 0,
-    })
-}
-
-/// Compares two versions that were sampled by strata: weighted means, SE² = SE_A² + SE_B².
-///
-/// Assumes that no group is in both versions. Refuses what [`strata::estimate`] refuses for the whole.
-pub fn compare_strata(
-    a: &[Stratum],
-    b: &[Stratum],
-    question: &Question,
-) -> Result<Comparison, Refusal> {
-    let level = question.level;
-    let (figure_a, figure_b) = (
-        strata::estimate(a, level).overall?,
-        strata::estimate(b, level).overall?,
-    );
-    let (of_a, of_b) = (strata::weighted(a)?, strata::weighted(b)?);
-    let difference = of_b.estimate - of_a.estimate;
-    let error = (of_a.variance + of_b.variance).sqrt();
-    let half = normal_quantile(level.upper()) * error;
-    let lower = difference - normal_quantile(level.get()) * error;
-    let p_value = if error > 0.0 {
-        normal_two_sided(difference / error)
-    } else if difference.abs() > 0.0 {
-        0.0
-    } else {
-        1.0
-    };
-    let alone = of_a.variance_alone() + of_b.variance_alone();
-    let around = |estimate, interval| Figure {
-        estimate,
-        interval,
-        n: of_a.n + of_b.n,
-        groups: of_a.groups + of_b.groups,
-        design_effect: if alone > 0.0 {
-            error * error / alone
-        } else {
-            1.0
-        },
-    };
-    let interval = Interval::new(
-        (difference - half, difference + half),
-        level,
-        Method::Strata,
-    );
-    let ratio = relative::of_moments(
-        &figure_a,
-        of_a.variance,
-        figure_b.estimate,
-        of_b.variance,
-        level,
-    );
-    Ok(Comparison {
-        design: Design::Strata,
-        a: figure_a,
-        b: figure_b,
-        difference: around(difference, interval),
-        p_value,
-        exact: false,
-        mcnemar: None,
-        probability_greater: None,
-        relative: ratio
-            .map(|interval| around(figure_b.estimate / figure_a.estimate - 1.0, interval)),
-        lower_bound: lower,
-        is_non_inferior: question.margin.map(|margin| lower > -margin),
-        detectable: power::detectable(error, level),
-        unpaired: 0,
-    })
-}
-
-/// difference ± t·√V.
-fn ends_of(apart: &Contrast, level: Level) -> (f64, f64) {
-    let half = student_quantile(level.upper(), apart.freedom) * apart.variance.sqrt();
-    (apart.difference - half, apart.difference + half)
-}
-
-fn difference_of(apart: &Contrast, a: &Rows, b: &Rows, interval: Interval) -> Figure {
-    Figure {
-        estimate: apart.difference,
-        interval,
-        n: a.n() + b.n(),
-        groups: apart.groups,
-        design_effect: design_effect(apart.variance, a, b),
+        let design = |a: &[Item], b: &[Item]| compare(a, b, &ask(0.1)).unwrap().design;
+        assert_eq!(design(&a, &b), Design::PairedByKey);
+        let grouped = |items: &[Item]| without_keys(items, |key| Some(key / 4));
+        assert_eq!(design(&grouped(&a), &grouped(&b)), Design::PairedByGroup);
+        let apart = without_keys(&b, |key| Some(100 + key / 4));
+        assert_eq!(design(&grouped(&a), &apart), Design::Rates);
+        let alone = |items: &[Item]| without_keys(items, |_| None);
+        assert_eq!(design(&alone(&a), &alone(&b)), Design::Rates);
+        let mut scores = alone(&a);
+        scores[0].value = 0.5;
+        assert_eq!(design(&scores, &alone(&b)), Design::Ranks);
+        // one shared key is no pairing
+        let one = [item(1.0, Some(7), None), item(0.0, Some(8), None)];
+        let other = [item(1.0, Some(7), None), item(0.0, Some(9), None)];
+        assert_eq!(design(&one, &other), Design::Rates);
     }
-}
 
-/// A variance over that of as many independent values of the same spread.
-fn design_effect(variance: f64, a: &Rows, b: &Rows) -> f64 {
-    let alone =
-        a.variance().unwrap_or(0.0) / a.n() as f64 + b.variance().unwrap_or(0.0) / b.n() as f64;
-    if alone > 0.0 { variance / alone } else { 1.0 }
+    #[test]
+    fn two_pairs_without_a_difference_show_nothing() {
+        let few = keyed([true, true]);
+        let found = compare(&few, &few, &ask(0.05)).unwrap();
+        assert_eq!((found.difference.estimate, found.p_value), (0.0, 1.0));
+        assert_eq!(found.difference.interval.method, Method::Newcombe);
+        assert_eq!(found.is_non_inferior, Some(false));
+        assert!(found.detectable > 0.3, "{found:?}");
+        let many = keyed(vec![true; 400]);
+        assert_eq!(
+            compare(&many, &many, &ask(0.05)).unwrap().is_non_inferior,
+            Some(true)
+        );
+        // one score that everything got says nothing of how scores differ
+        let same: Vec<Item> = (0..9).map(|key| item(4.0, Some(key), None)).collect();
+        assert_eq!(
+            compare(&same, &same, &ask(0.05)).unwrap_err(),
+            Refusal::NoSpread
+        );
+        let alone = without_keys(&same, |_| None);
+        assert_eq!(
+            compare(&alone, &alone, &ask(0.05)).unwrap_err(),
+            Refusal::NoSpread
+        );
+    }
+
+    #[test]
+    fn items_without_a_partner_are_counted() {
+        let a = keyed((0..40).map(|i| i % 4 > 0));
+        let found = compare(&a, &a[..30], &ask(0.2)).unwrap();
+        assert_eq!((found.unpaired, found.difference.n), (10, 30));
+    }
+
+    #[test]
+    fn a_slowdown_is_a_shift_and_a_ratio() {
+        let time = |i: u64, factor: f64| item(factor * (10.0 + (i * 37 % 100) as f64), None, None);
+        let a: Vec<Item> = (0..100).map(|i| time(i, 1.0)).collect();
+        let b: Vec<Item> = (0..100).map(|i| time(i, 1.5)).collect();
+        let found = compare(&a, &b, &ask(0.0)).unwrap();
+        assert_eq!(found.design, Design::Ranks);
+        assert!(found.difference.interval.low > 10.0 && found.p_value < 0.001);
+        let ratio = found.relative.unwrap();
+        assert!((ratio.estimate - 0.5).abs() < 1e-9 && ratio.interval.low > 0.2);
+        let greater = found.probability_greater.unwrap();
+        assert!(greater.estimate > 0.65 && greater.interval.low > 0.5);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_items_give_a_comparison_or_a_refusal(
+            a in prop::collection::vec((prop::num::f64::ANY, prop::option::of(0_u64..9), prop::option::of(0_u64..4)), 0..15),
+            b in prop::collection::vec((prop::num::f64::ANY, prop::option::of(0_u64..9), prop::option::of(0_u64..4)), 0..15),
+            binary: bool,
+        ) {
+            let items = |raw: &[(f64, Option<u64>, Option<u64>)]| -> Vec<Item> {
+                raw.iter()
+                    .map(|&(value, pair, group)| item(if binary { f64::from(u8::from(value > 0.0)) } else { value }, pair, group))
+                    .collect()
+            };
+            if let Ok(found) = compare(&items(&a), &items(&b), &ask(0.1)) {
+                prop_assert!(found.p_value > 0.0 && found.p_value <= 1.0);
+                prop_assert!(found.difference.interval.contains(found.difference.estimate), "{found:?}");
+                prop_assert!(found.lower_bound >= found.difference.interval.low, "{found:?}");
+                prop_assert!(found.detectable >= 0.0);
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod blocks;
 pub use blocks::Blocks;
 
 use crate::distribution::falling_root;
+use crate::rows::mean_of;
 use crate::{Figure, Interval, Level, Method, Refusal};
 
 /// The stakes that are bet side by side, a share of the money each: small ones find small drops.
@@ -95,11 +96,7 @@ impl Betting {
         if n == 0 {
             return Err(Refusal::Empty);
         }
-        let estimate = self
-            .values
-            .iter()
-            .map(|value| value / n as f64)
-            .sum::<f64>();
+        let estimate = mean_of(self.values.iter().copied());
         let ends = (
             self.lower_bound(tail).min(estimate),
             self.upper_bound(tail).max(estimate),

@@ -80,14 +80,17 @@ impl Verdict {
 ///
 /// Fail as soon as the e-value against E d ≤ δ has reached 1/α; pass as soon as the upper confidence
 /// bound of d, valid at any time, is below δ, which is the lower bound of candidate − baseline above −δ.
-/// Too many unscored items matter only when all have come: they may yet get a score. A bet with another
-/// margin than the rules' is refused.
+/// Too many unscored items matter only when all have come: they may yet get a score. Streams that nothing
+/// pairs are bet on in the order in which they come, an item of each. A bet with another margin than the
+/// rules' is refused.
 pub fn decide(
     bet: &Betting,
     rules: &Rules,
     standing: &Standing,
 ) -> Result<Option<Verdict>, Refusal> {
+    let share = rules.unscored_share_max;
     let bounds = [
+        (share, 0.0, 1.0, (0.0..=1.0).contains(&share)),
         (
             rules.alpha,
             0.0,
@@ -107,7 +110,7 @@ pub fn decide(
     if !standing.has_baseline {
         return Ok(Some(Verdict::Error(GateError::NoBaseline)));
     }
-    let unscored_max = rules.unscored_share_max * standing.items as f64;
+    let unscored_max = share * standing.items as f64;
     if standing.is_over && standing.unscored as f64 > unscored_max {
         return Ok(Some(Verdict::Error(GateError::Unscored {
             unscored: standing.unscored,

@@ -89,19 +89,16 @@ pub fn rate(successes: u64, n: u64, level: Level, purpose: Purpose) -> Result<Fi
     Ok(Figure::independent(k / trials, interval, n))
 }
 
-/// Returns the ends of Newcombe's interval of `b` − `a`, two rates from different groups.
+/// Returns the ends of Newcombe's interval of `b` − `a`, two estimates that do not know of each other.
 ///
-/// d − √((p_b − l_b)² + (u_a − p_a)²) to d + √((u_b − p_b)² + (p_a − l_a)²). It takes over what the
-/// intervals of the two rates know of groups. Checked against statsmodels
-/// `confint_proportions_2indep(method="newcomb")` with Wilson's intervals.
+/// d − √((b − l_b)² + (u_a − a)²) to d + √((u_b − b)² + (a − l_a)²). It takes over what the intervals
+/// of the two know, as of groups. Checked against statsmodels
+/// `confint_proportions_2indep(method="newcomb")` with Wilson's intervals of rates.
 pub(crate) fn newcombe(a: &Figure, b: &Figure) -> (f64, f64) {
     let difference = b.estimate - a.estimate;
     let below = (b.estimate - b.interval.low).hypot(a.interval.high - a.estimate);
     let above = (b.interval.high - b.estimate).hypot(a.estimate - a.interval.low);
-    (
-        (difference - below).max(-1.0),
-        (difference + above).min(1.0),
-    )
+    (difference - below, difference + above)
 }
 
 #[cfg(test)]

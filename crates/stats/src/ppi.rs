@@ -5,7 +5,8 @@
 //! never wider than they are (Angelopoulos et al. 2023, arXiv 2311.01453).
 
 use crate::contrast::contrast;
-use crate::distribution::student_quantile;
+use crate::distribution::{normal_quantile, student_quantile};
+use crate::interval::{Purpose, newcombe};
 use crate::strata::Stratum;
 use crate::{Figure, Interval, Level, Method, Refusal, Row, Rows, cluster, strata};
 
@@ -26,6 +27,8 @@ pub struct Judgement {
 pub struct Corrected {
     /// The estimate with its interval; n and groups are those of the labelled items.
     pub figure: Figure,
+    /// The standard error of the estimate.
+    pub standard_error: f64,
     /// λ: how much of the judge was used, from 0 (labels only) to 1.
     pub weight_of_judge: f64,
     /// Items with a label.
@@ -51,7 +54,8 @@ struct Moments {
 /// without a label, as in the paper: then both means are independent. V = λ²·var(J)/N + var(y − λJ)/m, by
 /// groups (a group may have items with and without labels), and ± t over the groups with a label.
 /// Assumes that the labelled items are a random sample of all. Fewer than two labelled groups are refused.
-/// Its coverage is checked by simulation and on real judgements.
+/// Its coverage is checked by simulation and on real judgements. If labels and verdicts are all alike the
+/// interval is that of the labels' rate.
 pub fn ppi(items: &[Judgement], level: Level) -> Result<Corrected, Refusal> {
     let moments = moments(items)?;
     let groups = moments.labelled.groups();
@@ -60,9 +64,19 @@ pub fn ppi(items: &[Judgement], level: Level) -> Result<Corrected, Refusal> {
 
 fn finish(moments: &Moments, freedom: f64, level: Level) -> Result<Corrected, Refusal> {
     cluster::finite(moments.estimate + moments.variance)?;
+    let labelled = &moments.labelled;
+    if moments.variance <= 0.0 && labelled.is_binary() {
+        // labels and verdicts that are all alike: ± 0 would be sure that all others are too
+        return Ok(Corrected {
+            figure: cluster::rate(labelled, level, Purpose::Report)?,
+            standard_error: 0.0,
+            weight_of_judge: moments.weight_of_judge,
+            labelled: labelled.n(),
+            judged: moments.judged,
+        });
+    }
     let half = student_quantile(level.upper(), freedom) * moments.variance.sqrt();
     let ends = (moments.estimate - half, moments.estimate + half);
-    let labelled = &moments.labelled;
     let by_groups = labelled.variance_of_mean().unwrap_or(0.0);
     Ok(Corrected {
         figure: Figure {
@@ -76,10 +90,41 @@ fn finish(moments: &Moments, freedom: f64, level: Level) -> Result<Corrected, Re
                 1.0
             },
         },
+        standard_error: moments.variance.sqrt(),
         weight_of_judge: moments.weight_of_judge,
         labelled: labelled.n(),
         judged: moments.judged,
     })
+}
+
+/// Returns B − A of two versions that were corrected each by itself, ± z·√(SE_A² + SE_B²).
+///
+/// Assumes that they share no item and no group. Versions that are paired are corrected together: give
+/// [`ppi`] the differences of verdicts and of labels.
+pub fn difference(a: &Corrected, b: &Corrected, level: Level) -> Figure {
+    let estimate = b.figure.estimate - a.figure.estimate;
+    let error = a.standard_error.hypot(b.standard_error);
+    let ends = if a.standard_error.min(b.standard_error) > 0.0 {
+        let half = normal_quantile(level.upper()) * error;
+        (estimate - half, estimate + half)
+    } else {
+        // one of them is known by its interval only
+        newcombe(&a.figure, &b.figure)
+    };
+    let alone =
+        |corrected: &Corrected| corrected.standard_error.powi(2) / corrected.figure.design_effect;
+    let both = alone(a) + alone(b);
+    Figure {
+        estimate,
+        interval: Interval::new(ends, level, Method::PredictionPowered),
+        n: a.labelled + b.labelled,
+        groups: a.figure.groups + b.figure.groups,
+        design_effect: if both.is_finite() && both > 0.0 {
+            error * error / both
+        } else {
+            1.0
+        },
+    }
 }
 
 fn moments(items: &[Judgement]) -> Result<Moments, Refusal> {
@@ -217,6 +262,7 @@ pub fn stratified(strata: &[(u64, Vec<Judgement>)], level: Level) -> Result<Corr
                 1.0
             },
         },
+        standard_error: variance.sqrt(),
         weight_of_judge: sum(&|weight, part| weight * part.weight_of_judge),
         labelled: plain.n,
         judged: parts.iter().map(|(_, _, part)| part.judged).sum(),
@@ -345,6 +391,43 @@ mod tests {
         assert!((corrected.figure.estimate - 0.3).abs() < 1e-9);
         let labels_only = 2.0 * 1.96 * (0.21_f64 / 200.0).sqrt();
         assert!(corrected.figure.interval.width() < 0.5 * labels_only);
+    }
+
+    #[test]
+    fn twenty_items_all_alike_are_not_all_items() {
+        let items: Vec<Judgement> = (0..60)
+            .map(|i| item(1.0, (i < 20).then_some(1.0)))
+            .collect();
+        let corrected = ppi(&items, Level::P95).unwrap();
+        assert_eq!(corrected.figure.estimate, 1.0);
+        assert!(
+            (0.8..0.9).contains(&corrected.figure.interval.low),
+            "{corrected:?}"
+        );
+    }
+
+    #[test]
+    fn two_versions_have_the_errors_of_both() {
+        let version = |passes: usize| -> Vec<Judgement> {
+            (0..400)
+                .map(|i| {
+                    let truth = f64::from(u8::from(i % 10 < passes));
+                    item(
+                        if i % 7 == 0 { 1.0 } else { truth },
+                        (i % 4 == 0).then_some(truth),
+                    )
+                })
+                .collect()
+        };
+        let (a, b) = (
+            ppi(&version(5), Level::P95).unwrap(),
+            ppi(&version(7), Level::P95).unwrap(),
+        );
+        let found = difference(&a, &b, Level::P95);
+        assert!((found.estimate - (b.figure.estimate - a.figure.estimate)).abs() < 1e-12);
+        let half = 1.959_964 * a.standard_error.hypot(b.standard_error);
+        assert!((found.interval.width() - 2.0 * half).abs() < 1e-6);
+        assert_eq!((found.n, found.groups), (200, 200));
     }
 
     #[test]

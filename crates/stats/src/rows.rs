@@ -66,12 +66,10 @@ impl Rows {
 
     /// Returns the mean; the bare number is for arithmetic only and stays inside this crate.
     pub(crate) fn mean(&self) -> f64 {
-        // scaled before it is summed: the sum of finite numbers may not be finite
-        let n = self.rows.len() as f64;
-        self.values().map(|value| value / n).sum()
+        mean_of(self.values())
     }
 
-    pub(crate) fn values(&self) -> impl Iterator<Item = f64> + '_ {
+    pub(crate) fn values(&self) -> impl Iterator<Item = f64> + Clone + '_ {
         self.rows.iter().map(|row| row.value)
     }
 
@@ -139,6 +137,22 @@ impl Rows {
     }
 }
 
+/// The mean of at least one value, which lies between the least and the largest.
+///
+/// Rounding alone may take it out of there, and then equal values would seem to vary.
+pub(crate) fn mean_of(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let n = values.clone().count() as f64;
+    let sum: f64 = values.clone().sum();
+    let mean = if sum.is_finite() {
+        sum / n
+    } else {
+        values.clone().map(|value| value / n).sum()
+    };
+    let least = values.clone().fold(f64::INFINITY, f64::min);
+    mean.max(least)
+        .min(values.fold(f64::NEG_INFINITY, f64::max))
+}
+
 /// C/(C−1): the mean that deviations are taken from was fitted to the same groups.
 pub(crate) fn correction(groups: usize) -> f64 {
     groups as f64 / (groups as f64 - 1.0)
@@ -175,6 +189,14 @@ mod tests {
         );
         assert!((by_groups - by_values).abs() < 1e-15);
         assert!((by_values - 7.0 / 4.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn equal_values_do_not_vary() {
+        for value in [0.1, 4.0, 1e308, -1e-300, 1.0 / 3.0] {
+            let rows = Rows::independent([value; 9]).unwrap();
+            assert_eq!((rows.mean(), rows.variance_of_mean()), (value, Some(0.0)));
+        }
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub(crate) fn others(runs: usize) -> Vec<Check> {
             ),
             (
                 &compare::probability_greater(&a, &b, Level::P95).map(|f| f.interval),
-                0.638_163,
+                0.598_706,
             ),
             (&strata_run(&mut chance), 0.5 * 0.9 + 0.3 * 0.7 + 0.2 * 0.2),
         ];

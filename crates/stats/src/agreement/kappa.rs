@@ -20,7 +20,9 @@ pub struct Labels {
 /// Returns κ = (p_o − p_e)/(1 − p_e) with a bootstrap interval over groups.
 ///
 /// p_o is the share of equal labels, p_e what it would be if each rater dealt out his labels by luck
-/// (Cohen 1960). Percentiles of 2,000 resamples; those in which κ is not defined are left out. Checked
+/// (Cohen 1960). Percentiles of 2,000 resamples; those in which κ is not defined are left out. If all
+/// labels agree no resample says otherwise and the interval is a point: the agreement's own says more.
+/// Checked
 /// against statsmodels `cohens_kappa`. Refused if both raters gave one and the same label only.
 pub fn kappa(labels: &[Labels], level: Level, seed: u64) -> Result<Figure, Refusal> {
     if labels.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::paired::{DRAWS, threshold};
 use crate::contrast::joined;
+use crate::distribution::ln_choose;
 use crate::rng::Chance;
 use crate::{Refusal, Row, Rows};
 
@@ -56,8 +57,9 @@ struct Deck {
 /// Tests whether two versions have the same mean, by permuting their labels over whole groups.
 ///
 /// The statistic is |mean(B) − mean(A)| over values. A group that is in both versions keeps its two
-/// parts, which change places; other groups are dealt anew, as many to each version as it had. Up to 14
-/// groups all arrangements are counted, else (1 + hits)/(1 + 20,000) of random ones. Assumes that groups
+/// parts, which change places; other groups are dealt anew, as many to each version as it had. Single
+/// passes and fails are counted out by the hypergeometric distribution, and up to 14 groups by trying all
+/// arrangements; else it is (1 + hits)/(1 + 20,000) of random ones. Assumes that groups
 /// could have come to either version. Checked against scipy `permutation_test` on independent values.
 pub fn label_permutation(a: &Rows, b: &Rows, seed: u64) -> Result<Permutation, Refusal> {
     let deck = Deck::new(a, b);
@@ -71,6 +73,16 @@ pub fn label_permutation(a: &Rows, b: &Rows, seed: u64) -> Result<Permutation, R
         .chain(b.values())
         .fold(0.0, |most: f64, value| most.max(value.abs()));
     let least = threshold(observed, scale);
+    if deck.straddling.is_empty()
+        && !(a.is_grouped() || b.is_grouped())
+        && a.is_binary()
+        && b.is_binary()
+    {
+        return Ok(Permutation {
+            p_value: deck.counted(least),
+            exact: true,
+        });
+    }
     if units <= EXACT_MAX {
         let (mut hits, mut all) = (0_u32, 0_u32);
         for labels in 0_u32..1 << units {
@@ -118,6 +130,24 @@ impl Deck {
             }
         }
         deck
+    }
+
+    /// The share of all deals of single passes and fails whose difference is no smaller than `least`.
+    ///
+    /// A deal is told by the passes that B gets, whose chance is hypergeometric.
+    fn counted(&self, least: f64) -> f64 {
+        let (n_b, passes) = (self.in_b as f64, self.total.sum);
+        let all = ln_choose(self.total.n, n_b);
+        let fewest = (n_b + passes - self.total.n).max(0.0) as u64;
+        let share: f64 = (fewest..=passes.min(n_b) as u64)
+            .map(|of_b| of_b as f64)
+            .filter(|&sum| self.difference(Part { sum, n: n_b }).abs() >= least)
+            .map(|of_b| {
+                let fails = self.total.n - passes;
+                (ln_choose(passes, of_b) + ln_choose(fails, n_b - of_b) - all).exp()
+            })
+            .sum();
+        share.min(1.0)
     }
 
     fn difference(&self, b: Part) -> f64 {
@@ -181,6 +211,32 @@ mod tests {
         let b = rows(&[(5.0, 3), (5.0, 3), (6.0, 4), (6.0, 4)]);
         let test = label_permutation(&a, &b, 0).unwrap();
         assert_eq!((test.p_value, test.exact), (2.0 / 6.0, true));
+    }
+
+    #[test]
+    fn single_passes_are_counted_as_if_all_deals_were_tried() {
+        for passed in [(0, 4), (1, 5), (3, 3), (2, 7)] {
+            let passes = |passed: usize| {
+                let values = (0..7).map(|i| (f64::from(u8::from(i < passed)), 0));
+                rows(&values.collect::<Vec<_>>())
+            };
+            let (a, b) = (passes(passed.0), passes(passed.1));
+            let deck = Deck::new(&a, &b);
+            let least = threshold((b.mean() - a.mean()).abs(), 1.0);
+            let deals: Vec<f64> = (0_u32..1 << 14)
+                .filter_map(|labels| deck.dealt(labels))
+                .collect();
+            let hits = deals
+                .iter()
+                .filter(|difference| difference.abs() >= least)
+                .count();
+            let tried = hits as f64 / deals.len() as f64;
+            let counted = label_permutation(&a, &b, 0).unwrap();
+            assert!(
+                counted.exact && (counted.p_value - tried).abs() < 1e-9,
+                "{passed:?}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::permutation::{Permutation, label_permutation};
 use crate::contrast::{Contrast, contrast};
 use crate::distribution::{normal_quantile, normal_two_sided, student_quantile};
+use crate::interval::clopper_pearson;
 use crate::{Figure, Interval, Level, Method, Refusal, Rows};
 
 /// Mann and Whitney's test of two versions.
@@ -45,14 +46,23 @@ pub fn mann_whitney(a: &Rows, b: &Rows, seed: u64) -> Result<MannWhitney, Refusa
 ///
 /// Brunner and Munzel (2000): the variance is that of placements, F_A(b) and F_B(a), with Welch's degrees
 /// of freedom; here by groups, and groups in both versions count with both. Checked against scipy
-/// `brunnermunzel` on independent values. The interval is cut to 0 and 1. An arm of one group is refused.
+/// `brunnermunzel` on independent values. The interval is cut to 0 and 1. Where the versions do
+/// not overlap no spread is seen, and the smaller version's groups are counted as trials that all ended
+/// alike. An arm of one group is refused.
 pub fn probability_greater(a: &Rows, b: &Rows, level: Level) -> Result<Figure, Refusal> {
     let (estimate, apart) = placements(a, b)?;
-    let half = student_quantile(level.upper(), apart.freedom) * apart.variance.sqrt();
-    let ends = ((estimate - half).max(0.0), (estimate + half).min(1.0));
+    let interval = if apart.variance > 0.0 {
+        let half = student_quantile(level.upper(), apart.freedom) * apart.variance.sqrt();
+        let ends = ((estimate - half).max(0.0), (estimate + half).min(1.0));
+        Interval::new(ends, level, Method::BrunnerMunzel)
+    } else {
+        let groups = a.groups().min(b.groups()) as f64;
+        let ends = clopper_pearson(estimate * groups, groups, level);
+        Interval::new(ends, level, Method::ClopperPearson)
+    };
     Ok(Figure {
         estimate,
-        interval: Interval::new(ends, level, Method::BrunnerMunzel),
+        interval,
         n: a.n() + b.n(),
         groups: apart.groups,
         design_effect: independent(a, b)?.map_or(1.0, |alone| apart.variance / alone),
@@ -201,6 +211,12 @@ mod tests {
             probability_greater(&a, &b, Level::P95).unwrap().estimate,
             1.0
         );
+        // four trials of four, as far as that goes
+        let low = probability_greater(&a, &b, Level::P95)
+            .unwrap()
+            .interval
+            .low;
+        assert!((0.3..0.5).contains(&low), "{low}");
         assert_eq!(hodges_lehmann(&a, &b, Level::P95).unwrap().estimate, 10.0);
         assert_eq!(mann_whitney(&a, &b, 0).unwrap().u, 16.0);
     }

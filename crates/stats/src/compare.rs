@@ -43,7 +43,8 @@ pub struct Item {
 pub struct Question {
     /// The level of all intervals.
     pub level: Level,
-    /// How much worse the new version may be, as 0.02; nothing if that is not asked.
+    /// How much worse the new version may be, as 0.02; nothing if that is not asked. More is taken for
+    /// better: give durations and costs with a minus.
     pub margin: Option<f64>,
     /// Fixes the random permutations.
     pub seed: u64,

@@ -38,13 +38,16 @@ pub(crate) struct Weighted {
     /// s² of the whole as if its values were drawn plainly: for the design effect of a mean.
     spread: f64,
     binary: bool,
+    /// Whether every item of every stratum was seen.
+    whole: bool,
 }
 
 /// Returns the estimates of strata whose weights W_h = N_h/N are frozen.
 ///
 /// Σ W_h·ȳ_h with V = Σ W_h²·(1 − n_h/N_h)·s_h²/n_h, s_h² from group sums inside the stratum
 /// (Cochran 1977, ch. 5). Rates get Wilson's interval with n_eff = p̂(1−p̂)/V, as [`cluster::rate`],
-/// with t of groups − strata degrees where values are grouped; means get ± t·√V. A stratum without
+/// with t of groups − strata degrees where values are grouped; means get ± t·√V. Where no
+/// stratum shows any spread, all groups count as trials of Clopper and Pearson's. A stratum without
 /// observations leaves only the results of the others.
 pub fn estimate(strata: &[Stratum], level: Level) -> Stratified {
     let parts = strata
@@ -82,8 +85,10 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
         strata: 0,
         spread: 0.0,
         binary: true,
+        whole: true,
     };
     let mut squares = 0.0;
+    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
     for (index, stratum) in strata.iter().enumerate() {
         if stratum.population == 0 {
             continue;
@@ -99,15 +104,20 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
         } else {
             0.0
         };
-        whole.estimate += weight * rows.mean();
+        let mean = rows.mean();
+        (least, most) = (least.min(mean), most.max(mean));
+        whole.estimate += weight * mean;
         whole.variance += weight * weight * variance;
         whole.n += rows.n();
         whole.groups += rows.groups();
         whole.grouped |= rows.is_grouped();
         whole.strata += 1;
         whole.binary &= rows.is_binary();
+        whole.whole &= unseen <= 0.0;
         squares += weight * rows.values().map(|value| value * value).sum::<f64>() / rows.n() as f64;
     }
+    // the weights sum to one but for rounding, which may take a rate of one beyond it
+    whole.estimate = whole.estimate.max(least).min(most);
     whole.spread = (squares - whole.estimate * whole.estimate).max(0.0);
     Ok(whole)
 }
@@ -137,19 +147,16 @@ impl Weighted {
         let (ends, method) = if !self.binary {
             let half = critical * self.variance.sqrt();
             ((p - half, p + half), Method::Strata)
-        } else if p <= 0.0 || p >= 1.0 {
-            let groups = self.groups as f64;
-            (
-                clopper_pearson(p.round() * groups, groups, level),
-                Method::ClopperPearson,
-            )
         } else if self.variance > 0.0 {
-            (
-                wilson(p, p * (1.0 - p) / self.variance, critical),
-                Method::WilsonStrata,
-            )
-        } else {
+            let ends = wilson(p, p * (1.0 - p) / self.variance, critical);
+            (ends, Method::WilsonStrata)
+        } else if self.whole {
             ((p, p), Method::WilsonStrata)
+        } else {
+            // each stratum came out all alike: its groups are trials, as in a plain sample
+            let groups = self.groups as f64;
+            let ends = clopper_pearson(p * groups, groups, level);
+            (ends, Method::ClopperPearson)
         };
         Ok(Figure {
             estimate: p,
@@ -325,6 +332,22 @@ mod tests {
     }
 
     #[test]
+    fn five_of_five_in_each_stratum_are_as_many_trials() {
+        let all = |passed| {
+            [
+                stratum(900, passed, 5),
+                stratum(70, passed, 5),
+                stratum(30, passed, 5),
+            ]
+        };
+        for (passed, rate, exact) in [(5, 1.0, 15), (0, 0.0, 0)] {
+            let whole = estimate(&all(passed), Level::P95).overall.unwrap();
+            let plain = crate::interval::rate(exact, 15, Level::P95, Purpose::Report).unwrap();
+            assert_eq!((whole.estimate, whole.interval), (rate, plain.interval));
+        }
+    }
+
+    #[test]
     fn allocations_follow_size_and_spread() {
         assert_eq!(proportional(100, &[980, 20]), [98, 2]);
         assert_eq!(proportional(10, &[1, 1, 1]), [1, 1, 1]);
@@ -343,6 +366,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_strata_give_an_estimate_or_a_refusal(
+            strata in prop::collection::vec((0_u64..40, prop::collection::vec((prop::num::f64::ANY, 0_u64..4), 0..8)), 0..4),
+            binary: bool,
+        ) {
+            let strata: Vec<Stratum> = strata
+                .into_iter()
+                .map(|(population, values)| Stratum {
+                    population,
+                    sample: Rows::new(values.into_iter().map(|(value, group)| crate::Row {
+                        value: if binary { f64::from(u8::from(value > 0.0)) } else { value },
+                        group: (group > 0).then_some(group),
+                    }))
+                    .ok(),
+                })
+                .collect();
+            let found = estimate(&strata, Level::P95);
+            for figure in found.strata.into_iter().chain([found.overall]).flatten() {
+                prop_assert!(figure.interval.contains(figure.estimate), "{figure:?}");
+            }
+        }
+
         #[test]
         fn an_allocation_takes_what_was_asked_and_never_more_than_there_is(
             n in 0_u64..2_000,

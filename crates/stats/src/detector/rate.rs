@@ -63,3 +63,30 @@ impl RateDetector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fall_and_a_rise_are_told_apart() {
+        let mut detector = RateDetector::new(0.5).unwrap();
+        let alarm = (0..500).find_map(|i| detector.push(i % 5 == 0)).unwrap();
+        assert_eq!(alarm.tail, Tail::Down);
+        let mut detector = RateDetector::new(0.5).unwrap();
+        let alarm = (0..500).find_map(|i| detector.push(i % 5 > 0)).unwrap();
+        assert_eq!(alarm.tail, Tail::Up);
+        assert!(alarm.e_value >= RUN_LENGTH && detector.is_alarmed(Tail::Up));
+    }
+
+    #[test]
+    fn a_rate_at_its_end_can_only_go_one_way() {
+        assert!(RateDetector::new(f64::NAN).is_err() && RateDetector::new(1.1).is_err());
+        for (usual, outcome, tail) in [(0.0, true, Tail::Up), (1.0, false, Tail::Down)] {
+            let mut detector = RateDetector::new(usual).unwrap();
+            assert!((0..300).all(|_| detector.push(!outcome).is_none()));
+            let alarm = (0..300).find_map(|_| detector.push(outcome)).unwrap();
+            assert_eq!(alarm.tail, tail);
+        }
+    }
+}

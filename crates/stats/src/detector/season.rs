@@ -70,7 +70,8 @@ impl SeasonalBaseline {
         Ok(Self { bins, bin_of_hour })
     }
 
-    /// Returns the share of usual values at this hour that are smaller, ties counted half.
+    /// Returns the share of usual values at this hour that are smaller, ties counted half. Hours go
+    /// round: the 168th is the first again.
     pub(super) fn rank(&self, hour: usize, value: f64) -> f64 {
         let bin = self.bin_of_hour[hour % HOURS];
         share_below(&self.bins[bin], value)

@@ -55,7 +55,7 @@ struct Moments {
 /// groups (a group may have items with and without labels), and ± t over the groups with a label.
 /// Assumes that the labelled items are a random sample of all. Fewer than two labelled groups are refused.
 /// Its coverage is checked by simulation and on real judgements. If labels and verdicts are all alike the
-/// interval is that of the labels' rate.
+/// interval is that of the labels' rate. Where labels are 0 and 1 the interval is cut to them.
 pub fn ppi(items: &[Judgement], level: Level) -> Result<Corrected, Refusal> {
     let moments = moments(items)?;
     let groups = moments.labelled.groups();
@@ -76,11 +76,11 @@ fn finish(moments: &Moments, freedom: f64, level: Level) -> Result<Corrected, Re
         });
     }
     let half = student_quantile(level.upper(), freedom) * moments.variance.sqrt();
-    let ends = (moments.estimate - half, moments.estimate + half);
+    let (estimate, ends) = around(moments.estimate, half, labelled.is_binary());
     let by_groups = labelled.variance_of_mean().unwrap_or(0.0);
     Ok(Corrected {
         figure: Figure {
-            estimate: moments.estimate,
+            estimate,
             interval: Interval::new(ends, level, Method::PredictionPowered),
             n: labelled.n(),
             groups: labelled.groups(),
@@ -95,6 +95,17 @@ fn finish(moments: &Moments, freedom: f64, level: Level) -> Result<Corrected, Re
         labelled: labelled.n(),
         judged: moments.judged,
     })
+}
+
+/// An estimate and its ends; those of a rate stay one.
+fn around(estimate: f64, half: f64, is_rate: bool) -> (f64, (f64, f64)) {
+    let (low, high) = if is_rate {
+        (0.0, 1.0)
+    } else {
+        (f64::NEG_INFINITY, f64::INFINITY)
+    };
+    let cut = |value: f64| value.clamp(low, high);
+    (cut(estimate), (cut(estimate - half), cut(estimate + half)))
 }
 
 /// Returns B − A of two versions that were corrected each by itself, ± z·√(SE_A² + SE_B²).
@@ -245,15 +256,13 @@ pub fn stratified(strata: &[(u64, Vec<Judgement>)], level: Level) -> Result<Corr
     let estimate = sum(&|weight, part| weight * part.estimate);
     cluster::finite(estimate + variance)?;
     let half = student_quantile(level.upper(), freedom) * variance.sqrt();
+    let is_rate = parts.iter().all(|(.., part)| part.labelled.is_binary());
+    let (estimate, ends) = around(estimate, half, is_rate);
     let alone = plain.variance_alone();
     Ok(Corrected {
         figure: Figure {
             estimate,
-            interval: Interval::new(
-                (estimate - half, estimate + half),
-                level,
-                Method::PredictionPowered,
-            ),
+            interval: Interval::new(ends, level, Method::PredictionPowered),
             n: plain.n,
             groups: plain.groups,
             design_effect: if alone > 0.0 {

@@ -65,11 +65,11 @@ mod tests {
 
     #[test]
     fn no_part_of_the_ids_is_preferred() {
-        let ids: Vec<String> = (0..20_000).map(|i| format!("trace_{i}")).collect();
+        let ids: Vec<String> = (0..20_000).map(|i| format!("item_{i}")).collect();
         let taken = Sampler::new(b"seed").first(2_000, ids.iter().map(String::as_str));
         let early = taken
             .iter()
-            .filter(|id| id[6..].parse::<u32>().unwrap() < 10_000)
+            .filter(|id| id[5..].parse::<u32>().unwrap() < 10_000)
             .count();
         // 1,000 ± 4 standard deviations
         assert!((910..=1_090).contains(&early), "{early}");

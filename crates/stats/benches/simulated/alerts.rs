@@ -6,7 +6,7 @@ use stats::rng::Chance;
 
 use super::{Check, Must};
 
-/// "Today's mean is above 1.5 times the baseline's": 30 traces a day, log-normal, a baseline of 30 days.
+/// "Today's mean is above 1.5 times the baseline's": 30 values a day, log-normal, a baseline of 30 days.
 pub(crate) fn naive(runs: usize) -> Vec<Check> {
     let mut chance = Chance::new(31);
     let mut checks = Vec::new();

@@ -13,7 +13,8 @@ const STAKES: [f64; 4] = [0.1, 0.25, 0.5, 1.0];
 ///
 /// As [`super::RankDetector`] with p0 − x in place of u − ½ for a fall and x − p0 for a rise, and stakes
 /// λ ∈ {.1, .25, .5, 1}. H0: the rate is within 0.01 of p0, the standard error of a rate of 0.9 among 900;
-/// a p0 from fewer values should be the end of its interval. Checked by simulation.
+/// a p0 from fewer values should be the end of its interval. Checked by simulation: a fall from
+/// 0.9 to 0.8 is seen after 168 outcomes in the median, to 0.7 after 71.
 #[derive(Debug, Clone)]
 pub struct RateDetector {
     usual: f64,

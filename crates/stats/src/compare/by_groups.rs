@@ -1,0 +1,127 @@
+//! Versions that did different things, or the same by chance.
+
+use super::{
+    Comparison, Design, Question, hodges_lehmann, label_permutation, mann_whitney,
+    probability_greater, relative_change,
+};
+use crate::contrast::{Contrast, contrast};
+use crate::distribution::{normal_quantile, student_quantile};
+use crate::interval::{Purpose, newcombe};
+use crate::{Figure, Interval, Level, Method, Refusal, Rows, cluster, power, quantile};
+
+/// Compares versions that nothing pairs: as rates, or by ranks.
+pub(super) fn compare_groups(
+    a: &Rows,
+    b: &Rows,
+    question: &Question,
+) -> Result<Comparison, Refusal> {
+    if a.is_binary() && b.is_binary() {
+        compare_rates(a, b, question)
+    } else {
+        compare_ranks(a, b, question)
+    }
+}
+
+fn compare_rates(a: &Rows, b: &Rows, question: &Question) -> Result<Comparison, Refusal> {
+    let of = |level| -> Result<(Figure, Figure), Refusal> {
+        Ok((
+            cluster::rate(a, level, Purpose::Report)?,
+            cluster::rate(b, level, Purpose::Report)?,
+        ))
+    };
+    let (figure_a, figure_b) = of(question.level)?;
+    let apart = contrast(a, b).ok_or(Refusal::OneGroup)?;
+    // without any spread ± t·SE would be sure of all; Newcombe's takes the two intervals as they are
+    let (difference, lower) = if apart.straddling == 0 || apart.variance <= 0.0 {
+        let one_sided = of(question.level.one_sided())?;
+        let ends = newcombe(&figure_a, &figure_b);
+        let interval = Interval::new(ends, question.level, Method::Newcombe);
+        (
+            difference_of(&apart, a, b, interval),
+            newcombe(&one_sided.0, &one_sided.1).0,
+        )
+    } else {
+        let interval = Interval::new(
+            ends_of(&apart, question.level),
+            question.level,
+            Method::StudentT,
+        );
+        (
+            difference_of(&apart, a, b, interval),
+            ends_of(&apart, question.level.one_sided()).0,
+        )
+    };
+    let test = label_permutation(a, b, question.seed)?;
+    let error = if apart.variance > 0.0 {
+        apart.variance.sqrt()
+    } else {
+        difference.interval.width() / (2.0 * normal_quantile(question.level.upper()))
+    };
+    Ok(Comparison {
+        design: Design::Rates,
+        a: figure_a,
+        b: figure_b,
+        difference,
+        p_value: test.p_value,
+        exact: test.exact,
+        mcnemar: None,
+        probability_greater: None,
+        relative: relative_change(a, b, question.level),
+        lower_bound: lower,
+        is_non_inferior: question.margin.map(|margin| lower > -margin),
+        detectable: power::detectable(error, question.level),
+        unpaired: 0,
+    })
+}
+
+fn compare_ranks(a: &Rows, b: &Rows, question: &Question) -> Result<Comparison, Refusal> {
+    let level = question.level;
+    let apart = contrast(a, b).ok_or(Refusal::OneGroup)?;
+    let first = a.values().next();
+    if a.values()
+        .chain(b.values())
+        .all(|value| Some(value) == first)
+    {
+        return Err(Refusal::NoSpread);
+    }
+    let test = mann_whitney(a, b, question.seed)?;
+    let lower = hodges_lehmann(a, b, level.one_sided())?.interval.low;
+    Ok(Comparison {
+        design: Design::Ranks,
+        a: quantile::quantile(a, 0.5, level)?,
+        b: quantile::quantile(b, 0.5, level)?,
+        difference: hodges_lehmann(a, b, level)?,
+        p_value: test.permutation.p_value,
+        exact: test.permutation.exact,
+        mcnemar: None,
+        probability_greater: Some(probability_greater(a, b, level)?),
+        relative: relative_change(a, b, level),
+        lower_bound: lower,
+        is_non_inferior: question.margin.map(|margin| lower > -margin),
+        detectable: power::detectable(apart.variance.sqrt(), level),
+        unpaired: 0,
+    })
+}
+
+/// difference ± t·√V.
+fn ends_of(apart: &Contrast, level: Level) -> (f64, f64) {
+    let half = student_quantile(level.upper(), apart.freedom) * apart.variance.sqrt();
+    (apart.difference - half, apart.difference + half)
+}
+
+fn difference_of(apart: &Contrast, a: &Rows, b: &Rows, interval: Interval) -> Figure {
+    Figure {
+        estimate: apart.difference,
+        interval,
+        n: a.n() + b.n(),
+        groups: apart.groups,
+        design_effect: design_effect(apart.variance, a, b),
+    }
+}
+
+/// A variance over that of as many independent values of the same spread.
+fn design_effect(variance: f64, a: &Rows, b: &Rows) -> f64 {
+    let alone =
+        a.variance().unwrap_or(0.0) / a.n() as f64 + b.variance().unwrap_or(0.0) / b.n() as f64;
+    if alone > 0.0 { variance / alone } else { 1.0 }
+}

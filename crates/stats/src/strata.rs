@@ -1,0 +1,407 @@
+//! What does a sample say of the whole when rare kinds were sampled more often?
+//!
+//! A sample of 400 successes and 100 errors shows errors in full, but they are 2 % of what ran. Its plain
+//! pass rate of 0.78 speaks of the sample; weighted by the shares of the population it is 0.933. The
+//! shares are counted when the run begins and stay as they were then.
+
+use crate::distribution::{normal_quantile, student_quantile};
+use crate::interval::{Purpose, clopper_pearson, wilson};
+use crate::{Figure, Interval, Level, Method, Refusal, Rows, cluster};
+
+/// A part of the population and what was seen of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stratum {
+    /// N_h: how many there were when the run began.
+    pub population: u64,
+    /// What was sampled; nothing for none.
+    pub sample: Option<Rows>,
+}
+
+/// The parts, and the whole where all parts are known.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Stratified {
+    /// One for each stratum, in the order given; a refusal where its sample does not give one.
+    pub strata: Vec<Result<Figure, Refusal>>,
+    /// The weighted estimate, or which stratum is in its way.
+    pub overall: Result<Figure, Refusal>,
+}
+
+/// A weighted mean and its variance, before it gets an interval.
+pub(crate) struct Weighted {
+    pub(crate) estimate: f64,
+    pub(crate) variance: f64,
+    pub(crate) n: usize,
+    pub(crate) groups: usize,
+    grouped: bool,
+    strata: usize,
+    /// s² of the whole as if its values were drawn plainly: for the design effect of a mean.
+    spread: f64,
+    binary: bool,
+    /// Whether every item of every stratum was seen.
+    whole: bool,
+}
+
+/// Returns the estimates of strata whose weights W_h = N_h/N are frozen.
+///
+/// Σ W_h·ȳ_h with V = Σ W_h²·(1 − n_h/N_h)·s_h²/n_h, s_h² from group sums inside the stratum
+/// (Cochran 1977, ch. 5). Rates get Wilson's interval with n_eff = p̂(1−p̂)/V, as [`cluster::rate`],
+/// with t of groups − strata degrees where values are grouped; means get ± t·√V. Where no
+/// stratum shows any spread, all groups count as trials of Clopper and Pearson's. A stratum without
+/// observations leaves only the results of the others.
+pub fn estimate(strata: &[Stratum], level: Level) -> Stratified {
+    let parts = strata
+        .iter()
+        .map(|stratum| {
+            let rows = stratum.sample.as_ref().ok_or(Refusal::Empty)?;
+            if rows.is_binary() {
+                cluster::rate(rows, level, Purpose::Report)
+            } else {
+                cluster::mean(rows, level)
+            }
+        })
+        .collect();
+    Stratified {
+        strata: parts,
+        overall: weighted(strata).and_then(|whole| whole.figure(level)),
+    }
+}
+
+/// Returns the weighted mean of the strata that have a population.
+pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
+    let total: u128 = strata
+        .iter()
+        .map(|stratum| u128::from(stratum.population))
+        .sum();
+    if total == 0 {
+        return Err(Refusal::Empty);
+    }
+    let mut whole = Weighted {
+        estimate: 0.0,
+        variance: 0.0,
+        n: 0,
+        groups: 0,
+        grouped: false,
+        strata: 0,
+        spread: 0.0,
+        binary: true,
+        whole: true,
+    };
+    let mut squares = 0.0;
+    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+    for (index, stratum) in strata.iter().enumerate() {
+        if stratum.population == 0 {
+            continue;
+        }
+        let rows = stratum
+            .sample
+            .as_ref()
+            .ok_or(Refusal::EmptyStratum(index))?;
+        let weight = stratum.population as f64 / total as f64;
+        let unseen = 1.0 - (rows.n() as f64 / stratum.population as f64).min(1.0);
+        let variance = if unseen > 0.0 {
+            unseen * rows.variance_of_mean().ok_or(Refusal::ThinStratum(index))?
+        } else {
+            0.0
+        };
+        let mean = rows.mean();
+        (least, most) = (least.min(mean), most.max(mean));
+        whole.estimate += weight * mean;
+        whole.variance += weight * weight * variance;
+        whole.n += rows.n();
+        whole.groups += rows.groups();
+        whole.grouped |= rows.is_grouped();
+        whole.strata += 1;
+        whole.binary &= rows.is_binary();
+        whole.whole &= unseen <= 0.0;
+        squares += weight * rows.values().map(|value| value * value).sum::<f64>() / rows.n() as f64;
+    }
+    // the weights sum to one but for rounding, which may take a rate of one beyond it
+    whole.estimate = whole.estimate.max(least).min(most);
+    whole.spread = (squares - whole.estimate * whole.estimate).max(0.0);
+    Ok(whole)
+}
+
+impl Weighted {
+    /// The variance that a plain sample of as many independent values would have.
+    pub(crate) fn variance_alone(&self) -> f64 {
+        self.spread / self.n as f64
+    }
+
+    fn figure(&self, level: Level) -> Result<Figure, Refusal> {
+        cluster::finite(self.variance + self.estimate)?;
+        let freedom = self.groups as f64 - self.strata as f64;
+        let critical = if self.grouped && freedom >= 1.0 {
+            student_quantile(level.upper(), freedom)
+        } else {
+            normal_quantile(level.upper())
+        };
+        let p = self.estimate;
+        let alone = self.variance_alone();
+        // a variance of nothing is that of a sample too even to show any, or of a census
+        let design_effect = if alone > 0.0 {
+            self.variance / alone
+        } else {
+            1.0
+        };
+        let (ends, method) = if !self.binary {
+            let half = critical * self.variance.sqrt();
+            ((p - half, p + half), Method::Strata)
+        } else if self.variance > 0.0 {
+            let ends = wilson(p, p * (1.0 - p) / self.variance, critical);
+            (ends, Method::WilsonStrata)
+        } else if self.whole {
+            ((p, p), Method::WilsonStrata)
+        } else {
+            // each stratum came out all alike: its groups are trials, as in a plain sample
+            let groups = self.groups as f64;
+            let ends = clopper_pearson(p * groups, groups, level);
+            (ends, Method::ClopperPearson)
+        };
+        Ok(Figure {
+            estimate: p,
+            interval: Interval::new(ends, level, method),
+            n: self.n,
+            groups: self.groups,
+            design_effect,
+        })
+    }
+}
+
+/// A stratum must have so many in an allocation of Neyman's, or all it has.
+pub const FLOOR: u64 = 20;
+
+/// Returns how many to take of each stratum so that the sample is a small likeness of the whole.
+///
+/// Shares of `n` by population, the largest remainders rounded up; never more than there are.
+pub fn proportional(n: u64, populations: &[u64]) -> Vec<u64> {
+    let sizes: Vec<f64> = populations
+        .iter()
+        .map(|&population| population as f64)
+        .collect();
+    allocate(n, populations, &sizes, 0)
+}
+
+/// Returns how many to take of each stratum so that the weighted estimate is as sure as it can be.
+///
+/// n_h ∝ W_h·S_h (Neyman 1934) with the standard deviations S_h of the last run, at least [`FLOOR`] of
+/// each: what the last run found even may have changed. The floor holds even if it takes more than `n`.
+/// Refuses lists of different length and deviations that are negative or no numbers.
+pub fn neyman(n: u64, populations: &[u64], deviations: &[f64]) -> Result<Vec<u64>, Refusal> {
+    if populations.len() != deviations.len() {
+        return Err(Refusal::Lengths(populations.len(), deviations.len()));
+    }
+    if let Some(&value) = deviations
+        .iter()
+        .find(|value| !(value.is_finite() && **value >= 0.0))
+    {
+        return Err(Refusal::OutOfRange {
+            value,
+            low: 0.0,
+            high: f64::MAX,
+        });
+    }
+    let sizes: Vec<f64> = populations
+        .iter()
+        .zip(deviations)
+        .map(|(&population, deviation)| population as f64 * deviation)
+        .collect();
+    Ok(allocate(n, populations, &sizes, FLOOR))
+}
+
+/// Gives each its floor, then shares out the rest by size; what does not fit goes to the others.
+fn allocate(n: u64, populations: &[u64], sizes: &[f64], floor: u64) -> Vec<u64> {
+    let mut taken: Vec<u64> = populations
+        .iter()
+        .map(|&population| population.min(floor))
+        .collect();
+    let capacity: u128 = populations
+        .iter()
+        .map(|&population| u128::from(population))
+        .sum();
+    let n = u64::try_from(u128::from(n).min(capacity)).unwrap_or(u64::MAX);
+    // strata at their bound leave the sharing; each round settles one at least, or is the last
+    let mut settled = vec![false; populations.len()];
+    loop {
+        let open = |h: &usize| !settled[*h] && populations[*h] > 0;
+        let size: f64 = (0..sizes.len()).filter(open).map(|h| sizes[h]).sum();
+        let fixed: u64 = (0..sizes.len())
+            .filter(|h| settled[*h])
+            .map(|h| taken[h])
+            .sum();
+        let rest = n.saturating_sub(fixed) as f64;
+        let share = |h: usize| {
+            if size > 0.0 {
+                rest * (sizes[h] / size)
+            } else {
+                0.0
+            }
+        };
+        let over: Vec<usize> = (0..sizes.len())
+            .filter(open)
+            .filter(|&h| share(h) >= populations[h] as f64)
+            .collect();
+        let under: Vec<usize> = (0..sizes.len())
+            .filter(open)
+            .filter(|&h| share(h) <= populations[h].min(floor) as f64 && floor > 0)
+            .collect();
+        if over.is_empty() && under.is_empty() {
+            let shares: Vec<(usize, f64)> = (0..sizes.len())
+                .filter(open)
+                .map(|h| (h, share(h)))
+                .collect();
+            round_by_remainder(&shares, &mut taken);
+            return taken;
+        }
+        // floors first: they may use up what others would fill
+        if under.is_empty() {
+            for h in over {
+                taken[h] = populations[h];
+                settled[h] = true;
+            }
+        } else {
+            for h in under {
+                taken[h] = populations[h].min(floor);
+                settled[h] = true;
+            }
+        }
+    }
+}
+
+/// Rounds shares down and gives what is left to the largest remainders.
+fn round_by_remainder(shares: &[(usize, f64)], taken: &mut [u64]) {
+    let total = shares.iter().map(|(_, share)| share).sum::<f64>().round() as u64;
+    let mut given = 0;
+    for &(h, share) in shares {
+        taken[h] = share.floor() as u64;
+        given += taken[h];
+    }
+    let mut by_remainder: Vec<&(usize, f64)> = shares.iter().collect();
+    by_remainder.sort_by(|(_, one), (_, other)| other.fract().total_cmp(&one.fract()));
+    let left = usize::try_from(total.saturating_sub(given)).unwrap_or(usize::MAX);
+    for &&(h, _) in by_remainder.iter().take(left) {
+        taken[h] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stratum(population: u64, passed: usize, n: usize) -> Stratum {
+        let values = (0..n).map(|i| f64::from(u8::from(i < passed)));
+        Stratum {
+            population,
+            sample: Rows::independent(values).ok(),
+        }
+    }
+
+    #[test]
+    fn a_sample_rich_in_errors_is_weighted_back() {
+        let strata = [stratum(98_000, 380, 400), stratum(2_000, 10, 100)];
+        let plain = 390.0 / 500.0;
+        assert_eq!(plain, 0.78);
+        let whole = estimate(&strata, Level::P95).overall.unwrap();
+        assert!((whole.estimate - 0.933).abs() < 1e-12);
+        assert!(whole.interval.low > 0.90 && whole.interval.high < 0.955);
+        assert_eq!(whole.n, 500);
+    }
+
+    #[test]
+    fn a_stratum_that_nobody_looked_at_leaves_only_the_parts() {
+        let result = estimate(&[stratum(90, 9, 10), stratum(10, 0, 0)], Level::P95);
+        assert_eq!(result.overall, Err(Refusal::EmptyStratum(1)));
+        assert_eq!(result.strata[0].as_ref().unwrap().estimate, 0.9);
+        assert_eq!(result.strata[1], Err(Refusal::Empty));
+        // but one that has nothing in it is no loss
+        assert!(
+            estimate(&[stratum(90, 9, 10), stratum(0, 0, 0)], Level::P95)
+                .overall
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn who_saw_all_is_sure() {
+        let whole = estimate(&[stratum(10, 7, 10), stratum(30, 3, 30)], Level::P95)
+            .overall
+            .unwrap();
+        assert_eq!((whole.estimate, whole.interval.width()), (0.25, 0.0));
+    }
+
+    #[test]
+    fn five_of_five_in_each_stratum_are_as_many_trials() {
+        let all = |passed| {
+            [
+                stratum(900, passed, 5),
+                stratum(70, passed, 5),
+                stratum(30, passed, 5),
+            ]
+        };
+        for (passed, rate, exact) in [(5, 1.0, 15), (0, 0.0, 0)] {
+            let whole = estimate(&all(passed), Level::P95).overall.unwrap();
+            let plain = crate::interval::rate(exact, 15, Level::P95, Purpose::Report).unwrap();
+            assert_eq!((whole.estimate, whole.interval), (rate, plain.interval));
+        }
+    }
+
+    #[test]
+    fn allocations_follow_size_and_spread() {
+        assert_eq!(proportional(100, &[980, 20]), [98, 2]);
+        assert_eq!(proportional(10, &[1, 1, 1]), [1, 1, 1]);
+        assert_eq!(proportional(3, &[5, 5, 5, 0]), [1, 1, 1, 0]);
+        // W·S = 0.8·0.1 : 0.2·0.4 = 1 : 1
+        assert_eq!(
+            neyman(200, &[8_000, 2_000], &[0.1, 0.4]).unwrap(),
+            [100, 100]
+        );
+        assert_eq!(
+            neyman(200, &[9_000, 1_000, 5], &[0.5, 0.0, 0.5]).unwrap(),
+            [175, 20, 5]
+        );
+        assert_eq!(neyman(30, &[9_000, 1_000], &[0.5, 0.5]).unwrap(), [20, 20]);
+        assert!(neyman(9, &[1], &[f64::NAN]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_strata_give_an_estimate_or_a_refusal(
+            strata in prop::collection::vec((0_u64..40, prop::collection::vec((prop::num::f64::ANY, 0_u64..4), 0..8)), 0..4),
+            binary: bool,
+        ) {
+            let strata: Vec<Stratum> = strata
+                .into_iter()
+                .map(|(population, values)| Stratum {
+                    population,
+                    sample: Rows::new(values.into_iter().map(|(value, group)| crate::Row {
+                        value: if binary { f64::from(u8::from(value > 0.0)) } else { value },
+                        group: (group > 0).then_some(group),
+                    }))
+                    .ok(),
+                })
+                .collect();
+            let found = estimate(&strata, Level::P95);
+            for figure in found.strata.into_iter().chain([found.overall]).flatten() {
+                prop_assert!(figure.interval.contains(figure.estimate), "{figure:?}");
+            }
+        }
+
+        #[test]
+        fn an_allocation_takes_what_was_asked_and_never_more_than_there_is(
+            n in 0_u64..2_000,
+            strata in prop::collection::vec((0_u64..3_000, 0.0..2.0_f64), 1..8),
+        ) {
+            let (populations, deviations): (Vec<u64>, Vec<f64>) = strata.into_iter().unzip();
+            let all: u64 = populations.iter().sum();
+            let taken = proportional(n, &populations);
+            prop_assert_eq!(taken.iter().sum::<u64>(), n.min(all));
+            prop_assert!(taken.iter().zip(&populations).all(|(t, p)| t <= p));
+            let taken = neyman(n, &populations, &deviations).unwrap();
+            let floors: u64 = populations.iter().map(|&p| p.min(FLOOR)).sum();
+            prop_assert!(taken.iter().zip(&populations).all(|(t, p)| t <= p && *t >= FLOOR.min(*p)));
+            prop_assert!(taken.iter().sum::<u64>() <= n.min(all).max(floors));
+        }
+    }
+}

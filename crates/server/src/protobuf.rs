@@ -33,27 +33,45 @@ fn push_varint(out: &mut Vec<u8>, mut number: u64) {
 
 /// Returns the last bytes that a message has in `field`, which are empty if it has none; none where the
 /// bytes are no message.
-pub(crate) fn bytes_field(mut message: &[u8], field: u32) -> Option<&[u8]> {
+pub(crate) fn bytes_field(message: &[u8], field: u32) -> Option<&[u8]> {
     let mut found: &[u8] = &[];
+    let wanted = u64::from(field) << 3 | LENGTH_DELIMITED;
+    walk(message, |tag, value, _| {
+        if tag == wanted {
+            found = value;
+        }
+    })?;
+    Some(found)
+}
+
+/// Returns the last number that a message has in `field`, 0 if it has none; none where the bytes are no
+/// message.
+pub(crate) fn varint_field(message: &[u8], field: u32) -> Option<u64> {
+    let mut found = 0;
+    walk(message, |tag, _, number| {
+        if tag == u64::from(field << 3) {
+            found = number;
+        }
+    })?;
+    Some(found)
+}
+
+/// Hands over each field of a message: its tag, its bytes, or its number.
+fn walk<'a>(mut message: &'a [u8], mut each: impl FnMut(u64, &'a [u8], u64)) -> Option<()> {
     while !message.is_empty() {
         let tag = take_varint(&mut message)?;
-        let length = match tag & 7 {
-            0 => {
-                take_varint(&mut message)?;
-                0
-            }
-            1 => 8,
-            LENGTH_DELIMITED => usize::try_from(take_varint(&mut message)?).ok()?,
-            5 => 4,
+        let (length, number) = match tag & 7 {
+            0 => (0, take_varint(&mut message)?),
+            1 => (8, 0),
+            LENGTH_DELIMITED => (usize::try_from(take_varint(&mut message)?).ok()?, 0),
+            5 => (4, 0),
             _ => return None,
         };
         let (value, rest) = message.split_at_checked(length)?;
-        if tag == (u64::from(field) << 3 | LENGTH_DELIMITED) {
-            found = value;
-        }
+        each(tag, value, number);
         message = rest;
     }
-    Some(found)
+    Some(())
 }
 
 fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -82,6 +100,8 @@ mod tests {
             push_bytes_field(&mut message, 1, text.as_bytes());
             push_bytes_field(&mut message, 2, b"other");
             assert_eq!(bytes_field(&message, 1), Some(text.as_bytes()));
+            assert_eq!(varint_field(&message, 7), Some(u64::MAX));
+            assert_eq!(varint_field(&message, 1), Some(0));
             // Cut anywhere it is a shorter message or none; it never panics.
             for end in 0..message.len() {
                 let found = bytes_field(&message[..end], 1);

@@ -6,9 +6,10 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 
 use crate::error::chain;
+use crate::protobuf::{bytes_field, varint_field};
 
 use super::batch::{Outgoing, Signal};
-use super::settings::ForwardSettings;
+use super::settings::{ForwardSettings, TargetKind};
 
 /// The first pause, doubled with each further try.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -22,12 +23,21 @@ const ANSWER_BYTES_MAX: usize = 4 << 10;
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It was taken.
-    Taken,
+    /// It was taken; some of it may have been refused for good.
+    Taken(Option<Partly>),
     /// It will never be taken.
     Refused(String),
     /// It may be taken later; the target may have said when.
     Later(String, Option<Duration>),
+}
+
+/// What a target of OpenTelemetry refused of a request that it took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Partly {
+    /// How many spans or log records.
+    pub(super) refused: u64,
+    /// What it said of them.
+    pub(super) why: String,
 }
 
 /// Sends a request once.
@@ -47,11 +57,13 @@ pub(super) async fn send(client: &Client, settings: &ForwardSettings, out: &Outg
     match request.send().await {
         Ok(response) => {
             let (status, after) = (response.status(), retry_after(&response));
-            let why = match status.is_success() {
-                true => String::new(),
-                false => told(response).await,
-            };
-            verdict(status, after, &why)
+            let is_json = out.content_type == "application/json";
+            let answer = beginning(response).await;
+            match (status.is_success(), settings.kind) {
+                (true, TargetKind::Otlp(_)) => Verdict::Taken(partly(&answer, is_json)),
+                (true, _) => Verdict::Taken(None),
+                (false, _) => verdict(status, after, &text(&answer)),
+            }
         }
         Err(error) => Verdict::Later(chain(&error.without_url()), None),
     }
@@ -62,8 +74,8 @@ fn retry_after(response: &Response) -> Option<Duration> {
     told.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Returns the beginning of what an answer says.
-async fn told(mut response: Response) -> String {
+/// Returns the beginning of an answer.
+async fn beginning(mut response: Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         bytes.extend_from_slice(&chunk);
@@ -71,8 +83,41 @@ async fn told(mut response: Response) -> String {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&bytes);
+    bytes
+}
+
+/// Returns what an answer says, fit to be shown.
+fn text(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(answer);
     text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// Returns what a 200 refuses all the same; an answer that is none of OpenTelemetry refuses nothing.
+fn partly(answer: &[u8], is_json: bool) -> Option<Partly> {
+    let told = match is_json {
+        true => partly_in_json(answer)?,
+        false => {
+            let message = bytes_field(answer, 1)?;
+            Partly {
+                refused: varint_field(message, 1)?,
+                why: text(bytes_field(message, 2)?),
+            }
+        }
+    };
+    (told.refused > 0).then_some(told)
+}
+
+fn partly_in_json(answer: &[u8]) -> Option<Partly> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+    let told = answer.get("partialSuccess")?;
+    let count = ["rejectedSpans", "rejectedLogRecords"];
+    let count = count.iter().find_map(|key| told.get(key))?;
+    let why = told.get("errorMessage").and_then(|why| why.as_str());
+    Some(Partly {
+        // A 64-bit number is a text in this JSON, but not to everybody.
+        refused: count.as_u64().or_else(|| count.as_str()?.parse().ok())?,
+        why: text(why.unwrap_or_default().as_bytes()),
+    })
 }
 
 /// Returns what an answer means: what the request is to blame for will not pass.
@@ -83,7 +128,7 @@ fn verdict(status: StatusCode, after: Option<Duration>, why: &str) -> Verdict {
             .to_owned()
     };
     match status.as_u16() {
-        200..300 => Verdict::Taken,
+        200..300 => Verdict::Taken(None),
         408 | 429 | 500..600 => Verdict::Later(told(), after),
         _ => Verdict::Refused(told()),
     }
@@ -102,6 +147,7 @@ pub(super) fn pause(tries: u32, asked: Option<Duration>, luck: f64) -> Duration 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protobuf::{push_bytes_field, push_varint_field};
 
     #[test]
     fn answers_mean_what_they_say() {
@@ -111,7 +157,7 @@ mod tests {
             assert!(want(&got), "{status}: {got:?}");
         };
         for status in [200, 202, 204] {
-            check(status, |got| *got == Verdict::Taken);
+            check(status, |got| *got == Verdict::Taken(None));
         }
         for status in [408, 429, 500, 502, 503, 504] {
             check(
@@ -125,6 +171,27 @@ mod tests {
                 |got| matches!(got, Verdict::Refused(why) if why.ends_with("because")),
             );
         }
+    }
+
+    #[test]
+    fn a_part_that_was_refused_is_told() {
+        let check = |answer: &[u8], is_json, want: Option<(u64, &str)>| {
+            let got = partly(answer, is_json);
+            let got = got.as_ref().map(|told| (told.refused, told.why.as_str()));
+            assert_eq!(got, want);
+        };
+        let mut told = Vec::new();
+        push_varint_field(&mut told, 1, 300);
+        push_bytes_field(&mut told, 2, b"too old");
+        let mut answer = Vec::new();
+        push_bytes_field(&mut answer, 1, &told);
+        check(&answer, false, Some((300, "too old")));
+        check(b"", false, None);
+        check(b"OK", false, None);
+        let json = br#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"bad\u0007"}}"#;
+        check(json, true, Some((2, "bad")));
+        check(br#"{"partialSuccess":{"rejectedSpans":0}}"#, true, None);
+        check(b"{}", true, None);
     }
 
     #[test]

@@ -368,9 +368,17 @@ async fn deliver(
         let verdict = send(client, &forward.settings, request).await;
         let now = state.clock.now();
         let (why, asked) = match verdict {
-            Verdict::Taken => {
+            Verdict::Taken(partly) => {
+                let partly = partly.unwrap_or_default();
+                let refused = partly.refused.min(request.spans);
+                if refused > 0 {
+                    let name = &forward.settings.name;
+                    tracing::warn!(name, refused, why = partly.why, "a target refused rows");
+                    forward.fault(now, partly.why);
+                }
                 return forward.count(|figures| {
-                    figures.sent += request.spans;
+                    figures.sent += request.spans - refused;
+                    figures.refused += refused;
                     figures.last_sent_at = Some(now);
                 });
             }

@@ -2,7 +2,9 @@
 
 mod effects;
 pub mod fence;
+pub mod judging;
 pub mod render;
+pub mod template;
 mod view;
 
 pub use effects::Effects;

@@ -171,6 +171,28 @@ impl<'a> Renderer<'a> {
         Mask::of(self.view, &self.told, places)
     }
 
+    /// Returns the trace.
+    pub fn view(&self) -> &'a TraceView {
+        self.view
+    }
+
+    /// Returns the line about the span at `at`.
+    pub(crate) fn line(&self, fence: &Fence, at: u32) -> String {
+        let lines = Lines {
+            view: self.view,
+            fence,
+            mask: &Mask::default(),
+            sizes: None,
+        };
+        lines.of_span(at)
+    }
+
+    /// Returns all that the span at `at` tells.
+    pub(crate) fn texts(&self, at: u32) -> impl Iterator<Item = &str> {
+        let sayings = self.told.of_span(at);
+        sayings.flat_map(|saying| saying.pieces.iter().map(|piece| piece.text.as_ref()))
+    }
+
     /// Returns the trace as `request` asks for it.
     pub fn render(&self, fence: &Fence, request: &Request<'_>) -> Result<Rendering, RenderError> {
         let budget_tokens = request.budget_tokens;

@@ -27,6 +27,9 @@ const PAGE_SPANS: usize = 50;
 /// What is left of an answer for data, beside tags and remarks.
 const DATA_TOKENS_MAX: Weight = (ANSWER_TOKENS_MAX - 200) * TOKEN;
 
+/// A little more than what two tags take.
+const TAGS: Weight = 40 * TOKEN;
+
 /// Finds the spans that a selector names: places in start order, or what is wrong with it in words that
 /// do not repeat it.
 pub type Select<'a> = &'a dyn Fn(&str) -> Result<Vec<u32>, String>;
@@ -427,21 +430,11 @@ impl Part<'_, '_> {
             let from = char_offset(&piece.text, std::mem::take(&mut self.skip));
             let rest = &piece.text[from..];
             let wanted = &rest[..char_offset(rest, self.left)];
-            let fitting = &wanted[..head_within(wanted, self.weight)];
-            let label = Label {
-                id: &span_name(address.at),
-                field: &address.field_name(),
-                role: piece.role,
-                kind: piece.kind,
-            };
-            let shown = self.reading.mask.apply(fitting);
-            let block = self.reading.fence.wrap(label, &shown);
-            let weight = super::tokens::weigh(&block);
-            if weight > self.weight {
+            let Some((fitting, block)) = self.block(address, piece, wanted) else {
                 self.left = 0;
                 return;
-            }
-            self.weight -= weight;
+            };
+            self.weight -= weigh(&block);
             self.blocks.push_str(&block);
             self.blocks.push('\n');
             let given = fitting.chars().count();
@@ -453,6 +446,35 @@ impl Part<'_, '_> {
                 0
             };
         }
+    }
+}
+
+impl Part<'_, '_> {
+    /// Returns as much of a text as there is room for, and its block.
+    fn block<'t>(
+        &self,
+        address: Address,
+        piece: &Piece<'_>,
+        text: &'t str,
+    ) -> Option<(&'t str, String)> {
+        let label = Label {
+            id: &span_name(address.at),
+            field: &address.field_name(),
+            role: piece.role,
+            kind: piece.kind,
+        };
+        let mut limit = self.weight.checked_sub(TAGS)?;
+        // Stand-ins may be longer than what they stand for.
+        while limit >= TAGS {
+            let fitting = &text[..head_within(text, limit)];
+            let shown = self.reading.mask.apply(fitting);
+            let block = self.reading.fence.wrap(label, &shown);
+            if weigh(&block) <= self.weight {
+                return Some((fitting, block));
+            }
+            limit /= 2;
+        }
+        None
     }
 }
 

@@ -1,7 +1,7 @@
 //! What would a careless reader take this text for?
 //!
 //! Markers are looked for in a folded copy: lower case, letters of other alphabets that look Latin as
-//! Latin, wide and fancy forms as plain ones, accents gone, escapes of JSON and HTML undone once. Each
+//! Latin, wide and fancy forms as plain ones, accents gone, escapes of JSON and HTML undone. Each
 //! byte of the copy knows where it comes from, so what is found there can be cut out of the text.
 
 use std::ops::Range;
@@ -57,22 +57,28 @@ impl Folded {
     }
 }
 
-/// Returns what an escape of JSON means, and its length.
+/// Returns what an escape of JSON means, and its length. JSON inside of JSON doubles backslashes, so any
+/// number of them is one.
 fn escaped(rest: &str) -> Option<(char, usize)> {
-    let meant = match rest.as_bytes().get(1)? {
-        b'u' => {
-            let digits = rest.get(2..6)?;
-            let code = u32::from_str_radix(digits, 16).ok()?;
-            return Some((char::from_u32(code)?, 6));
+    let slashes = rest.bytes().take_while(|byte| *byte == b'\\').count();
+    let after = &rest[slashes..];
+    let (meant, len) = match after.as_bytes().first() {
+        Some(b'u') => {
+            let code = after
+                .get(1..5)
+                .and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            (code.and_then(char::from_u32), 5)
         }
-        b'n' | b'r' => '\n',
-        b't' => ' ',
-        b'"' => '"',
-        b'/' => '/',
-        b'\\' => '\\',
-        _ => return None,
+        Some(b'n' | b'r') => (Some('\n'), 1),
+        Some(b't') => (Some(' '), 1),
+        Some(b'"') => (Some('"'), 1),
+        Some(b'/') => (Some('/'), 1),
+        _ => (None, 0),
     };
-    Some((meant, 2))
+    match meant {
+        Some(meant) => Some((meant, slashes + len)),
+        None => Some(('\\', slashes)),
+    }
 }
 
 /// Returns what an entity of HTML means, and its length.
@@ -187,9 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_undone_once() {
+    fn escapes_are_undone() {
         check("\\u0022a\\\"\\\\b\\n", "\"a\"\\b\n");
         check("&lt;&#60;&#x3C;&quot; & &bogus;", "<<<\" & &bogus;");
+        check("\\\\\\u003c\\\\\\\"", "<\"");
         check("\\ud800 \\uZZZZ \\", "\\ud800 \\uzzzz \\");
     }
 

@@ -6,6 +6,8 @@
 mod answer;
 mod criterion;
 mod evidence;
+#[cfg(test)]
+mod injection;
 mod offered;
 mod prompt;
 mod scale;

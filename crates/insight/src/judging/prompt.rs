@@ -120,6 +120,8 @@ const READING: &str = "\
 This is the outline only. Read what you need with the tools list_spans, get_span, search and diff; calls and \
 tokens are limited. Then answer.";
 
+const FOCUSED: &str = "Only the spans that the criterion is about are shown with their texts.\n";
+
 impl Assembly<'_> {
     /// Returns the prompt.
     pub fn prompt(&self) -> Prompt {
@@ -163,22 +165,17 @@ impl Assembly<'_> {
 
     fn reference_section(&self) -> Option<Section> {
         let policy = self.criterion.policy.as_ref();
-        let reference = self.criterion.reference.as_ref();
-        let named = [
-            ("Policy", "policy", policy),
-            ("Reference", "reference", reference),
-        ];
-        let texts: Vec<String> = named
-            .into_iter()
-            .filter_map(|(title, field, text)| {
-                let label = Label {
-                    field,
-                    ..Label::default()
-                };
-                let block = self.author_fence().wrap(label, text?);
-                Some(format!("## {title}\n{block}"))
-            })
-            .collect();
+        let policy = policy.map(|policy| format!("## Policy\n{}", policy.trim()));
+        // A reference may come out of a dataset: it is data like the trace.
+        let reference = self.criterion.reference.as_ref().map(|reference| {
+            let label = Label {
+                field: "reference",
+                ..Label::default()
+            };
+            let block = self.author_fence().wrap(label, reference);
+            format!("## Reference: what would have been right\n{block}")
+        });
+        let texts: Vec<String> = [policy, reference].into_iter().flatten().collect();
         (!texts.is_empty()).then(|| Section {
             kind: SectionKind::Reference,
             text: texts.join("\n\n"),
@@ -188,6 +185,7 @@ impl Assembly<'_> {
     fn trace_section(&self) -> Section {
         let tag = self.fence.tag();
         let note = match self.rendering.tier {
+            Tier::Full | Tier::Elided if self.rendering.is_focused => FOCUSED.to_owned(),
             Tier::Full => String::new(),
             Tier::Elided => "Not all texts are shown; every span has its line.\n".to_owned(),
             Tier::Agentic => format!("{READING}\n"),

@@ -38,7 +38,7 @@ static RANGE: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = format!(
         r"(?x)
         (?P<low>{number}) \s* (?:-|–|—|\.\.|to|through) \s* (?P<high>{number})
-        | (?:out\s+of|from) \s+ (?P<of>\d{{1,4}})
+        | out\s+of \s+ (?P<of>\d{{1,4}})
         | /\s?(?P<slash>5|10|100)\b
         | (?P<points>\d{{1,2}}) [\s-] (?:point|star)s? \b
         "
@@ -97,7 +97,7 @@ impl Scale {
             .find_map(|(line, found)| {
                 let whole = found.get(0)?;
                 let (before, after) = (&line[..whole.start()], &line[whole.end()..]);
-                let is_bounded = is_edge(before, after);
+                let is_bounded = is_edge(before, after, found.name("slash").is_some());
                 let is_rated = RATING.is_match(line) || is_set_apart(before, after);
                 (is_bounded && is_rated && !counts_something(after))
                     .then(|| scale_of(&found, line))
@@ -152,8 +152,12 @@ impl Scale {
 }
 
 /// Numbers that go on before or after are dates, versions or calculations.
-fn is_edge(before: &str, after: &str) -> bool {
-    let joins = |c: char| c.is_alphanumeric() || "-./$€£:".contains(c);
+fn is_edge(before: &str, after: &str, is_slash: bool) -> bool {
+    // Before a slash may stand the letter for the number: X/10.
+    let joins = |c: char| match is_slash {
+        true => c.is_numeric() || c == '/',
+        false => c.is_alphanumeric() || "-./$€£:".contains(c),
+    };
     let starts = before.chars().next_back().is_none_or(|c| !joins(c));
     let mut next = after.chars();
     let ends = match next.next() {
@@ -195,13 +199,7 @@ fn scale_of(found: &regex::Captures<'_>, line: &str) -> Option<Scale> {
             false => Scale::of_range(low, high),
         };
     }
-    let is_out_of = found
-        .get(0)
-        .is_some_and(|whole| whole.as_str().starts_with("out"));
-    if let Some(high) = number("of")
-        .filter(|_| is_out_of)
-        .or_else(|| number("slash"))
-    {
+    if let Some(high) = number("of").or_else(|| number("slash")) {
         return (2.0..=HIGH_MAX)
             .contains(&high)
             .then(|| Scale::of_range(0.0, high))
@@ -249,7 +247,8 @@ mod tests {
         );
         check("Rate from 1 to 10 how polite it was", whole(1, 10));
         check("Give a mark out of 10.", whole(0, 10));
-        check("Score it X/10", Scale::PassFail);
+        check("Score it X/10", whole(0, 10));
+        check("Score chapter 3/10", Scale::PassFail);
         check("Score it: ?/10", whole(0, 10));
         check("Use a 7-point scale", whole(1, 7));
         check("Score from -2 to 2", whole(-2, 2));

@@ -126,6 +126,8 @@ pub struct Rendering {
     pub full_tokens: u64,
     /// The spans whose texts are shown, in start order.
     pub shown: Vec<u32>,
+    /// Whether only some spans were asked for.
+    pub is_focused: bool,
 }
 
 /// A trace cannot be shown as asked.
@@ -214,16 +216,12 @@ impl<'a> Renderer<'a> {
         if request.tier_min == Tier::Full
             && let Ok(text) = self.full(&attempt)
         {
-            return Ok(rendering(
-                text,
-                Tier::Full,
-                full_tokens,
-                self.candidates(request),
-            ));
+            let shown = self.candidates(request);
+            return Ok(attempt.rendering(text, Tier::Full, full_tokens, shown));
         }
         if request.tier_min <= Tier::Elided && !request.needs_search {
             let (text, shown) = self.elided(&attempt);
-            let elided = rendering(text, Tier::Elided, full_tokens, shown);
+            let elided = attempt.rendering(text, Tier::Elided, full_tokens, shown);
             if elided.tokens.saturating_mul(2) >= full_tokens {
                 return Ok(elided);
             }
@@ -232,7 +230,7 @@ impl<'a> Renderer<'a> {
         let room = (attempt.budget / 4).max(u64::from(BUDGET_TOKENS_MIN));
         attempt.lines.sizes = Some(&self.told);
         let (text, _) = self.outline(&attempt, room);
-        Ok(rendering(text, Tier::Agentic, full_tokens, Vec::new()))
+        Ok(attempt.rendering(text, Tier::Agentic, full_tokens, Vec::new()))
     }
 
     /// Returns the spans that may be shown, in order.
@@ -330,17 +328,20 @@ impl<'a> Renderer<'a> {
     }
 }
 
-fn rendering(text: String, tier: Tier, full_tokens: u64, shown: Vec<u32>) -> Rendering {
-    let tokens = estimate_tokens(&text);
-    Rendering {
-        text,
-        tier,
-        tokens,
-        full_tokens: if tier == Tier::Full {
-            tokens
-        } else {
-            full_tokens.max(tokens)
-        },
-        shown,
+impl Attempt<'_> {
+    fn rendering(&self, text: String, tier: Tier, full_tokens: u64, shown: Vec<u32>) -> Rendering {
+        let tokens = estimate_tokens(&text);
+        let full_tokens = match tier {
+            Tier::Full => tokens,
+            _ => full_tokens.max(tokens),
+        };
+        Rendering {
+            text,
+            tier,
+            tokens,
+            full_tokens,
+            shown,
+            is_focused: self.request.focus.is_some(),
+        }
     }
 }

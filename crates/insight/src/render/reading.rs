@@ -13,8 +13,8 @@ use super::lines::{Lines, grouped};
 use super::mask::Mask;
 use super::page::Page;
 use super::spans::{resolve_place, span_name};
-use super::tokens::{TOKEN, Weight, head_within};
-use super::told::{Address, Field, Told};
+use super::tokens::{TOKEN, Weight, head_within, weigh};
+use super::told::{Address, Field, Piece, Told};
 use super::{Renderer, diff, search};
 use crate::fence::{Fence, Label};
 

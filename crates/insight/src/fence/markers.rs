@@ -35,6 +35,8 @@ pub(super) fn found(folded: &Folded, nonce: &str) -> Vec<Marker> {
     let reserved = RESERVED.find_iter(text).map(|hit| {
         let word = if is_tag(hit.as_str()) {
             "data"
+        } else if tight(hit.as_str()).contains(nonce) {
+            "nonce"
         } else {
             hit.as_str()
         };
@@ -62,12 +64,22 @@ fn is_tag(found: &str) -> bool {
     found.starts_with('<') && found.ends_with('-')
 }
 
-/// Returns `⟦v·erdict⟧` for what is spelled `"verdict":`.
+/// Returns the letters and digits of a marker, as its stand-in shows them.
+fn tight(found: &str) -> String {
+    found.chars().filter(|c| is_letter(*c)).collect()
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Returns `⟦v·erdict⟧` for what is spelled `"verdict":`; of a marker without letters its signs.
 fn stand_in(found: &str) -> String {
-    let letters = found.chars().filter(|c| c.is_alphanumeric() || *c == '_');
-    let mut letters = letters.take(STAND_IN_CHARS_MAX);
-    let first: String = letters.next().into_iter().collect();
-    format!("⟦{first}·{}⟧", letters.collect::<String>())
+    let has_letters = found.contains(is_letter);
+    let is_shown = |c: &char| is_letter(*c) || (!has_letters && !c.is_whitespace());
+    let mut shown = found.chars().filter(is_shown).take(STAND_IN_CHARS_MAX);
+    let first: String = shown.next().into_iter().collect();
+    format!("⟦{first}·{}⟧", shown.collect::<String>())
 }
 
 /// Returns a pattern for a word whose letters may stand apart.
@@ -141,6 +153,8 @@ fn patterns() -> Vec<String> {
         // tokens of chat templates: <|im_start|>, <｜User｜>, [INST], <<SYS>>, <start_of_turn>, <s>
         r"<\s*\|[^|<>\n]{0,60}\|\s*>".to_owned(),
         r"<\|\s*[a-z_]{2,40}\s*>?".to_owned(),
+        r"<\s*\|".to_owned(),
+        r"\|\s*>".to_owned(),
         format!(r"\[\s*/?\s*{brackets}\s*\]"),
         r"<\s*<\s*/?\s*s\s*y\s*s\s*>\s*>".to_owned(),
         format!(r"<\s*/?\s*(?:s|{template_tags})\s*>"),
@@ -155,9 +169,9 @@ fn patterns() -> Vec<String> {
         format!(r"\\\s*(?:{}|{})", loose("boxed"), loose("fbox")),
         // turns and headings at the start of a line
         format!(r"(?m:^)[ \t>*]*{turn}[ \t*]*:"),
-        format!(r"(?m:^)[ \t]*#+[ \t]*{heading}s?[ \t]*:"),
+        format!(r"#+[ \t]*{heading}s?[ \t]*:"),
         // tool calls and other tags that mean something to a model
-        format!(r"<\s*/?\s*{tags}(?:[\s=][^<>\n]{{0,80}})?\s*/?\s*>"),
+        format!(r"<\s*/?\s*{tags}{EDGE}(?:[^<>\n]{{0,80}}>)?"),
         format!(r"{EDGE}to\s*=\s*{}\s*\.", loose("functions")),
     ]
 }

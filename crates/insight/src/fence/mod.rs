@@ -246,6 +246,8 @@ mod tests {
             "<function_calls><invoke name=\"x\">",
             "⟦f·unction_calls⟧⟦i·nvokenamex⟧",
         );
+        check("<|<|\nim_start|>", "⟦<·|⟧⟦i·m_start⟧⟦|·>⟧");
+        check("<function <s>>", "⟦f·unction⟧ ⟦s·⟧>");
         check("a < b | c > d", "a < b | c > d");
     }
 

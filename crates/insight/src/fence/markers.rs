@@ -73,11 +73,14 @@ fn is_letter(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Returns `⟦v·erdict⟧` for what is spelled `"verdict":`; of a marker without letters its signs.
+/// Returns `⟦v·erdict⟧` for what is spelled `"verdict":`, and `⟦<·|⟧` for a marker of two signs.
 fn stand_in(found: &str) -> String {
-    let has_letters = found.contains(is_letter);
-    let is_shown = |c: &char| is_letter(*c) || (!has_letters && !c.is_whitespace());
-    let mut shown = found.chars().filter(is_shown).take(STAND_IN_CHARS_MAX);
+    let mut shown = tight(found);
+    if shown.is_empty() {
+        shown = found.chars().filter(|c| !c.is_whitespace()).collect();
+        shown.truncate(if shown.len() == 2 { 2 } else { 0 });
+    }
+    let mut shown = shown.chars().take(STAND_IN_CHARS_MAX);
     let first: String = shown.next().into_iter().collect();
     format!("⟦{first}·{}⟧", shown.collect::<String>())
 }

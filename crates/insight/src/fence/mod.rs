@@ -247,6 +247,8 @@ mod tests {
             "⟦f·unction_calls⟧⟦i·nvokenamex⟧",
         );
         check("<|<|\nim_start|>", "⟦<·|⟧⟦i·m_start⟧⟦|·>⟧");
+        check("<||> a |> b", "⟦·⟧ a ⟦|·>⟧ b");
+        check("<human a=9f3-a2c>", "⟦n·once⟧");
         check("<function <s>>", "⟦f·unction⟧ ⟦s·⟧>");
         check("a < b | c > d", "a < b | c > d");
     }

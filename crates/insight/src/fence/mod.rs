@@ -68,7 +68,7 @@ pub struct Cleaned<'a> {
     pub markers: usize,
 }
 
-/// What a block of data is: the attributes of its tag. All of it is our own text.
+/// What a block of data is: the attributes of its tag. All but the role is our own text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Label<'a> {
     /// Which span, such as `s12`; empty for what belongs to none.

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Assembly, Criterion, Offered, Order, Prompt};
+use super::{Assembly, Criterion, Inputs, Offered, Order, Prompt};
 use crate::fence::{Fence, Nonce};
 use crate::render::samples::Story;
 use crate::render::{Mask, Reading, Renderer, Request, Tier};
@@ -54,6 +54,8 @@ fn placed(attack: &str) -> [(&'static str, Story); 5] {
             with(&|story| {
                 story.tool = attack.to_owned();
                 story.agent = attack.to_owned();
+                story.model = attack.to_owned();
+                story.workflow = attack.to_owned();
             }),
         ),
         (
@@ -114,13 +116,13 @@ fn prompt(renderer: &Renderer<'_>, fence: &Fence, mask: &Mask, request: &Request
     let template = Template::parse_input(
         "{original_message} {final_response} {{item.tools[0].name}} {{sample}}",
     );
-    let value = template.render(&scope.fenced(fence, mask)).unwrap();
+    let inputs = Inputs::fill(&[("run".to_owned(), template)], &scope.fenced(fence, mask)).unwrap();
     let assembly = Assembly {
         criterion: &Criterion::of_text("Did the agent book what the user asked for?"),
         offered: &Offered::Verdict,
         rendering: &rendering,
         fence,
-        inputs: &[("run".to_owned(), value)],
+        inputs: &inputs,
         order: Order::TraceFirst,
     };
     assembly.prompt()

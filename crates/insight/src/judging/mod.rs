@@ -16,5 +16,5 @@ pub use answer::{Answer, Choice, Citation, Judged, Reply, read_answer};
 pub use criterion::{Criterion, Example};
 pub use evidence::Evidence;
 pub use offered::Offered;
-pub use prompt::{Assembly, Order, Prompt, Section, SectionKind};
+pub use prompt::{Assembly, Inputs, Order, Prompt, Section, SectionKind};
 pub use scale::Scale;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Criterion, Offered};
 use crate::fence::{Fence, Label, Nonce};
 use crate::render::{Rendering, Tier, reading_tools};
+use crate::template::{Fenced, MissingVariable, Template};
 
 /// What comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,23 @@ impl Prompt {
     }
 }
 
+/// A grader's inputs, filled in. They can be filled from a fenced scope only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs(Vec<(String, String)>);
+
+impl Inputs {
+    /// Returns the inputs of these names and templates.
+    pub fn fill(
+        templates: &[(String, Template)],
+        scope: &Fenced<'_>,
+    ) -> Result<Self, MissingVariable> {
+        let filled = templates
+            .iter()
+            .map(|(name, template)| Ok((name.clone(), template.render(scope)?)));
+        filled.collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// What a prompt is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Assembly<'a> {
@@ -92,8 +110,8 @@ pub struct Assembly<'a> {
     pub rendering: &'a Rendering,
     /// The fence with which the trace was rendered.
     pub fence: &'a Fence,
-    /// Names and texts of a grader's inputs, filled in by the fenced scope.
-    pub inputs: &'a [(String, String)],
+    /// The grader's inputs.
+    pub inputs: &'a Inputs,
     /// What comes first.
     pub order: Order,
 }
@@ -199,10 +217,10 @@ impl Assembly<'_> {
 
     fn inputs_section(&self) -> Option<Section> {
         let mut text = "## Inputs".to_owned();
-        for (name, value) in self.inputs {
+        for (name, value) in &self.inputs.0 {
             write!(text, "\n{name}:\n{value}").expect("a String takes any text");
         }
-        (!self.inputs.is_empty()).then_some(Section {
+        (!self.inputs.0.is_empty()).then_some(Section {
             kind: SectionKind::Inputs,
             text,
         })
@@ -272,7 +290,8 @@ mod tests {
     use super::*;
     use crate::Effects;
     use crate::judging::Example;
-    use crate::render::{Renderer, Request, samples};
+    use crate::render::{Mask, Renderer, Request, samples};
+    use crate::template::TraceScope;
 
     fn prompt(order: Order, tier_min: Tier) -> Prompt {
         let (view, effects) = (samples::booking(), Effects::default());
@@ -296,15 +315,23 @@ mod tests {
             }],
             ..Criterion::of_text("Did the agent ask before it paid?")
         };
+        let text = || rendering.text.clone();
+        let scope = TraceScope {
+            view: &view,
+            trace: &text,
+            spans: &text,
+        };
+        let templates = [(
+            "goal".to_owned(),
+            Template::parse_input("{original_message}"),
+        )];
+        let inputs = Inputs::fill(&templates, &scope.fenced(&fence, &Mask::default())).unwrap();
         let assembly = Assembly {
             criterion: &criterion,
             offered: &Offered::Verdict,
             rendering: &rendering,
             fence: &fence,
-            inputs: &[(
-                "goal".to_owned(),
-                "<data-9f3a2c field=\"original_message\">…</data-9f3a2c>".to_owned(),
-            )],
+            inputs: &inputs,
             order,
         };
         assembly.prompt()

@@ -98,7 +98,9 @@ impl Scale {
                 let whole = found.get(0)?;
                 let (before, after) = (&line[..whole.start()], &line[whole.end()..]);
                 let is_bounded = is_edge(before, after, found.name("slash").is_some());
-                let is_rated = RATING.is_match(line) || is_set_apart(before, after);
+                let is_rated = RATING.is_match(line)
+                    || is_set_apart(before, after)
+                    || (ends_sentence(after) && RATING.is_match(text));
                 (is_bounded && is_rated && !counts_something(after))
                     .then(|| scale_of(&found, line))
                     .flatten()
@@ -168,11 +170,15 @@ fn is_edge(before: &str, after: &str, is_slash: bool) -> bool {
     starts && ends
 }
 
-/// Returns whether what is found stands in brackets or ends the sentence.
+/// Returns whether what is found stands in brackets.
 fn is_set_apart(before: &str, after: &str) -> bool {
     let is_open = before.trim_end().ends_with(['(', '[']);
     let is_closed = after.trim_start().starts_with([')', ']', ',', ';']);
     is_open && is_closed
+}
+
+fn ends_sentence(after: &str) -> bool {
+    after.trim().is_empty() || after.starts_with(". ") || after.trim() == "."
 }
 
 /// Returns whether a word follows that names what is counted.
@@ -253,6 +259,7 @@ mod tests {
         check("Use a 7-point scale", whole(1, 7));
         check("Score from -2 to 2", whole(-2, 2));
         check("Score 0-100, where 100 is best", whole(0, 100));
+        check("Rate the tone.\nUse 1 to 5.", whole(1, 5));
         check("Use 1-2 sentences. Score: 1-5", whole(1, 5));
     }
 

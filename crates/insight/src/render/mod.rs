@@ -9,6 +9,7 @@
 //! out of the outline.
 
 mod budget;
+mod calls;
 mod diff;
 mod lines;
 mod mask;
@@ -27,8 +28,9 @@ mod tokens;
 mod told;
 
 pub use budget::{READING_CALLS_MAX, READING_TOKENS_MAX, ReadingBudget};
+pub use calls::{ReadingCall, reading_tools};
 pub use mask::Mask;
-pub use reading::{ANSWER_TOKENS_MAX, Reading, ReadingCall, Select, reading_tools};
+pub use reading::{ANSWER_TOKENS_MAX, Reading, Select};
 pub use spans::{resolve, resolve_place, span_name};
 pub use tokens::estimate_tokens;
 pub use told::Field;

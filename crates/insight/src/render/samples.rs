@@ -87,6 +87,8 @@ pub(crate) struct Story {
     pub(crate) answer: String,
     pub(crate) agent: String,
     pub(crate) tool: String,
+    pub(crate) model: String,
+    pub(crate) workflow: String,
 }
 
 impl Default for Story {
@@ -99,6 +101,8 @@ impl Default for Story {
             answer: "HAT045 leaves at 13:00 and costs 99 USD. Shall I book it?".to_owned(),
             agent: "BookingAgent".to_owned(),
             tool: "search_flights".to_owned(),
+            model: "gpt-5-mini".to_owned(),
+            workflow: "flight_booking".to_owned(),
         }
     }
 }
@@ -116,7 +120,7 @@ impl Story {
             )),
         }]);
         let root = span("root", "", SpanType::Agent, &self.agent, 0, 3_100);
-        let mut first = span("g1", "root", SpanType::Generation, "gpt-5-mini", 10, 1_200);
+        let mut first = span("g1", "root", SpanType::Generation, &self.model, 10, 1_200);
         first.input = vec![system.clone(), user.clone()];
         first.output = vec![call(&self.tool, arguments)];
         first.tools = Arc::clone(&tools);
@@ -127,14 +131,16 @@ impl Story {
             "g2",
             "root",
             SpanType::Generation,
-            "gpt-5-mini",
+            &self.model,
             2_030,
             3_090,
         );
         second.input = vec![system, user, call(&self.tool, arguments), answer(&found)];
         second.output = vec![said("assistant", &self.answer)];
         second.tools = tools;
-        view(vec![root, first, tool, second])
+        let mut view = view(vec![root, first, tool, second]);
+        view.row.item.workflow_name = Some(self.workflow.clone());
+        view
     }
 }
 

@@ -12,7 +12,8 @@ pub fn span_name(at: u32) -> String {
     format!("s{}", u64::from(at) + 1)
 }
 
-/// Returns the place of the span that `name` names: `s12`, also as `[s12]` or `s12.output`, or its id.
+/// Returns the place of the span that `name` names: `s12`, also as `[s12]` or `s12.output`, or its id. Where
+/// an id of the sender looks like a name of ours, it is ours: that is what the judge was shown.
 pub fn resolve_place(view: &TraceView, name: &str) -> Option<u32> {
     let name = name.trim().trim_start_matches('[').trim_end_matches(']');
     let short = name.split_once('.').map_or(name, |(before, _)| before);

@@ -400,3 +400,30 @@ fn the_tools_are_described_as_they_are_called() {
         assert!(call.is_ok(), "{tool}: {call:?}");
     }
 }
+
+#[test]
+fn a_field_read_in_parts_is_the_whole_field() {
+    let (view, effects) = (samples::booking(), Effects::default());
+    let renderer = Renderer::new(&view, &effects);
+    let (fence, mask) = (fence(), Mask::default());
+    let select = |_: &str| Err(String::new());
+    let reading = Reading::new(&renderer, &fence, &mask, &select);
+    let whole: Vec<&str> = renderer.texts(3).skip(1).take(3).collect();
+    for limit in [1, 7, 43, 44, 45, 1_000] {
+        let (mut read, mut offset) = (String::new(), "0".to_owned());
+        loop {
+            let arguments =
+                format!(r#"{{"id":"s4","field":"input","offset":{offset},"limit":{limit}}}"#);
+            let answer = reading.answer_raw("get_span", &arguments);
+            for block in answer.split("<data-9f3a2c").skip(1) {
+                let (_, rest) = block.split_once('>').unwrap();
+                read.push_str(rest.split("</data").next().unwrap());
+            }
+            match answer.split_once("; go on at offset ") {
+                Some((_, next)) => offset = next.to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(read, whole.concat(), "{limit}");
+    }
+}

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use memchr::memmem;
 use regex::Regex;
 
+use super::STAND_IN;
 use super::fold::Folded;
 
 /// A stand-in shows at most this many characters of what it stands for.
@@ -82,7 +83,7 @@ fn stand_in(found: &str) -> String {
     }
     let mut shown = shown.chars().take(STAND_IN_CHARS_MAX);
     let first: String = shown.next().into_iter().collect();
-    format!("⟦{first}·{}⟧", shown.collect::<String>())
+    format!("{STAND_IN}{first}·{}⟧", shown.collect::<String>())
 }
 
 /// Returns a pattern for a word whose letters may stand apart.

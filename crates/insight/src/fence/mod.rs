@@ -19,6 +19,9 @@ use std::fmt::Write as _;
 
 pub(crate) use plain::is_plain;
 
+/// Each stand-in begins with it.
+pub(crate) const STAND_IN: char = '⟦';
+
 /// A name that is fenced is shown up to this length.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -124,6 +127,11 @@ impl Fence {
             hidden,
             markers: found.len(),
         }
+    }
+
+    /// Returns `text` without invisible characters and nothing else changed.
+    pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+        hidden::without_hidden(text).0
     }
 
     /// Returns `text`, cleaned, between tags.

@@ -54,6 +54,9 @@ pub const BUDGET_TOKENS_MAX: u32 = 100_000;
 /// A budget below this holds not even an outline.
 pub const BUDGET_TOKENS_MIN: u32 = 1_000;
 
+/// So much an outline is always given: names of 64 characters, each of two tokens, and their tags fit.
+const OUTLINE_TOKENS_MIN: u64 = 800;
+
 /// Kept texts over this are cut in the middle.
 const KEPT_TOKENS_MAX: u64 = 2_000;
 
@@ -228,10 +231,9 @@ impl<'a> Renderer<'a> {
                 return Ok(elided);
             }
         }
-        // The rest of the window is for what the judge reads.
-        let room = (attempt.budget / 4).max(u64::from(BUDGET_TOKENS_MIN));
         attempt.lines.sizes = Some(&self.told);
-        let (text, _) = self.outline(&attempt, room);
+        // The rest of the window is for what the judge reads.
+        let (text, _) = self.outline(&attempt, attempt.budget / 4);
         Ok(attempt.rendering(text, Tier::Agentic, full_tokens, Vec::new()))
     }
 
@@ -262,7 +264,7 @@ impl<'a> Renderer<'a> {
         let is_candidate = |at: &u32| candidates.binary_search(at).is_ok();
         let ranked = rank::ranked(self.view, &self.told, self.effects, attempt.request);
         let ranked: Vec<u32> = ranked.into_iter().filter(is_candidate).collect();
-        let (mut best, fold) = self.outline(attempt, attempt.budget);
+        let (mut best, fold) = self.outline(attempt, attempt.budget * 2 / 5);
         let cap = KEPT_TOKENS_MAX.min(attempt.budget / 10) * TOKEN;
         let (mut fitting, mut too_many) = (0, ranked.len() + 1);
         let mut kept = Vec::new();
@@ -278,12 +280,13 @@ impl<'a> Renderer<'a> {
         (best, kept)
     }
 
-    /// Returns the outline in as many lines as fit into a part of `room`, and how it is folded.
-    fn outline(&self, attempt: &Attempt<'_>, room: u64) -> (String, Fold) {
-        let part = (room * 2 / 5).max(u64::from(BUDGET_TOKENS_MIN)).min(room);
+    /// Returns the outline in as many lines as fit into `tokens`, and how it is folded. One line about all
+    /// spans, which is what folding ends with, fits into the least that is given.
+    fn outline(&self, attempt: &Attempt<'_>, tokens: u64) -> (String, Fold) {
+        let tokens = tokens.max(OUTLINE_TOKENS_MIN);
         let mut fold = Fold::Nothing;
         loop {
-            match self.page(attempt, part, fold, &[], 0) {
+            match self.page(attempt, tokens, fold, &[], 0) {
                 Ok(text) => return (text, fold),
                 Err(Full) => fold = fold.more(),
             }

@@ -191,7 +191,7 @@ impl<'a, 't> Shown<'a, 't> {
     }
 
     fn block(&mut self, item: &Item<'a, 't>, parts: &[&str], mark: &str) -> Result<(), Full> {
-        // Cleaning text that cannot fit is wasted: it never halves.
+        // Cleaning what cannot fit is wasted time. Text that is half of it invisible is taken for too long.
         let weight: Weight = parts.iter().map(|part| weigh(part)).sum();
         if weight / 2 > self.page.left() {
             return Err(Full);

@@ -150,6 +150,22 @@ fn an_answer_that_says_where_to_read_says_it_right() {
 }
 
 #[test]
+fn a_trace_of_no_spans_has_a_line() {
+    let view = samples::view(Vec::new());
+    for needs_search in [false, true] {
+        let request = Request {
+            needs_search,
+            ..Request::new(1_000)
+        };
+        let rendering = render(&view, &request);
+        assert_eq!(
+            (rendering.tier, rendering.text.lines().count()),
+            (Tier::Full, 1)
+        );
+    }
+}
+
+#[test]
 fn budgets_have_limits() {
     assert_eq!(budget_of_window(128_000), 76_800);
     assert_eq!(budget_of_window(u32::MAX), BUDGET_TOKENS_MAX);
@@ -426,4 +442,28 @@ fn a_field_read_in_parts_is_the_whole_field() {
         }
         assert_eq!(read, whole.concat(), "{limit}");
     }
+}
+
+#[test]
+fn the_longest_names_fit_the_least_outline() {
+    let name = "\u{1f600}".repeat(300);
+    let mut handoff = span("h", "", SpanType::Handoff, &name, 0, 1);
+    handoff.span.handoff_from = Some(name.clone());
+    handoff.span.handoff_to = Some(name.clone());
+    let mut view = samples::view(vec![handoff]);
+    view.row.item.workflow_name = Some(name);
+    let effects = Effects::default();
+    let fence = Fence::new(Nonce::new(&"7".repeat(32)).unwrap());
+    let request = Request {
+        tier_min: Tier::Agentic,
+        ..Request::new(1_000)
+    };
+    let rendering = Renderer::new(&view, &effects)
+        .render(&fence, &request)
+        .unwrap();
+    assert!(
+        rendering.tokens <= OUTLINE_TOKENS_MIN,
+        "{}",
+        rendering.tokens
+    );
 }

@@ -1,6 +1,10 @@
 //! What a trace means, computed from what was recorded and nothing else: no disk, no socket, no clock.
 
 mod effects;
+pub mod fence;
+pub mod judging;
+pub mod render;
+pub mod template;
 mod view;
 
 pub use effects::Effects;

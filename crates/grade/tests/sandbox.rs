@@ -16,7 +16,7 @@ fn launcher() {
 }
 
 fn config() -> Config {
-    let mut config = Config::new(std::env::current_exe().unwrap());
+    let mut config = Config::new(std::env::current_exe().expect("this binary has a path"));
     config.launcher_arguments = ["launcher", "--exact", "--nocapture"]
         .map(Into::into)
         .into();
@@ -29,7 +29,9 @@ fn config() -> Config {
 }
 
 async fn pool() -> Pool {
-    Pool::open(config()).await.unwrap()
+    Pool::open(config())
+        .await
+        .expect("a sandbox can be built here")
 }
 
 async fn grade(pool: &Pool, source: &str) -> Result<f64, PythonError> {
@@ -414,10 +416,13 @@ async fn temporary_files_are_limited_and_do_not_stay() {
     let many = "import time\nfor n in range(99): open(str(n), 'w')\ntime.sleep(60)";
     refuse(&pool, &body(many), &["more than 50 temporary files"]).await;
 
-    let leave = body("import os\nopen('left', 'w')\nos.makedirs('a/b', mode=0)\nreturn 1.0");
+    let leave = body("import os\nopen('left', 'w')\nos.makedirs('a/b')\nreturn 1.0");
     assert_eq!(grade(&pool, &leave).await, Ok(1.0));
     let look = body("import os\nreturn float(len(os.listdir('.')))");
     assert_eq!(grade(&pool, &look).await, Ok(0.0));
+    for closed in ["os.mkdir('closed', mode=0)", "os.umask(0o777)"] {
+        refuse(&pool, &body(&format!("import os\n{closed}")), &["OSError"]).await;
+    }
     drop(pool);
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
 }
@@ -500,6 +505,54 @@ async fn a_grade_that_nobody_waits_for_is_killed() {
     assert_eq!(grade(&pool, GOOD).await, Ok(1.0));
     // Its folder went with it: only the new worker's is there.
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
+}
+
+/// What `workers_do_not_outlive_the_pool` starts: a pool whose process is killed while it grades.
+#[tokio::test]
+#[ignore = "another test runs it in a process of its own"]
+async fn endless() {
+    let mut config = config();
+    config.limits.wall = Duration::from_secs(60);
+    config.tmp_parent = std::env::current_dir().unwrap();
+    let pool = Pool::open(config).await.unwrap();
+    let _never = grade(&pool, &body("import time\ntime.sleep(60)")).await;
+}
+
+#[test]
+fn workers_do_not_outlive_the_pool() {
+    let parent = tempfile::tempdir().unwrap();
+    let inside = parent.path().canonicalize().unwrap().join("grade-");
+    let count = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let folders = processes.filter_map(|it| std::fs::read_link(it.path().join("cwd")).ok());
+        let inside = inside.to_str().unwrap();
+        folders
+            .filter(|it| it.to_string_lossy().starts_with(inside))
+            .count()
+    };
+    let until = |wanted: usize| {
+        let begun = Instant::now();
+        while count() != wanted {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "{} processes",
+                count()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let mut pool = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["endless", "--exact", "--ignored"])
+        .current_dir(parent.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until(2);
+    // The grade is begun soon after its process is there.
+    std::thread::sleep(Duration::from_millis(300));
+    pool.kill().unwrap();
+    pool.wait().unwrap();
+    until(0);
 }
 
 #[tokio::test]

@@ -111,6 +111,11 @@ fn allow_conditionally(rules: &mut Rules) -> Result<(), BackendError> {
         libc::PR_SET_VMA,
     ];
     rules.insert(libc::SYS_prctl, any_of(0, &prctls.map(flag))?);
+    // No folder that its owner cannot look into and remove.
+    rules.insert(libc::SYS_umask, vec![all([masked(0, OWNER, 0)?])?]);
+    rules.insert(libc::SYS_mkdirat, vec![all([masked(2, OWNER, OWNER)?])?]);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_mkdir, vec![all([masked(1, OWNER, OWNER)?])?]);
     rules.insert(libc::SYS_openat, open(2)?);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, open(1)?);
@@ -162,6 +167,8 @@ fn errno(value: i32) -> u32 {
     value.cast_unsigned()
 }
 
+/// The owner's permissions.
+const OWNER: u64 = 0o700;
 /// These are not among the constants of every C library.
 const F_SETSIG: i32 = 10;
 const F_SETOWN_EX: i32 = 15;
@@ -175,10 +182,10 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_fadvise64, libc::SYS_fallocate, libc::SYS_fchdir,
     libc::SYS_chdir, libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_fstat, libc::SYS_fstatfs, libc::SYS_fsync,
     libc::SYS_ftruncate, libc::SYS_getcwd, libc::SYS_getdents64, libc::SYS_linkat, libc::SYS_lseek,
-    libc::SYS_mkdirat, libc::SYS_newfstatat, libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2,
+    libc::SYS_newfstatat, libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2,
     libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2, libc::SYS_read, libc::SYS_readahead,
     libc::SYS_readlinkat, libc::SYS_readv, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_sendfile,
-    libc::SYS_splice, libc::SYS_statfs, libc::SYS_statx, libc::SYS_symlinkat, libc::SYS_tee, libc::SYS_umask,
+    libc::SYS_splice, libc::SYS_statfs, libc::SYS_statx, libc::SYS_symlinkat, libc::SYS_tee,
     libc::SYS_unlinkat, libc::SYS_write, libc::SYS_writev,
     // memory
     libc::SYS_brk, libc::SYS_madvise, libc::SYS_mincore, libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_mremap,
@@ -214,7 +221,7 @@ const ALLOWED: &[c_long] = &[
 const ALLOWED_OF_OLD: &[c_long] = &[
     libc::SYS_access, libc::SYS_alarm, libc::SYS_arch_prctl, libc::SYS_creat, libc::SYS_dup2,
     libc::SYS_epoll_create, libc::SYS_epoll_wait, libc::SYS_eventfd, libc::SYS_fork, libc::SYS_getdents,
-    libc::SYS_getpgrp, libc::SYS_getrlimit, libc::SYS_link, libc::SYS_lstat, libc::SYS_mkdir, libc::SYS_pause,
+    libc::SYS_getpgrp, libc::SYS_getrlimit, libc::SYS_link, libc::SYS_lstat, libc::SYS_pause,
     libc::SYS_pipe, libc::SYS_poll, libc::SYS_readlink, libc::SYS_rename, libc::SYS_rmdir, libc::SYS_select,
     libc::SYS_stat, libc::SYS_symlink, libc::SYS_time, libc::SYS_unlink,
 ];

@@ -97,19 +97,6 @@ pub(super) fn empty(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Gives folders back to their owner: one that was made without permissions cannot be removed.
-pub(super) fn open_up(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let mut folders = vec![PathBuf::from(folder)];
-    while let Some(folder) = folders.pop() {
-        let _owned = fs::set_permissions(&folder, fs::Permissions::from_mode(0o700));
-        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-        let inner = entries.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir()));
-        folders.extend(inner.map(|it| it.path()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;

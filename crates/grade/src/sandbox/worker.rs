@@ -258,7 +258,6 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.kill_all();
-        watch::open_up(self.tmp.path());
     }
 }
 

@@ -612,3 +612,47 @@ async fn speed() {
         500.0 / begun.elapsed().as_secs_f64()
     );
 }
+
+/// `GRADER_PYTHON=/venv/bin/python cargo test -p grade --test sandbox -- --ignored packages`, where the
+/// environment has numpy, pandas, scikit-learn, rapidfuzz, pydantic and jsonschema.
+#[tokio::test]
+#[ignore = "needs an environment with packages"]
+async fn packages_of_openai_s_image_work() {
+    let mut config = config();
+    config.python = std::env::var_os("GRADER_PYTHON").unwrap().into();
+    config.limits.wall = Duration::from_secs(100);
+    let source = "import numpy as np, pandas as pd, pydantic, jsonschema
+from rapidfuzz import fuzz, utils
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics.pairwise import cosine_similarity
+class Row(pydantic.BaseModel):
+    x: float
+def grade(sample, item):
+    jsonschema.validate(item, {'type': 'object', 'required': ['want']})
+    frame = pd.DataFrame({'x': np.linspace(0, 1, 1001)})
+    product = np.random.default_rng(1).random((300, 300)) @ np.eye(300)
+    assert product.shape == (300, 300)
+    same = cosine_similarity(TfidfVectorizer().fit_transform(['the red fox', 'the red fox']))[0, 1]
+    wide = np.float32(fuzz.WRatio('fox', 'FOX', processor=utils.default_process) / 100)
+    return np.float32(Row(x=frame['x'].mean()).x * same * wide)
+";
+    for preload in [
+        vec![],
+        vec![
+            "numpy".to_owned(),
+            "pandas".to_owned(),
+            "sklearn.metrics".to_owned(),
+        ],
+    ] {
+        config.preload = preload;
+        let begun = Instant::now();
+        let pool = Pool::open(config.clone()).await.unwrap();
+        println!("warm after {:?}", begun.elapsed());
+        for _ in 0..2 {
+            let begun = Instant::now();
+            let score = grade(&pool, source).await.unwrap();
+            assert!((score - 0.5).abs() < 1e-6);
+            println!("a grade took {:?}", begun.elapsed());
+        }
+    }
+}

@@ -2,11 +2,14 @@
 //!
 //! This binary is its own launcher: it is started again with the name of the test `launcher`.
 
+#![cfg(target_os = "linux")]
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use grade::openai::{Python as _, PythonError, Subject};
 use grade::sandbox::{Config, Limits, Pool};
+use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::json;
 
 /// No test, but what this program does when it is started to become an interpreter.
@@ -16,7 +19,7 @@ fn launcher() {
 }
 
 fn config() -> Config {
-    let mut config = Config::new(std::env::current_exe().expect("this binary has a path"));
+    let mut config = Config::new(PathBuf::from("/proc/self/exe"));
     config.launcher_arguments = ["launcher", "--exact", "--nocapture"]
         .map(Into::into)
         .into();
@@ -576,6 +579,47 @@ async fn what_is_missing_is_named() {
     launcher.launcher = PathBuf::from("/nowhere/tracegrade");
     let error = Pool::open(launcher).await.unwrap_err().to_string();
     assert!(error.contains("launcher"), "{error}");
+}
+
+/// Returns a filter that makes of this kernel one that does not have this system call.
+fn without(call: i64) -> Result<BpfProgram, BackendError> {
+    let rules = std::iter::once((call, Vec::new())).collect();
+    let (allow, missing) = (SeccompAction::Allow, SeccompAction::Errno(38));
+    let arch = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules, allow, missing, arch)?.try_into()
+}
+
+#[test]
+fn launcher_without_landlock() {
+    let filter = without(libc::SYS_landlock_create_ruleset).unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
+    grade::sandbox::enter_if_asked();
+}
+
+#[test]
+fn launcher_without_seccomp() {
+    let filter = without(libc::SYS_seccomp).unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
+    grade::sandbox::enter_if_asked();
+}
+
+#[tokio::test]
+async fn without_a_part_of_the_sandbox_graders_do_not_run() {
+    for (launcher, part) in [
+        ("launcher_without_landlock", "Landlock is missing"),
+        ("launcher_without_seccomp", "seccomp is missing"),
+    ] {
+        let mut config = config();
+        config.launcher_arguments[0] = launcher.into();
+        let error = Pool::open(config.clone()).await.unwrap_err().to_string();
+        assert!(
+            error.contains(part) && error.contains("unsafe_code_graders"),
+            "{error}"
+        );
+        config.unsafe_code_graders = true;
+        let pool = Pool::open(config).await.unwrap();
+        assert_eq!(grade(&pool, GOOD).await, Ok(1.0));
+    }
 }
 
 /// Without a sandbox graders can read what we can, and limits hold all the same.

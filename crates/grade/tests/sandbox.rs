@@ -25,7 +25,7 @@ fn config() -> Config {
         .into();
     config.workers_max = 1;
     config.limits = Limits {
-        wall: Duration::from_secs(10),
+        wall: Duration::from_secs(60),
         ..Limits::default()
     };
     config
@@ -213,7 +213,7 @@ async fn crashes_are_told_and_survived() {
 #[tokio::test]
 async fn time_is_limited() {
     let mut config = config();
-    config.limits.wall = Duration::from_millis(600);
+    config.limits.wall = Duration::from_secs(1);
     let pool = Pool::open(config).await.unwrap();
     for lines in [
         "while True: pass",
@@ -223,9 +223,9 @@ async fn time_is_limited() {
         "import threading\nwhile True: threading.Event().wait(0.1)",
     ] {
         let begun = Instant::now();
-        let error = refuse(&pool, &body(lines), &["longer than 0.6 s"]).await;
+        let error = refuse(&pool, &body(lines), &["longer than 1 s"]).await;
         assert!(matches!(error, PythonError::Stopped(_)));
-        assert!(begun.elapsed() < Duration::from_secs(8), "{lines}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{lines}");
     }
 }
 
@@ -249,8 +249,6 @@ async fn memory_is_limited() {
         &["MemoryError"],
     )
     .await;
-    let many = "kept = []\nwhile True: kept.append(bytearray(64 << 20))";
-    refuse(&pool, &body(many), &["MemoryError"]).await;
     let raised = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))";
     refuse(&pool, &body(raised), &["Error"]).await;
     refuse(
@@ -259,6 +257,11 @@ async fn memory_is_limited() {
         &["PermissionError"],
     )
     .await;
+    let mut config = config();
+    config.limits.memory_bytes_max = 256 << 20;
+    let pool = Pool::open(config).await.unwrap();
+    let many = "kept = []\nwhile True: kept.append(bytearray(8 << 20))";
+    refuse(&pool, &body(many), &["MemoryError"]).await;
 }
 
 #[tokio::test]
@@ -484,15 +487,11 @@ async fn workers_are_replaced_and_grade_side_by_side() {
         firsts[0] != firsts[1] && firsts[1] != firsts[2],
         "{parents:?}"
     );
-    let begun = Instant::now();
-    let slow = body("import time\ntime.sleep(0.5)\nreturn 1.0");
-    let both = tokio::join!(grade(&pool, &slow), grade(&pool, &slow));
-    assert_eq!(both, (Ok(1.0), Ok(1.0)));
-    assert!(
-        begun.elapsed() < Duration::from_millis(950),
-        "{:?}",
-        begun.elapsed()
-    );
+    // Each begins before the other is over.
+    let slow = body("import time\nbegun = time.time()\ntime.sleep(3)\nreturn begun");
+    let (first, second) = tokio::join!(grade(&pool, &slow), grade(&pool, &slow));
+    let apart = (first.unwrap() - second.unwrap()).abs();
+    assert!(apart < 3.0, "{apart} s apart");
 }
 
 /// A caller that gives up takes the grader's process with it.

@@ -1,0 +1,141 @@
+//! How like two texts are, by the metrics that OpenAI names.
+//!
+//! OpenAI says which metrics there are and names a library or two, no more. What is computed here is what
+//! the libraries in its grader image compute: rapidfuzz 3.10.1, nltk 3.9.1, rouge-score 0.1.2.
+
+mod cosine;
+mod fuzzy;
+mod lcs;
+mod meteor;
+mod ngrams;
+mod stem;
+mod synonyms;
+mod words;
+
+use super::definition::{Position, pass_threshold, template};
+use super::problems::Fields;
+use super::report::Fault;
+use super::template::Template;
+use super::{Services, Subject};
+use lcs::TooLong;
+
+/// A `text_similarity`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TextSimilarity {
+    input: Template,
+    reference: Template,
+    metric: Metric,
+    pub(super) pass_threshold: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Metric {
+    Words(WordMetric),
+    Cosine,
+}
+
+/// A metric that needs nothing but the texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WordMetric {
+    FuzzyMatch,
+    Bleu,
+    Gleu,
+    Meteor,
+    /// ROUGE over runs of so many words.
+    Rouge(usize),
+    RougeL,
+}
+
+impl Metric {
+    fn of(name: &str) -> Option<Self> {
+        Some(Self::Words(match name {
+            "cosine" => return Some(Self::Cosine),
+            "fuzzy_match" => WordMetric::FuzzyMatch,
+            "bleu" => WordMetric::Bleu,
+            "gleu" => WordMetric::Gleu,
+            "meteor" => WordMetric::Meteor,
+            "rouge_1" => WordMetric::Rouge(1),
+            "rouge_2" => WordMetric::Rouge(2),
+            "rouge_3" => WordMetric::Rouge(3),
+            "rouge_4" => WordMetric::Rouge(4),
+            "rouge_5" => WordMetric::Rouge(5),
+            "rouge_l" => WordMetric::RougeL,
+            _ => return None,
+        }))
+    }
+}
+
+impl WordMetric {
+    /// Returns how like two texts are, unless it would take too long to tell.
+    fn score(self, input: &str, reference: &str) -> Result<f64, TooLong> {
+        Ok(match self {
+            Self::FuzzyMatch => fuzzy::score(input, reference)?,
+            Self::Bleu => ngrams::bleu(input, reference),
+            Self::Gleu => ngrams::gleu(input, reference),
+            Self::Meteor => meteor::score(input, reference),
+            Self::Rouge(n) => ngrams::rouge_n(input, reference, n),
+            Self::RougeL => ngrams::rouge_l(input, reference)?,
+        })
+    }
+}
+
+impl TextSimilarity {
+    /// Reads one.
+    pub(super) fn parse(fields: &mut Fields<'_, '_>, position: Position) -> Option<Self> {
+        let input = template(fields, "input");
+        let reference = template(fields, "reference");
+        let metric = metric(fields, position);
+        let threshold = pass_threshold(fields);
+        if position.is_eval() && threshold == Some(None) {
+            let help = "write the score from which on a row passes, such as `0.8`";
+            fields.note("pass_threshold", "is missing", help);
+        }
+        Some(Self {
+            input: input?,
+            reference: reference?,
+            metric: metric?,
+            pass_threshold: threshold?,
+        })
+    }
+
+    /// Returns whether it asks a model for vectors.
+    pub(super) fn needs_embeddings(&self) -> bool {
+        self.metric == Metric::Cosine
+    }
+
+    /// Returns how like the texts are: 0 to 1.
+    pub(super) async fn score(
+        &self,
+        subject: Subject<'_>,
+        services: &Services<'_>,
+    ) -> Result<f64, Fault> {
+        let input = self.input.render(subject)?;
+        let reference = self.reference.render(subject)?;
+        match self.metric {
+            Metric::Cosine => cosine::score(&input, &reference, services).await,
+            Metric::Words(metric) => (metric.score(&input, &reference))
+                .map_err(|too_long| Fault::Other(too_long.to_string())),
+        }
+    }
+}
+
+/// Reads `evaluation_metric`.
+fn metric(fields: &mut Fields<'_, '_>, position: Position) -> Option<Metric> {
+    let help = "write `fuzzy_match`, `bleu`, `gleu`, `meteor`, `cosine`, `rouge_1` to `rouge_5` or \
+                `rouge_l`";
+    let name = fields.text("evaluation_metric", help)?;
+    let metric = Metric::of(name);
+    match metric {
+        None => fields.note("evaluation_metric", format!("`{name}` is unknown"), help),
+        Some(Metric::Cosine) if !position.is_eval() => {
+            let help = "choose a metric that compares words, such as `fuzzy_match`";
+            fields.note("evaluation_metric", "`cosine` is for evals only", help);
+            return None;
+        }
+        Some(_) => {}
+    }
+    metric
+}
+
+#[cfg(test)]
+mod tests;

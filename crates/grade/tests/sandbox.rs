@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use grade::openai::{Python as _, PythonError, Subject};
+use grade::openai::{Grader, Place, Python as _, PythonError, Services, Subject};
 use grade::sandbox::{Config, Limits, Pool};
 use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::json;
@@ -492,6 +492,36 @@ async fn workers_are_replaced_and_grade_side_by_side() {
     let (first, second) = tokio::join!(grade(&pool, &slow), grade(&pool, &slow));
     let apart = (first.unwrap() - second.unwrap()).abs();
     assert!(apart < 3.0, "{apart} s apart");
+}
+
+/// What a client of OpenAI sends, all the way.
+#[tokio::test]
+async fn graders_of_openai_run_in_the_sandbox() {
+    let pool = pool().await;
+    let services = Services {
+        python: Some(&pool),
+        ..Services::default()
+    };
+    let (item, sample) = (json!({"want": "b"}), json!({"output_text": "b"}));
+    let subject = Subject {
+        item: &item,
+        sample: &sample,
+    };
+    for (source, score, is_passed) in [
+        (GOOD.to_owned(), 1.0, Some(true)),
+        (body("return 0.25"), 0.25, Some(false)),
+        (body("return open('/etc/passwd')"), 0.0, None),
+    ] {
+        let grader = json!({"type": "python", "name": "g", "source": source});
+        let grader = Grader::parse(&grader, Place::Eval).unwrap();
+        let report = grader.run(subject, &services).await;
+        assert_eq!(
+            (report.reward, report.passed),
+            (score, is_passed),
+            "{report:?}"
+        );
+        assert_eq!(report.errors.any(), source.contains("passwd"), "{report:?}");
+    }
 }
 
 /// A caller that gives up takes the grader's process with it.

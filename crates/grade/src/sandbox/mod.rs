@@ -15,6 +15,9 @@
 //! - the pool, which looks from outside at what has no limit in the kernel: time, threads, the size of
 //!   the temporary folder, the length of the output.
 //!
+//! What is left open: names and sizes of files can be asked for (`stat`), wherever they are, since Landlock
+//! does not look after that; processor time and memory are used up to the limits.
+//!
 //! The walls are built by starting our own program again, with an order in its environment that
 //! [`enter_if_asked`] obeys; a test binary does as well. Where Landlock or seccomp is missing the pool
 //! refuses to open and says what is missing, unless [`Config::unsafe_code_graders`] is set.

@@ -2,8 +2,8 @@
 //!
 //! A grader is somebody's code that reads somebody's trace. It gets a process of its own, forked for
 //! this one grade from a warm interpreter, and of the machine only what arithmetic needs. Four walls
-//! stand, all of them built by the process that becomes the interpreter and kept by the kernel, so that
-//! no privilege is needed and containers are no obstacle:
+//! stand. Three are built by the process that becomes the interpreter and kept by the kernel, so that no
+//! privilege is needed and containers are no obstacle; the last is the pool itself:
 //!
 //! - Landlock: it reads the interpreter's own files and writes to its own temporary folder; the rest
 //!   of the file system, `/proc` included, is closed.

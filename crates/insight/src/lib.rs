@@ -1,6 +1,8 @@
 //! What a trace means, computed from what was recorded and nothing else: no disk, no socket, no clock.
 
+mod canonical;
 mod effects;
+pub mod trajectory;
 mod view;
 
 pub use effects::Effects;

@@ -1,6 +1,7 @@
 //! What a trace means, computed from what was recorded and nothing else: no disk, no socket, no clock.
 
 mod canonical;
+pub mod drain;
 mod effects;
 pub mod trajectory;
 mod view;

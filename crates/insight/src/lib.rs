@@ -3,6 +3,7 @@
 mod canonical;
 pub mod drain;
 mod effects;
+pub mod failures;
 pub mod trajectory;
 mod view;
 

@@ -1,5 +1,6 @@
 //! What varies from one message to the next, and what stands in its place.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{NoExpand, Regex};
@@ -81,12 +82,15 @@ static EXPRESSIONS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     compiled.collect()
 });
 
+/// How a Python traceback begins.
+const TRACEBACK: &str = "Traceback (most recent call last)";
+
 /// Returns the form of a message: what varies masked, white space as single blanks, cut at
 /// [`FORM_CHARS_MAX`]. Of a Python traceback the last line is the message.
 pub fn masked(message: &str) -> String {
     let mut text = subject(message).to_owned();
     for (expression, mark) in EXPRESSIONS.iter() {
-        if let std::borrow::Cow::Owned(replaced) = expression.replace_all(&text, NoExpand(mark)) {
+        if let Cow::Owned(replaced) = expression.replace_all(&text, NoExpand(mark)) {
             text = replaced;
         }
     }
@@ -104,21 +108,31 @@ pub fn masked(message: &str) -> String {
     form
 }
 
+/// Returns whether a message is a traceback.
+pub(super) fn is_traceback(message: &str) -> bool {
+    message.trim_start().starts_with(TRACEBACK)
+}
+
 /// Returns the part of a message that says what is wrong, in its bounds.
 fn subject(message: &str) -> &str {
     let message = message.trim();
-    if message.starts_with("Traceback (most recent call last)") {
+    if is_traceback(message) {
         let from = message.len().saturating_sub(TEXT_BYTES_MAX);
         let from = (from..).find(|at| message.is_char_boundary(*at));
         let tail = &message[from.unwrap_or(message.len())..];
         // the lines of the trace itself are indented
-        let mut lines = tail.lines().rev();
-        let raised = lines.find(|line| line.starts_with(|c: char| c.is_alphabetic()));
-        return raised.unwrap_or(tail);
+        let mut starts = tail.rmatch_indices('\n').map(|(at, _)| at + 1);
+        let raised = starts.find(|at| tail[*at..].starts_with(char::is_alphabetic));
+        return &tail[raised.unwrap_or(0)..];
     }
     let end = message.len().min(TEXT_BYTES_MAX);
     let end = (0..=end).rev().find(|at| message.is_char_boundary(*at));
     &message[..end.unwrap_or(0)]
+}
+
+/// Returns whether a form goes on where it was cut.
+pub(super) fn is_cut(form: &str) -> bool {
+    form.chars().count() >= FORM_CHARS_MAX
 }
 
 /// Returns whether anything in a word was masked.
@@ -155,18 +169,24 @@ pub(super) fn without_marks(form: &str) -> String {
     worded.collect()
 }
 
-/// Returns an expression that finds what has this form. A mark that was cut in two is left out.
-pub(super) fn pattern(form: &str) -> String {
-    let is_cut = form.chars().count() >= FORM_CHARS_MAX;
+/// Returns an expression that finds messages of this form, some of which may be tracebacks, or cut. A
+/// mark that was cut in two is left out.
+pub(super) fn pattern(form: &str, has_tracebacks: bool, is_cut: bool) -> String {
     let whole = match form.rfind('<') {
         Some(at) if is_cut && form.len() - at < ANYTHING.len() => &form[..at],
         _ => form,
     };
-    let mut pattern = "(?s)".to_owned();
+    let mut pattern = r"(?s)^\s*".to_owned();
+    if has_tracebacks {
+        pattern += &format!(r"(?:{}.*\n)?", regex::escape(TRACEBACK));
+    }
     for (literal, finds) in pieces(whole) {
         let words: Vec<String> = literal.split(' ').map(regex::escape).collect();
         pattern += &words.join(r"\s+");
         pattern += finds.unwrap_or("");
+    }
+    if !is_cut {
+        pattern += r"\s*$";
     }
     pattern
 }
@@ -230,10 +250,21 @@ mod tests {
 
     #[test]
     fn a_pattern_finds_what_differs_where_the_form_has_marks() {
-        let pattern = |message: &str| Regex::new(&pattern(&masked(message))).unwrap();
-        let table = pattern("Table 'a.b' (x) doesn't exist");
-        assert!(table.is_match("error: Table\n\"c\" (x) doesn't exist!"));
-        assert!(!table.is_match("Table c (x) doesn't exist"));
-        assert!(pattern("").is_match("anything"));
+        let pattern = |message: &str, has_tracebacks: bool| {
+            Regex::new(&pattern(&masked(message), has_tracebacks, false)).unwrap()
+        };
+        let table = pattern("Table 'a.b' (x) doesn't exist", false);
+        assert!(table.is_match(" Table\n\"c\" (x) doesn't exist\n"));
+        for other in [
+            "Table c (x) doesn't exist",
+            "error: Table 'c' (x) doesn't exist",
+            "Table 'c' (x) doesn't exist!",
+        ] {
+            assert!(!table.is_match(other), "{other}");
+        }
+        let trace = "Traceback (most recent call last):\n  f()\nKeyError: 'id'\n";
+        assert!(pattern(trace, true).is_match(trace));
+        assert!(pattern(trace, true).is_match("KeyError: 'x'"));
+        assert!(!pattern("", false).is_match("anything"));
     }
 }

@@ -106,11 +106,11 @@ impl<'a> Table<'a> {
         by_frequency(&mut twos);
         twos.truncate(PAIRS_MAX);
         let mut threes: Vec<FeatureSet> = Vec::new();
+        let known: HashMap<&[usize], &FeatureSet> = twos
+            .iter()
+            .map(|set| (set.features.as_slice(), set))
+            .collect();
         for two in &twos {
-            let known: HashMap<&[usize], &FeatureSet> = twos
-                .iter()
-                .map(|set| (set.features.as_slice(), set))
-                .collect();
             threes.extend(self.grown(two, |added| {
                 let [first, second] = [two.features[0], two.features[1]];
                 let pairs = [[first, added], [second, added]];
@@ -120,7 +120,8 @@ impl<'a> Table<'a> {
                 pairs.chain([ones_by_place(added)]).collect()
             }));
         }
-        let mut all: Vec<FeatureSet> = ones.iter().cloned().chain(twos).chain(threes).collect();
+        let smaller = ones.iter().chain(&twos).cloned();
+        let mut all: Vec<FeatureSet> = smaller.chain(threes).collect();
         by_frequency(&mut all);
         all.truncate(SETS_MAX);
         all

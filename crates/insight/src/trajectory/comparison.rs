@@ -197,14 +197,17 @@ impl Comparison {
                 "{pairs} pairs of calls: at most {WEIGHED_PAIRS_MAX} are weighed for partial credit",
             )));
         }
+        let size = |call: &Call| call.arguments.as_ref().map_or(0, |it| it.to_string().len());
+        let sizes: Vec<usize> = expected.iter().map(size).collect();
         let mut weights: HashMap<(u32, u32), f64> = HashMap::new();
         let mut spent = 0;
         for (m, call) in made.iter().enumerate() {
+            let size = size(call);
             for (e, other) in expected.iter().enumerate() {
                 if call.name == other.name && !self.fits(m, e) {
                     let kinds = (self.made_kinds[m], self.expected_kinds[e]);
                     weights.entry(kinds).or_insert_with(|| {
-                        spent += 1;
+                        spent += price(size + sizes[e]);
                         alike(call, other)
                     });
                 }
@@ -340,8 +343,7 @@ fn fitting(
             for (kind, other) in by_tool.get(name.as_str()).into_iter().flatten() {
                 let bytes = arguments.as_ref().map_or(0, String::len) + sizes[kind];
                 let is_expression = matches!(mode, ArgumentMode::Matcher(_));
-                let price = if is_expression { EXPRESSION_COST } else { 1 };
-                spent += price * (1 + bytes as u64 / 1024);
+                spent += price(bytes) * if is_expression { EXPRESSION_COST } else { 1 };
                 within_budget(spent)?;
                 if rules.fits(mode, call, other)? {
                     fits.push(*kind);
@@ -353,6 +355,11 @@ fn fitting(
         all.push(fits);
     }
     Ok(all)
+}
+
+/// Returns what comparing so many bytes of arguments costs.
+fn price(bytes: usize) -> u64 {
+    1 + bytes as u64 / 1024
 }
 
 fn within_budget(spent: u64) -> Result<(), NoScore> {

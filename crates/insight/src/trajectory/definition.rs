@@ -46,27 +46,6 @@ pub enum Metric {
     GoalSuccess,
 }
 
-impl Metric {
-    /// Returns whether it cannot be told without expected calls.
-    pub fn needs_calls(self) -> bool {
-        use Metric::*;
-        matches!(
-            self,
-            Strict
-                | InOrder
-                | AnyOrder
-                | Subset
-                | Superset
-                | Precision
-                | Recall
-                | F1
-                | OrderScore
-                | KendallTau
-                | StateMatch
-        )
-    }
-}
-
 /// A grader of what an agent did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]

@@ -13,9 +13,9 @@ use crate::{Effects, TraceView};
 const RESULT_BYTES_MIN: usize = 20;
 
 /// Of each text so much is read for words.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
+const TEXT_BYTES_MAX: usize = 256 * 1024;
 
-/// Of all texts together so many words are read; of what comes later nothing is said.
+/// Of all texts together so many words are read. Where there are more, no result is called unused.
 const WORDS_MAX: usize = 5_000_000;
 
 /// Measures how few calls there were: against the reference where there is one, else without those
@@ -196,11 +196,12 @@ impl Words {
     fn say(&mut self, text: &str, moment: usize) {
         self.see(text, moment);
         self.last_word = self.last_word.max(moment);
-        for word in telling(text) {
-            let word = self.hasher.hash_one(&word);
-            if self.first_seen.contains_key(&word) {
-                self.last_said.insert(word, moment);
-            }
+        if text.len() > TEXT_BYTES_MAX {
+            // a word may have been said in what was not read
+            self.left = 0;
+        }
+        for word in telling(text).take(self.left) {
+            self.last_said.insert(self.hasher.hash_one(&word), moment);
         }
     }
 
@@ -216,7 +217,7 @@ impl Words {
         let mut new = words
             .filter(|word| self.first_seen.get(word) == Some(&moment))
             .peekable();
-        let is_judged = new.peek().is_some() && self.last_word > moment;
+        let is_judged = self.left > 0 && self.last_word > moment && new.peek().is_some();
         is_judged && new.all(|word| self.last_said.get(&word).is_none_or(|said| *said <= moment))
     }
 }
@@ -292,6 +293,15 @@ mod tests {
             .call(look())
             .says(&[], "Bartholomew it is");
         check(&scene, Some(1.0), "0 of 3 calls made in vain");
+    }
+
+    #[test]
+    fn where_not_everything_was_read_no_result_is_called_unused() {
+        let said = |words: &str| Scene::default().call(look()).says(&[], words);
+        let unused = "1 of 1 calls made in vain: get_user gave what nobody used";
+        check(&said("nothing was found"), Some(0.0), unused);
+        let long = "nothing ".repeat(super::TEXT_BYTES_MAX / 8 + 1);
+        check(&said(&long), Some(1.0), "0 of 1 calls made in vain");
     }
 
     #[test]

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use model::{ChatMessage, SpanType};
 
 use super::comparison::{CALLS_MAX, Comparison, Kinds};
 use super::{ExpectedHandoff, Finding, NoScore, Reference, share, some_of};
-use crate::{SpanView, TraceView};
+use crate::TraceView;
 
 /// A handoff that was made.
 struct Handoff<'a> {
     at: u32,
     from: &'a str,
+    /// Empty if the handoff failed.
     to: &'a str,
 }
 
@@ -23,15 +24,13 @@ pub(super) fn of(view: &TraceView, reference: &Reference) -> Result<Finding, NoS
         .handoffs
         .iter()
         .map(|at| {
-            let span = view.spans[*at as usize].span();
+            let handoff = &view.spans[*at as usize];
+            let (from, to) = (&handoff.span().handoff_from, &handoff.span().handoff_to);
+            let from = from.as_deref().or(handoff.agent.as_deref());
             Handoff {
                 at: *at,
-                from: span
-                    .handoff_from
-                    .as_deref()
-                    .or(span.agent.as_deref())
-                    .unwrap_or(""),
-                to: span.handoff_to.as_deref().unwrap_or(""),
+                from: from.unwrap_or(""),
+                to: to.as_deref().unwrap_or(""),
             }
         })
         .collect();
@@ -103,6 +102,7 @@ fn against(
 /// The score is the share of handoffs that neither went straight back nor to an agent that never ran.
 fn by_themselves(view: &TraceView, made: &[Handoff<'_>]) -> Finding {
     let learned = Learned::of(view);
+    let last_runs = last_runs(view);
     let mut bad: Vec<(&Handoff<'_>, String)> = Vec::new();
     let (mut returns, mut orphans) = (0, 0);
     for (place, handoff) in made.iter().enumerate() {
@@ -111,9 +111,16 @@ fn by_themselves(view: &TraceView, made: &[Handoff<'_>]) -> Finding {
             let is_back = before.from == handoff.to && before.to == handoff.from;
             is_back && !learned.between(before.at, handoff.at)
         });
-        if !has_run(view, handoff) {
+        let has_run = last_runs.get(handoff.to).is_some_and(|at| *at > handoff.at);
+        if !has_run {
             orphans += 1;
-            bad.push((handoff, format!("{} never ran", named(handoff.to))));
+            bad.push((
+                handoff,
+                match handoff.to {
+                    "" => format!("a handoff of {} failed", handoff.from),
+                    to => format!("{to} never ran"),
+                },
+            ));
         } else if returned.is_some() {
             returns += 1;
             bad.push((
@@ -149,24 +156,21 @@ fn by_themselves(view: &TraceView, made: &[Handoff<'_>]) -> Finding {
     }
 }
 
-fn named(agent: &str) -> &str {
-    if agent.is_empty() {
-        "an agent without a name"
-    } else {
-        agent
+/// Returns the last span of each agent: its own, or one that it is told to have made. Some senders keep
+/// one agent span open and tell the agent at each call only.
+fn last_runs(view: &TraceView) -> HashMap<&str, u32> {
+    let mut last = HashMap::new();
+    for (at, span) in (0u32..).zip(&view.spans) {
+        let agent = match span.span().span_type {
+            SpanType::Handoff => None,
+            SpanType::Agent => Some(span.span().name.as_str()),
+            _ => span.agent.as_deref(),
+        };
+        if let Some(agent) = agent.filter(|agent| !agent.is_empty()) {
+            last.insert(agent, at);
+        }
     }
-}
-
-/// Returns whether the agent that was handed to started afterwards, or acted: some senders keep one
-/// agent span open and tell the agent at each call only.
-fn has_run(view: &TraceView, handoff: &Handoff<'_>) -> bool {
-    let after = view.spans.iter().skip(handoff.at as usize + 1);
-    let mut after = after.filter(|span| !span.is(SpanType::Handoff));
-    let runs = |span: &SpanView| match span.is(SpanType::Agent) {
-        true => span.span().name == handoff.to,
-        false => span.agent.as_deref() == Some(handoff.to),
-    };
-    !handoff.to.is_empty() && after.any(runs)
+    last
 }
 
 /// When something new became known.

@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn a_million_edges_are_matched() {
+        // whoever comes early fits everything, the last fits the first only
+        let n = 1_000u32;
+        let fits: Vec<Vec<u32>> = (0..n).map(|at| (0..n - at).collect()).collect();
+        let graph = Graph {
+            made: vec![1; n as usize],
+            expected: vec![1; n as usize],
+            fits,
+        };
+        assert_eq!(size(&graph.largest_matching()), n);
+    }
+
+    #[test]
     fn a_long_chain_of_changes_is_followed() {
         // each call fits its own place and the next; the last comer needs all of them to move
         let n = 5_000u32;

@@ -119,35 +119,31 @@ struct MadeCall {
 impl TrajectoryGrader {
     /// Grades a trace.
     pub fn grade(&self, view: &TraceView, context: &TrajectoryContext<'_>) -> Verdict {
-        let reference = match view.reference.as_ref().map(Reference::parse).transpose() {
-            Ok(reference) => reference.unwrap_or_default(),
-            Err(error) => return Verdict::unscored(UnscoredReason::Unreadable, error.to_string()),
+        let verdict = match self.metric {
+            Metric::GoalSuccess => {
+                read(view).map(|reference| goal::reached(self, view, &reference, context))
+            }
+            _ => self
+                .find(view, context)
+                .map(|finding| self.verdict(finding)),
         };
-        if self.metric == Metric::GoalSuccess {
-            return goal::reached(self, view, &reference, context);
-        }
-        match self.find(view, &reference, context) {
-            Ok(finding) => self.verdict(finding),
-            Err(NoScore::NotApplicable(why)) => Verdict {
+        verdict.unwrap_or_else(|no_score| match no_score {
+            NoScore::NotApplicable(why) => Verdict {
                 reasoning: Some(why),
                 ..Verdict::new(Outcome::NotApplicable)
             },
-            Err(NoScore::Unscored(reason, why)) => Verdict::unscored(reason, why),
-        }
+            NoScore::Unscored(reason, why) => Verdict::unscored(reason, why),
+        })
     }
 
-    fn find(
-        &self,
-        view: &TraceView,
-        reference: &Reference,
-        context: &TrajectoryContext<'_>,
-    ) -> Result<Finding, NoScore> {
+    fn find(&self, view: &TraceView, context: &TrajectoryContext<'_>) -> Result<Finding, NoScore> {
         match self.metric {
+            // a reference that cannot be read does not matter to who does not read it
             Metric::ToolValidity => validity::of(self, view, context),
-            Metric::StepEfficiency => efficiency::of(self, view, reference, context.effects),
-            Metric::PlanAdherence => plan::of(view, reference),
-            Metric::HandoffCorrectness => handoffs::of(view, reference),
-            _ => likeness::of(self, view, reference, context),
+            Metric::StepEfficiency => efficiency::of(self, view, &read(view)?, context.effects),
+            Metric::PlanAdherence => plan::of(view, &read(view)?),
+            Metric::HandoffCorrectness => handoffs::of(view, &read(view)?),
+            _ => likeness::of(self, view, &read(view)?, context),
         }
     }
 
@@ -194,6 +190,14 @@ impl TrajectoryGrader {
     fn looks_at(&self, tool: &str) -> bool {
         self.tools.is_empty() || self.tools.iter().any(|name| name == tool)
     }
+}
+
+/// Returns what should have been done; nothing is told of it where there is no reference.
+fn read(view: &TraceView) -> Result<Reference, NoScore> {
+    let reference = view.reference.as_ref().map(Reference::parse).transpose();
+    let unreadable =
+        |error: BadReference| NoScore::Unscored(UnscoredReason::Unreadable, error.to_string());
+    reference.map(Option::unwrap_or_default).map_err(unreadable)
 }
 
 /// Returns what a call was given; text that is nested too deep to be read stays a text.

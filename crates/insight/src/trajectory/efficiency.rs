@@ -81,7 +81,7 @@ fn wasted(view: &TraceView, made: &[MadeCall], effects: &Effects) -> Vec<(usize,
 struct Last {
     succeeded: bool,
     result: Option<String>,
-    /// How many writes there had been.
+    /// How many writes there had been when it was done.
     writes: usize,
 }
 
@@ -99,22 +99,22 @@ fn repeats(view: &TraceView, made: &[MadeCall], effects: &Effects) -> Vec<Option
             .map(canonical);
         let arguments = call.call.arguments.as_ref().map(ToString::to_string);
         let key = (call.call.name.clone(), arguments.unwrap_or_default());
-        let now = Last {
-            succeeded: call.succeeded,
-            result,
-            writes,
-        };
         let why = last.get(&key).and_then(|before| match before.succeeded {
             false => Some("failed before with the same arguments"),
-            true if before.writes == now.writes && before.result == now.result => {
+            true if before.writes == writes && before.result == result => {
                 Some("had been called with the same arguments")
             }
             true => None,
         });
         all.push(why);
-        last.insert(key, now);
-        // a write is not a change to what was read before it by itself
+        // a write counts with itself: the same write again is in vain
         writes += usize::from(call.succeeded && effects.is_write(&call.call.name));
+        let now = Last {
+            succeeded: call.succeeded,
+            result,
+            writes,
+        };
+        last.insert(key, now);
     }
     all
 }
@@ -293,6 +293,16 @@ mod tests {
             .call(look())
             .says(&[], "Bartholomew it is");
         check(&scene, Some(1.0), "0 of 3 calls made in vain");
+    }
+
+    #[test]
+    fn the_same_write_again_is_in_vain() {
+        let update = || call("update_user", json!({"id": 1})).gives(json!("done"));
+        check(
+            &Scene::default().call(update()).call(update()),
+            Some(0.5),
+            "1 of 2 calls made in vain: update_user had been called with the same arguments",
+        );
     }
 
     #[test]

@@ -167,6 +167,7 @@ impl Held<'_> {
                 .iter()
                 .find(|(_, expected)| *expected as usize == at);
             citations.extend(partner.map(|(made, _)| *made as usize));
+            // the first of all has a partner, since none is missing
             let before = self.expected[at - 1].brief();
             return format!("; {} does not come after {before}", late.brief());
         }

@@ -84,6 +84,13 @@ impl<'a> Table<'a> {
         rate * all as f64 / self.failing_count as f64
     }
 
+    /// Returns whether a set is rarer where things go well; where nothing does, nobody can tell.
+    fn explains(&self, set: &FeatureSet) -> bool {
+        let (failing, passing) = (self.failing_count, self.passing_count);
+        // the lift is above 1, in whole numbers
+        passing == 0 || set.failing * passing > set.passing * failing
+    }
+
     fn one(&self, at: usize) -> FeatureSet {
         let holds = &self.features[at].1;
         let failing = holds.common(&self.failing);
@@ -162,8 +169,7 @@ impl<'a> Table<'a> {
     pub(super) fn cover(&self, groups_max: usize) -> (Vec<(FeatureSet, Bits)>, u64) {
         let mut left = self.failing.clone();
         let mut sets = self.frequent();
-        // what is as common where all goes well explains nothing
-        sets.retain(|set| self.lift(set) >= 1.0);
+        sets.retain(|set| self.explains(set));
         // of equal weight the simpler one is taken: it comes first
         sets.sort_by(|a, b| {
             let size = |set: &FeatureSet| set.features.len();

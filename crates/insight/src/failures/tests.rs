@@ -55,7 +55,7 @@ fn each_reason_is_a_group_and_what_is_common_everywhere_is_none() {
     for at in 40..60 {
         cases.push(case(at, true, &[detector("D08"), everywhere.clone()]));
     }
-    cases.push(case(60, true, &[]));
+    cases.push(case(60, true, std::slice::from_ref(&everywhere)));
     for at in 61..200 {
         cases.push(case(at, false, std::slice::from_ref(&everywhere)));
     }

@@ -15,7 +15,7 @@ use crate::canonical::normalized;
 pub const CALLS_MAX: usize = 10_000;
 
 /// Comparing arguments that need not be equal may cost this much: a pair is 1, its arguments 1 for each
-/// KiB, and an expression is [`EXPRESSION_COST`] times as dear.
+/// KiB, and an expression is ten times as dear.
 pub const COMPARISON_COST_MAX: u64 = 1_000_000;
 
 /// What an expression costs, where comparing two values is 1.

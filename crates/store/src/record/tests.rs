@@ -116,7 +116,7 @@ prop_compose! {
     fn batch()(
         traces in vec(item(), 0..4), spans in vec(span(), 0..6), messages in vec(message(), 0..6),
     ) -> Batch {
-        Batch { accepted: spans.len(), traces, spans, messages, rejected: Vec::new() }
+        Batch { accepted: spans.len(), traces, spans, messages, rejected: model::Rejections::default() }
     }
 }
 

@@ -28,7 +28,7 @@ mod time;
 mod trace;
 
 pub use batch::{Batch, Rejection};
-pub use chat::{ChatMessage, Part, answered, asked};
+pub use chat::{ChatMessage, DeclaredTool, Part, answered, asked};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use dates::{BadDate, Bound, Zone, parse_bound};
 pub use derive::{Received, derive};

@@ -21,6 +21,7 @@ mod outcome;
 pub mod payload;
 mod prices;
 mod rank;
+mod secrets;
 #[cfg(test)]
 mod sketch;
 mod span;
@@ -42,6 +43,7 @@ pub use message::{Message, MessageHash, Role};
 pub use money::NanoUsd;
 pub use prices::{BadRate, Price, PriceError, PriceErrorKind, PriceTable, Rate};
 pub use rank::{BadRanks, Rank, Ranks};
+pub use secrets::{Recogniser, Recognisers, Secret};
 pub use span::{
     DroppedCounts, Payload, Source, Span, SpanError, SpanStatus, SpanType, UnknownWord, Usage,
 };

@@ -1,10 +1,18 @@
 //! What a trace means, computed from what was recorded and nothing else: no disk, no socket, no clock.
 
+mod canonical;
+mod detect;
 mod effects;
+mod events;
 mod shared;
 mod view;
 
+pub use detect::{
+    Answer, Baseline, Context, ContextWindows, Detector, Detectors, ErrorClass, Finding, Hit,
+    Severity, WorkflowRules,
+};
 pub use effects::Effects;
+pub use events::{ArgumentClass, Event, EventKind, events};
 pub use model::DeclaredTool;
 pub use shared::SharedMessages;
 pub use view::{SpanView, ToldSpan, ToldTrace, TraceView};

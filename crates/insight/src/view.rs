@@ -174,7 +174,7 @@ fn text_of<'a>(
 }
 
 /// Returns a JSON string as its text, and any other JSON as it stands.
-fn decoded(json: &JsonText) -> Cow<'_, str> {
+pub(crate) fn decoded(json: &JsonText) -> Cow<'_, str> {
     let text = json.as_str();
     match text.starts_with('"') {
         true => serde_json::from_str::<String>(text).map_or(Cow::from(text), Cow::from),

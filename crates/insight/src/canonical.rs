@@ -108,8 +108,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_one_form_is_its_own(number in any::<f64>(), text in ".*", key in ".*") {
-            let value = serde_json::json!({"k": [number, text], key: null});
+        fn the_one_form_is_its_own(number in any::<i32>(), text in ".*", key in ".*") {
+            let value = serde_json::json!({"k": [f64::from(number) / 8.0, text], key: null});
             let once = canonical(&JsonText::from_trusted(value.to_string()));
             prop_assert_eq!(canonical(&JsonText::from_trusted(once.clone())), once);
         }

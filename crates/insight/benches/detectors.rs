@@ -6,7 +6,8 @@
 //! traces in which the detector found nothing; then how long it takes. Ends with an error where a
 //! figure that was measured before does not come out again.
 //!
-//! `cargo bench -p insight --bench detectors -- FOLDER`
+//! `cargo bench -p insight --bench detectors -- FOLDER [DETECTOR]`; with a detector, what it says of each
+//! trace is printed instead.
 #![expect(
     clippy::unwrap_used,
     reason = "a program of measurement fails by panicking"
@@ -68,6 +69,16 @@ const SETS: [(&str, &str, Option<&str>); 6] = [
     ("swe-agent", "swe-agent-demos/traces", None),
 ];
 
+/// The tools of tau-bench that write, as its labels list them.
+const TAU_WRITES: [&str; 6] = [
+    "book_reservation",
+    "cancel_reservation",
+    "send_certificate",
+    "update_reservation_baggages",
+    "update_reservation_flights",
+    "update_reservation_passengers",
+];
+
 fn main() -> ExitCode {
     // `cargo bench` gives `--bench` itself.
     let mut arguments = std::env::args().skip(1);
@@ -79,6 +90,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let sets: Vec<Data> = SETS.iter().map(|set| read(&folder, set)).collect();
+    if let Some(detector) = arguments.find_map(|word| word.parse().ok()) {
+        sets.iter()
+            .for_each(|set| prevalence::print_hits(set, detector));
+        return ExitCode::SUCCESS;
+    }
     for set in &sets {
         prevalence::print(set);
     }
@@ -105,10 +121,11 @@ fn read(folder: &Path, (name, traces, labels): &(&'static str, &str, Option<&str
         let succeeded = succeeded.get(id).copied();
         (line, succeeded)
     });
-    // A query changes nothing, whatever its tool is called.
-    let effects = match name.starts_with("intercode-sql") {
-        true => Effects::declared([]),
-        false => Effects::default(),
+    let effects = match *name {
+        // A query changes nothing, whatever its tool is called.
+        "intercode-sql" => Effects::declared([]),
+        "tau-bench" => Effects::declared(TAU_WRITES.map(str::to_owned)),
+        _ => Effects::default(),
     };
     let other_workflows = WorkflowRules {
         confirms_writes: true,

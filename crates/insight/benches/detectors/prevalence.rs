@@ -63,6 +63,28 @@ pub(crate) fn print(data: &Data) {
     }
 }
 
+/// Prints every hit of one detector.
+pub(crate) fn print_hits(data: &Data, detector: Detector) {
+    for (line, succeeded) in &data.traces {
+        let Some(view) = support::views(line.clone()).pop() else {
+            continue;
+        };
+        let outcome = match succeeded {
+            Some(true) => "passed",
+            Some(false) => "failed",
+            None => "?",
+        };
+        for hit in one(detector, &view, data).hits() {
+            let (id, set) = (&view.row.item.trace_id, data.name);
+            let (weight, spans) = (hit.severity.as_str(), hit.spans.len());
+            println!(
+                "{set} {outcome} {id} {weight} {spans} spans: {}",
+                hit.evidence
+            );
+        }
+    }
+}
+
 /// Asks one detector of one trace.
 pub(crate) fn one(detector: Detector, view: &TraceView, data: &Data) -> Finding {
     let mut findings = Detectors::only([detector]).run(view, &data.context);

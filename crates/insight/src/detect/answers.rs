@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use model::Part;
 use regex::Regex;
 
 use super::facts::{Facts, quote};
@@ -45,6 +46,11 @@ pub(super) fn stub_answer(facts: &Facts<'_>) -> Found {
     if !view.has_content() || view.generations.is_empty() {
         return Err("no content");
     }
+    // An earlier answer is not the last one's.
+    if let Some(last) = view.generations.last().filter(|at| is_blank(facts, **at)) {
+        let evidence = "the last model call neither answered nor called a tool".to_owned();
+        return Ok(vec![facts.hit(Severity::High, &[*last], evidence)]);
+    }
     let place: Vec<u32> = last_answer(facts).into_iter().collect();
     let Some(answer) = view.final_output.as_deref() else {
         // Some agents end with a tool that hands in their work.
@@ -73,6 +79,18 @@ pub(super) fn stub_answer(facts: &Facts<'_>) -> Found {
     };
     let evidence = format!("the answer {what}: {}", quote(answer));
     Ok(vec![facts.hit(severity, &place, evidence)])
+}
+
+/// Returns whether a model call that went well has come back with nothing.
+fn is_blank(facts: &Facts<'_>, at: u32) -> bool {
+    let span = facts.span(at);
+    let parts = span.told.output.iter().flat_map(|said| &said.parts);
+    let says_nothing = |part: &Part| match part {
+        Part::Text { content } => content.trim().is_empty(),
+        Part::Reasoning { .. } => true,
+        _ => false,
+    };
+    !span.told.output.is_empty() && !span.has_failed() && parts.into_iter().all(says_nothing)
 }
 
 /// Returns whether the last model call asked for a tool that succeeded behind it.
@@ -109,7 +127,7 @@ static CLAIM: LazyLock<Regex> = LazyLock::new(|| {
 /// Words that take a claim back, put it off, or make it another's.
 static NO_CLAIM: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?ix)\b(?:not|never|n['’]t|cannot|unable|once|after|before|until|unless|if|when|will|would|should|could|can|may|might|must|shall|to\ be|please|you(?:['’]ve|\ have)?|failed|unless|already\ been|previously|earlier|policy|whether)\b|n['’]t\b",
+        r"(?ix)\b(?:not|never|n['’]t|cannot|unable|once|after|before|until|unless|if|when|will|would|should|could|can|may|might|must|shall|to\ be|please|you(?:['’]ve|\ have)|failed|already\ been|previously|earlier|policy|whether)\b|n['’]t\b",
     )
     .expect("is a regular expression")
 });

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use regex::RegexSet;
 
 use super::facts::{Facts, Voice, quote};
@@ -45,6 +46,41 @@ const PASSAGES: [(&str, &str); 8] = [
     ),
 ];
 
+/// No passage is without one of these, and hardly any text has one: most are read by this alone.
+static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let words = [
+        "ignore",
+        "disregard",
+        "forget",
+        "override",
+        "bypass",
+        "instruction",
+        "prompt",
+        "you are now",
+        "evaluator",
+        "grader",
+        "grading",
+        "judge",
+        "judging",
+        "reviewer",
+        "grade",
+        "verdict",
+        "score",
+        "rating",
+        "evidence",
+        "rate th",
+        "evaluate th",
+        "<|",
+        "inst]",
+        "<<sys>>",
+        "data-",
+    ];
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(words)
+        .expect("is a small automaton")
+});
+
 static SET: LazyLock<RegexSet> = LazyLock::new(|| {
     RegexSet::new(PASSAGES.map(|(expression, _)| expression)).expect("are regular expressions")
 });
@@ -69,6 +105,9 @@ pub(super) fn judge_directed(facts: &Facts<'_>) -> Found {
     }
     let mut hits: Vec<super::Hit> = Vec::new();
     for said in foreign {
+        if !WORDS.is_match(said.text.as_ref()) {
+            continue;
+        }
         let Some(which) = SET.matches(&said.text).into_iter().next() else {
             continue;
         };

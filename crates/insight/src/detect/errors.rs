@@ -67,7 +67,7 @@ const CLASSES: [(ErrorClass, &str, &str); 7] = [
     (
         ErrorClass::NotFound,
         "not_found",
-        r"\b404\b|\bnot[ _]?found(?:[ _]error)?\b|no such (?:file|user|order|record|object|key|table|host|resource)|does not exist|doesn't exist|enoent",
+        r"\b404\b|\bnot[ _]?found(?:[ _]error)?\b|no such (?:file|user|order|record|object|key|table|host|resource)|enoent",
     ),
 ];
 

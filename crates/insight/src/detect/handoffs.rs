@@ -36,16 +36,20 @@ fn handoffs<'v>(facts: &Facts<'v>) -> Vec<Handoff<'v>> {
     named.collect()
 }
 
-/// A→B→A→B with no tool call between, or four handoffs between two agents.
+/// A→B→A→B with no tool call between, or four handoffs between two agents. One that gives out work to
+/// another again and again and gets none back is no such pair.
 pub(super) fn ping_pong(facts: &Facts<'_>) -> Found {
     let all = handoffs(facts);
     if all.is_empty() {
         return Err("no handoffs");
     }
     let mut pairs: BTreeMap<(&str, &str), Vec<u32>> = BTreeMap::new();
+    // How many went up, from the name that comes first to the other.
+    let mut ups: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for handoff in &all {
         let pair = (handoff.from.min(handoff.to), handoff.from.max(handoff.to));
         pairs.entry(pair).or_default().push(handoff.at);
+        *ups.entry(pair).or_default() += usize::from(handoff.from < handoff.to);
     }
     let functions = &facts.view.functions;
     let has_call = |from: u32, to: u32| {
@@ -74,8 +78,8 @@ pub(super) fn ping_pong(facts: &Facts<'_>) -> Found {
         }
     }
     pairs.retain(|pair, places| {
-        let is_frequent = places.len() >= BETWEEN_TWO_MIN && pair.0 != pair.1;
-        is_frequent || turns.contains_key(pair)
+        let is_mutual = (1..places.len()).contains(&ups[pair]);
+        is_mutual && places.len() >= BETWEEN_TWO_MIN || turns.contains_key(pair)
     });
     let mut hits: Vec<_> = pairs.into_iter().collect();
     hits.sort_by_key(|(_, places)| places[0]);

@@ -172,3 +172,6 @@ fn find(detector: Detector) -> fn(&Facts<'_>) -> Found {
         Detector::D30 => errors::api_class,
     }
 }
+
+#[cfg(test)]
+mod tests;

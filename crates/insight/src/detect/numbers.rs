@@ -15,6 +15,9 @@ use super::{Found, Severity};
 /// Numbers up to this count things, steps and stars.
 const SMALL_MAX: f64 = 10.0;
 
+/// Smaller whole numbers are not taken for rounded ones.
+const ROUNDED_MIN: f64 = 100.0;
+
 /// So many numbers of the answer are named in the evidence.
 const NAMED_MAX: usize = 5;
 
@@ -92,21 +95,20 @@ fn is_id(word: &str) -> bool {
 }
 
 fn is_grounded(told: &[f64], figure: &Figure) -> bool {
-    // Rounded, a part as a percentage, and an hour of the afternoon.
+    let near = |value: f64, slack: f64| {
+        let slack = slack * (1.0 + 1e-9) + 1e-9;
+        let at = told.partition_point(|known| *known < value - slack);
+        told.get(at).is_some_and(|known| *known <= value + slack)
+    };
     let half = 0.5 * 10_f64.powi(-figure.decimals);
-    let near = |value: f64, half: f64| {
-        let at = told.partition_point(|known| *known < value - half);
-        told.get(at).is_some_and(|known| *known <= value + half)
-    };
-    let slack = if figure.decimals > 0 {
-        half * (1.0 + 1e-9)
-    } else {
-        1e-9
-    };
+    let is_rounded = figure.decimals > 0 || figure.value > ROUNDED_MIN;
+    let slack = if is_rounded { half } else { 0.0 };
+    let is_hour = figure.decimals == 0 && (1.0..=11.0).contains(&figure.value);
     near(figure.value, slack)
-        || (figure.decimals == 0 && figure.value > 100.0 && near(figure.value, half * 0.999))
+        // A part as a percentage.
         || near(figure.value / 100.0, half / 100.0)
-        || ((1.0..=11.0).contains(&figure.value) && near(figure.value + 12.0, 1e-9))
+        // An hour of the afternoon.
+        || (is_hour && near(figure.value + 12.0, 0.0))
 }
 
 fn is_exempt(answer: &str, figure: &Figure) -> bool {

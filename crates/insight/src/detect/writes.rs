@@ -1,18 +1,35 @@
 //! Changes: D15 unconfirmed write, D16 write then failure end, D21 no verification.
 //!
-//! D15 reads the messages behind which each write was asked for from the end, up to the last write
-//! before it; how many messages are read in a trace is bounded.
+//! D15 looks back over a bounded number of texts for each write, and for a bounded number of values in
+//! each; the others are one pass over the calls.
 
-use model::{ChatMessage, Part, TraceStatus};
+use std::sync::LazyLock;
+
+use memchr::memmem;
+use model::TraceStatus;
 use regex::Regex;
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use serde_json::Value;
 
-use super::facts::{Call, Facts, by_agent};
+use super::facts::{Call, Facts, Utterance, Voice};
 use super::{Found, Severity};
 
-/// No more messages of a trace are read for confirmations.
-const MESSAGES_MAX: usize = 1_000_000;
+/// So far back a proposal is looked for, in texts.
+const UTTERANCES_MAX: usize = 100;
+
+/// So much of a text is searched for what it proposes, in bytes.
+const PROPOSAL_BYTES_MAX: usize = 8_192;
+
+/// So many values of arguments are looked for.
+const VALUES_MAX: usize = 16;
+
+/// Shorter values are named by chance, in bytes.
+const VALUE_BYTES_MIN: usize = 3;
+
+/// So much of a word in a tool's name stands for all its forms, in bytes.
+const STEM_BYTES: usize = 4;
+
+/// Longer arguments are not searched for values.
+const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 
 /// Names of tools that look at what was changed.
 static CHECK: LazyLock<Regex> = LazyLock::new(|| {
@@ -21,63 +38,76 @@ static CHECK: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// A write with no word of the user between what the agent proposed and the call. Asked only where the
-/// workflow says that writes are confirmed.
+/// workflow says that writes are confirmed. A text that names one of the arguments, or a word of the
+/// tool's name, is taken for the proposal.
 pub(super) fn unconfirmed(facts: &Facts<'_>) -> Found {
     if !facts.rules.confirms_writes {
         return Err("the workflow does not ask for confirmation");
     }
-    let writes: Vec<&Call<'_>> = facts.calls().iter().filter(|call| call.is_write).collect();
-    if writes.is_empty() {
+    let mut writes = facts.calls().iter().filter(|call| call.is_write).peekable();
+    if writes.peek().is_none() {
         return Err("no calls that write");
     }
-    let generations = by_agent(facts, &facts.view.generations);
-    let mut is_confirmed: HashMap<u32, Option<bool>> = HashMap::new();
-    let (mut hits, mut has_looked, mut read) = (Vec::new(), false, 0);
+    let utterances = facts.utterances().ok_or("too much text")?;
+    if !utterances.iter().any(|said| said.voice == Voice::User) {
+        return Err("nothing that a user said");
+    }
+    let mut hits = Vec::new();
     for call in writes {
-        let of_agent = generations.get(&facts.agent(call.at));
-        let before = of_agent.map(|all| &all[..all.partition_point(|at| *at < call.at)]);
-        let Some(asking) = before.and_then(|before| before.last().copied()) else {
-            continue;
-        };
-        let input = &facts.span(asking).told.input;
-        let verdict = is_confirmed.entry(asking).or_insert_with(|| {
-            (!input.is_empty() && read < MESSAGES_MAX).then(|| confirms(facts, input, &mut read))
-        });
-        let Some(is_confirmed) = *verdict else {
-            continue;
-        };
-        has_looked = true;
-        if !is_confirmed {
+        let before = &utterances[..utterances.partition_point(|said| said.at < call.at)];
+        if !is_confirmed(before, call) {
             let evidence = format!(
-                "{} was called without a word of the user behind what the agent proposed",
+                "{} was called without a word of the user behind a proposal of the agent",
                 call.name
             );
-            hits.push(facts.hit(Severity::High, &[asking, call.at], evidence));
+            hits.push(facts.hit(Severity::High, &[call.at], evidence));
         }
     }
-    match has_looked {
-        true => Ok(hits),
-        false => Err("no messages before the calls that write"),
-    }
+    Ok(hits)
 }
 
-/// Returns whether the user spoke behind a proposal of the agent and since the last write.
-fn confirms(facts: &Facts<'_>, input: &[Arc<ChatMessage>], read: &mut usize) -> bool {
+/// Returns whether the user spoke behind words of the model that name what the call does.
+fn is_confirmed(before: &[Utterance<'_>], call: &Call<'_>) -> bool {
+    let arguments = call.span.told.arguments.as_ref();
+    let short = arguments.filter(|told| told.as_str().len() <= ARGUMENTS_BYTES_MAX);
+    let mut values = Vec::new();
+    if let Some(arguments) = short {
+        collect(&arguments.to_value(), &mut values);
+    }
+    // `booking` speaks of `book_flight`.
+    let words = call.name.split(|char: char| !char.is_ascii_alphabetic());
+    let stems = words.filter_map(|word| word.get(..STEM_BYTES));
+    values.extend(stems.map(str::to_ascii_lowercase));
+    let names_it = |text: &str| {
+        let text = text.as_bytes()[..text.len().min(PROPOSAL_BYTES_MAX)].to_ascii_lowercase();
+        let finds = |value: &String| memmem::find(&text, value.as_bytes()).is_some();
+        values.is_empty() || values.iter().any(finds)
+    };
     let mut has_word = false;
-    for message in input.iter().rev() {
-        *read += 1;
-        let asks_to_write = message.parts.iter().any(|part| match part {
-            Part::ToolCall { name, .. } => facts.context.effects.is_write(name),
-            _ => false,
-        });
-        match message.role.as_str() {
-            _ if asks_to_write => return false,
-            "user" => has_word = true,
-            "assistant" if has_word && message.words().is_some() => return true,
+    for said in before.iter().rev().take(UTTERANCES_MAX) {
+        match said.voice {
+            Voice::User => has_word = true,
+            Voice::Model if has_word && names_it(&said.text) => return true,
             _ => {}
         }
     }
     false
+}
+
+/// Appends the values in arguments that words could name.
+fn collect(value: &Value, values: &mut Vec<String>) {
+    match value {
+        _ if values.len() >= VALUES_MAX => {}
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, values)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, values)),
+        Value::String(text) if text.len() >= VALUE_BYTES_MIN => {
+            values.push(text.to_ascii_lowercase())
+        }
+        Value::Number(number) if number.to_string().len() >= VALUE_BYTES_MIN => {
+            values.push(number.to_string());
+        }
+        _ => {}
+    }
 }
 
 /// A write succeeded and the run ended in error: a part may be changed.

@@ -313,7 +313,7 @@ fn renamed_tool(spans: &mut Spans) -> Option<Vec<String>> {
 fn cut_arguments(spans: &mut Spans) -> Option<Vec<String>> {
     let at = spans.call(is_read)?;
     let whole = spans.spans[at]["span_data"]["input"].as_str()?.to_owned();
-    spans.spans[at]["span_data"]["input"] = json!(whole[..whole.len() / 2]);
+    spans.spans[at]["span_data"]["input"] = json!(whole.get(..whole.len() / 2)?);
     Some(vec![spans.id(at)])
 }
 
@@ -336,7 +336,8 @@ fn cut_output(spans: &mut Spans) -> Option<Vec<String>> {
         .find(|at| !spans.spans[*at]["span_data"]["output"][0]["tool_calls"].is_null())?;
     let call = &mut spans.spans[at]["span_data"]["output"][0]["tool_calls"][0]["function"];
     let whole = call["arguments"].as_str()?.to_owned();
-    call["arguments"] = json!(whole[..whole.len() - 3]);
+    let cut = whole.get(..whole.len().checked_sub(3)?)?;
+    call["arguments"] = json!(cut);
     Some(vec![spans.id(at)])
 }
 

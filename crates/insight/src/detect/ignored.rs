@@ -20,7 +20,7 @@ static FAILURE: LazyLock<Regex> = LazyLock::new(|| {
         r"\berrors?\b|\bfail|\bunable\b|\b(can|could|did|does|do|was|were|is|are|has|have|would)(n['’]?t| not)\b|cannot",
         r"\bsorry\b|apolog|unfortunately|\bissues?\b|\bproblems?\b|\bnot (found|possible|available|able|allowed|valid|exist)",
         r"\binvalid|unavailable|timed? ?out|denied|reject|declin|\bexception\b|unsuccessful|\bno (such|result|match|data|longer)",
-        r"incorrect|\bwrong\b|mistake|\bmissing\b|\bretry|\btry again|\bagain\b|\bfix|\binstead\b|\bcorrect(ed|ing|ion)?\b|\bdebug",
+        r"incorrect|\bwrong\b|mistake|\bmissing\b|\bretry|\btry(ing)? again|\bfix(ed|ing)?\b|\binstead\b|\bcorrected\b|\bdebug",
         r"fehler|leider|nicht|konnte|erreur|désolé|impossible|échec|lo siento|no se pudo|fall[oó]|erro\b|não|エラー|失敗|错误|失败|無法|无法|ошибк|не удалось",
     ];
     Regex::new(&format!("(?i){}", words.join("|"))).expect("is a regular expression")

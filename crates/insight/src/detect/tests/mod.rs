@@ -1,6 +1,7 @@
 //! Each detector on a run that has its fault, on runs that nearly have it, and on runs that cannot
 //! tell.
 
+mod alphabet;
 mod calls;
 mod limits;
 mod runs;

@@ -50,11 +50,17 @@ const PLANTS: [(Detector, &str, Plant); 28] = [
         strange_result,
     ),
     (Detector::D19, "a figure in the answer", |spans| {
+        spans.call(succeeded)?;
         spans.adds_to_answer(" The total is $98,317.44.")
     }),
-    (Detector::D20, "a claim in the answer", |spans| {
-        spans.adds_to_answer("\nI have booked the flight for you.")
-    }),
+    (
+        Detector::D20,
+        "a claim in the answer",
+        |spans| match spans.call(is_write) {
+            Some(_) => None,
+            None => spans.adds_to_answer("\nI have booked the flight for you."),
+        },
+    ),
     (
         Detector::D22,
         "the answer said three times more",
@@ -370,7 +376,8 @@ fn tripped(spans: &mut Spans) -> Option<Vec<String>> {
 }
 
 fn unconfirmed(spans: &mut Spans) -> Option<Vec<String>> {
-    let at = spans.call(is_write)?;
+    let writes = spans.of_type("function").into_iter();
+    let writes: Vec<usize> = writes.filter(|at| is_write(&spans.spans[*at])).collect();
     let mut is_first = true;
     for generation in spans.of_type("generation") {
         let Value::Array(input) = &mut spans.spans[generation]["span_data"]["input"] else {
@@ -378,7 +385,8 @@ fn unconfirmed(spans: &mut Spans) -> Option<Vec<String>> {
         };
         input.retain(|message| message["role"] != "user" || std::mem::take(&mut is_first));
     }
-    Some(vec![spans.id(at)])
+    let ids: Vec<String> = writes.iter().map(|at| spans.id(*at)).collect();
+    (!ids.is_empty()).then_some(ids)
 }
 
 fn failed_run(spans: &mut Spans) -> Option<Vec<String>> {

@@ -14,6 +14,8 @@
 )]
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
+#[path = "detectors/large.rs"]
+mod large;
 #[path = "detectors/oracle.rs"]
 mod oracle;
 #[path = "detectors/planted.rs"]
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         prevalence::print(set);
     }
     planted::print(&sets[0]);
+    large::print();
     match oracle::check(&sets[1]) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

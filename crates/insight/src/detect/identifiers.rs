@@ -18,6 +18,9 @@ use super::{Found, Severity};
 /// No more different identifiers of a trace are looked for.
 const IDENTIFIERS_MAX: usize = 10_000;
 
+/// Identifiers that hold each other are found over and over, as in no text that is meant.
+const MATCHES_MAX: usize = 50_000_000;
+
 /// Longer arguments are not searched for identifiers.
 const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 
@@ -53,8 +56,13 @@ pub(super) fn invented_identifier(facts: &Facts<'_>) -> Found {
     let words: Vec<&String> = identifiers.keys().collect();
     let finder = AhoCorasick::new(&words).map_err(|_| "too many identifiers")?;
     let mut told: Vec<Option<u32>> = vec![None; words.len()];
+    let mut matches = 0;
     let mut hear = |text: &str, at: u32| {
         for found in finder.find_overlapping_iter(&folded(text)) {
+            matches += 1;
+            if matches > MATCHES_MAX {
+                return;
+            }
             let first = &mut told[found.pattern().as_usize()];
             first.get_or_insert(at);
         }
@@ -64,6 +72,9 @@ pub(super) fn invented_identifier(facts: &Facts<'_>) -> Found {
     }
     for utterance in utterances.iter().filter(|said| Facts::informs(said)) {
         hear(&utterance.text, utterance.at);
+    }
+    if matches > MATCHES_MAX {
+        return Err("too many places with identifiers");
     }
     let mut hits = Vec::new();
     for ((_, uses), told) in identifiers.iter().zip(told) {

@@ -13,6 +13,9 @@ use crate::view::SpanView;
 use super::facts::{Facts, by_agent, quote};
 use super::{Found, Severity};
 
+/// So many model calls that run beside a call are passed over.
+const ASIDE_MAX: usize = 64;
+
 /// Words that speak of a failure, in the languages in which agents answer most. A false one silences a
 /// hit, so there are many.
 static FAILURE: LazyLock<Regex> = LazyLock::new(|| {
@@ -59,11 +62,10 @@ pub(super) fn error_ignored(facts: &Facts<'_>) -> Found {
         // The answer may be told without the calls that it asks for.
         let has_call = || {
             let later = next_after(facts, generations.get(&agent), next);
-            let calls = calls.get(&agent).into_iter().flatten();
-            let mut calls = calls.skip_while(|call| **call <= next);
-            calls
-                .next()
-                .is_some_and(|call| later.is_none_or(|later| *call < later))
+            let calls = calls.get(&agent).map_or(&[][..], Vec::as_slice);
+            let behind = calls.partition_point(|call| *call <= next);
+            let call = calls.get(behind);
+            call.is_some_and(|call| later.is_none_or(|later| *call < later))
         };
         if !is_noticed && !has_call() {
             hits.push((at, next));
@@ -96,6 +98,7 @@ fn next_after(facts: &Facts<'_>, places: Option<&Vec<u32>>, at: u32) -> Option<u
     places[from..]
         .iter()
         .copied()
+        .take(ASIDE_MAX)
         .find(|place| facts.span(*place).span().started_at >= ended)
 }
 

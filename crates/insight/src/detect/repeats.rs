@@ -44,22 +44,14 @@ pub(super) fn identical_calls(facts: &Facts<'_>) -> Found {
     let mut done = Vec::new();
     for (number, call) in calls.iter().enumerate() {
         let Some(key) = call.key else { continue };
-        let fresh = Streak {
+        let fresh = || Streak {
             writes,
             outcome: call.outcome,
             calls: Vec::new(),
         };
-        let streak = streaks.entry(key).or_insert_with(|| Streak { ..fresh });
+        let streak = streaks.entry(key).or_insert_with(fresh);
         if streak.writes != writes || streak.outcome != call.outcome {
-            let ended = std::mem::replace(
-                streak,
-                Streak {
-                    writes,
-                    outcome: call.outcome,
-                    calls: Vec::new(),
-                },
-            );
-            done.push(ended);
+            done.push(std::mem::replace(streak, fresh()));
         }
         streak.calls.push(number);
         // A failed write may have written: what is read behind it may differ.

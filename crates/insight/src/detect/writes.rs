@@ -19,6 +19,9 @@ const UTTERANCES_MAX: usize = 100;
 /// So much of a text is searched for what it proposes, in bytes.
 const PROPOSAL_BYTES_MAX: usize = 8_192;
 
+/// No more is searched for proposals in one trace, in bytes.
+const SEARCHED_BYTES_MAX: usize = 1 << 29;
+
 /// So many values of arguments are looked for.
 const VALUES_MAX: usize = 16;
 
@@ -52,10 +55,13 @@ pub(super) fn unconfirmed(facts: &Facts<'_>) -> Found {
     if !utterances.iter().any(|said| said.voice == Voice::User) {
         return Err("nothing that a user said");
     }
-    let mut hits = Vec::new();
+    let (mut hits, mut searched) = (Vec::new(), 0);
     for call in writes {
+        if searched > SEARCHED_BYTES_MAX {
+            return Err("too much text");
+        }
         let before = &utterances[..utterances.partition_point(|said| said.at < call.at)];
-        if !is_confirmed(before, call) {
+        if !is_confirmed(before, call, &mut searched) {
             let evidence = format!(
                 "{} was called without a word of the user behind a proposal of the agent",
                 call.name
@@ -67,7 +73,7 @@ pub(super) fn unconfirmed(facts: &Facts<'_>) -> Found {
 }
 
 /// Returns whether the user spoke behind words of the model that name what the call does.
-fn is_confirmed(before: &[Utterance<'_>], call: &Call<'_>) -> bool {
+fn is_confirmed(before: &[Utterance<'_>], call: &Call<'_>, searched: &mut usize) -> bool {
     let arguments = call.span.told.arguments.as_ref();
     let short = arguments.filter(|told| told.as_str().len() <= ARGUMENTS_BYTES_MAX);
     let mut values = Vec::new();
@@ -78,8 +84,9 @@ fn is_confirmed(before: &[Utterance<'_>], call: &Call<'_>) -> bool {
     let words = call.name.split(|char: char| !char.is_ascii_alphabetic());
     let stems = words.filter_map(|word| word.get(..STEM_BYTES));
     values.extend(stems.map(str::to_ascii_lowercase));
-    let names_it = |text: &str| {
+    let mut names_it = |text: &str| {
         let text = text.as_bytes()[..text.len().min(PROPOSAL_BYTES_MAX)].to_ascii_lowercase();
+        *searched += text.len() * (values.len() + 1);
         let finds = |value: &String| memmem::find(&text, value.as_bytes()).is_some();
         values.is_empty() || values.iter().any(finds)
     };

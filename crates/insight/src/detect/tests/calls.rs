@@ -8,7 +8,7 @@ use super::super::{Detector, Severity};
 use super::{Run, cannot_tell, clear, fail, fires};
 
 #[test]
-fn d01_identical_calls() {
+fn identical_calls() {
     let get = |run: Run, n: u32| run.call("get", &format!(r#"{{"a":1,"b":{n}}}"#), "same");
     // Span 0 is the agent; each call is a model call and the call.
     let twice = get(Run::new(), 1).call("get", r#"{"b":1.0,"a":1}"#, "same");
@@ -36,7 +36,7 @@ fn d01_identical_calls() {
 }
 
 #[test]
-fn d03_error_ignored() {
+fn error_ignored() {
     let failed = || Run::new().fails("pay", r#"{"n":1}"#, "declined by bank");
     fires(
         Detector::D03,
@@ -65,7 +65,7 @@ fn d03_error_ignored() {
 }
 
 #[test]
-fn d04_retry_storm() {
+fn retry_storm() {
     let fail = |run: Run, n: u32| run.fails("get", &format!(r#"{{"n":{n}}}"#), "no");
     let many = (0..4).fold(Run::new(), fail);
     fires(Detector::D04, &many, &[&[2, 4, 6, 8]]);
@@ -88,7 +88,7 @@ fn d04_retry_storm() {
 }
 
 #[test]
-fn d05_hallucinated_tool() {
+fn hallucinated_tool() {
     let run = || Run::new().tools(&["get_order", "mcp__shop__refund"]);
     let invented = run()
         .call("delete_world", "{}", "ok")
@@ -118,7 +118,7 @@ fn d05_hallucinated_tool() {
 }
 
 #[test]
-fn d06_invalid_arguments() {
+fn invalid_arguments() {
     let run = |arguments: &str| {
         let schema = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#;
         let tool = DeclaredTool {
@@ -141,7 +141,7 @@ fn d06_invalid_arguments() {
 }
 
 #[test]
-fn d07_invented_identifier() {
+fn invented_identifier() {
     let run = |user: &str| Run::new().told("system", "Be kind.").told("user", user);
     let invented = run("refund my order").call("refund", r#"{"order_id":"W4711"}"#, "ok");
     fires(Detector::D07, &invented, &[&[2]]);
@@ -171,7 +171,7 @@ fn d07_invented_identifier() {
 }
 
 #[test]
-fn d17_duplicate_write() {
+fn duplicate_write() {
     let run = |tool: &str| {
         let run = Run::new().call(tool, r#"{"n":1}"#, "a");
         run.call("get", "{}", "x").call(tool, r#"{"n":1.0}"#, "b")
@@ -190,7 +190,7 @@ fn d17_duplicate_write() {
 }
 
 #[test]
-fn d18_unused_result() {
+fn unused_result() {
     let found = "the capital of the canton is Frauenfeld on the Murg";
     let run = || {
         Run::new()
@@ -220,7 +220,7 @@ fn d18_unused_result() {
 }
 
 #[test]
-fn d29_wrong_agent_call() {
+fn wrong_agent_call() {
     let run = |tool: &str| {
         let run = Run::new().tools(&["triage", "both"]);
         run.agent("Billing")

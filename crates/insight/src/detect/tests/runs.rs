@@ -6,7 +6,7 @@ use super::super::{Context, Detector};
 use super::{Run, cannot_tell, clear, fail, fires};
 
 #[test]
-fn d02_cycle() {
+fn cycle() {
     let round = |run: Run, n: u32| {
         let run = run.call("search", &format!(r#"{{"q":{n}}}"#), "none");
         run.call("fetch", r#"{"u":1}"#, "none")
@@ -33,7 +33,7 @@ fn d02_cycle() {
 }
 
 #[test]
-fn d12_ping_pong() {
+fn ping_pong() {
     let turns = |names: &[(&str, &str)]| {
         names
             .iter()
@@ -69,7 +69,7 @@ fn d12_ping_pong() {
 }
 
 #[test]
-fn d13_handoff_orphan() {
+fn handoff_orphan() {
     let handed = || Run::new().handoff("A", "B");
     fires(Detector::D13, &handed().says("hm"), &[&[1]]);
     clear(Detector::D13, &handed().agent("B").says("hello"));
@@ -91,7 +91,7 @@ fn d13_handoff_orphan() {
 }
 
 #[test]
-fn d14_guardrail_bypassed() {
+fn guardrail_bypassed() {
     let guarded = |trips: bool| Run::new().guard("pii", trips);
     fires(Detector::D14, &guarded(true).says("here it is"), &[&[1, 2]]);
     fires(
@@ -126,7 +126,7 @@ fn confirming(context: &mut Context) {
 }
 
 #[test]
-fn d15_unconfirmed_write() {
+fn unconfirmed_write() {
     let asked = || {
         Run::new()
             .knowing(confirming)
@@ -150,7 +150,7 @@ fn d15_unconfirmed_write() {
 }
 
 #[test]
-fn d16_write_then_failure_end() {
+fn write_then_failure_end() {
     let broken = |tool: &str| {
         let run = Run::new().call(tool, r#"{"n":1}"#, "ok");
         run.says("x")
@@ -176,7 +176,7 @@ fn d16_write_then_failure_end() {
 }
 
 #[test]
-fn d21_no_verification() {
+fn no_verification() {
     let wrote = || {
         Run::new()
             .knowing(confirming)
@@ -204,7 +204,7 @@ fn d21_no_verification() {
 }
 
 #[test]
-fn d22_unaware_of_stopping() {
+fn unaware_of_stopping() {
     let answer = "The answer is that all of it fits into one box.";
     let again = |times: usize| (0..times).fold(Run::new(), |run, _| run.says(answer));
     fires(Detector::D22, &again(3), &[&[1, 2, 3]]);

@@ -6,7 +6,7 @@ use super::super::{Baseline, Detector};
 use super::{Run, cannot_tell, clear, fail, fires};
 
 #[test]
-fn d09_truncated() {
+fn truncated() {
     let stopped = |reason: &str| {
         let run = Run::new().says("It is so that");
         run.with(|span| span.span.finish_reason = Some(reason.to_owned()))
@@ -41,7 +41,7 @@ fn reads(tokens: &[i64]) -> Run {
 }
 
 #[test]
-fn d10_context_growth() {
+fn context_growth() {
     fires(
         Detector::D10,
         &reads(&[10_000, 50_000, 100_000, 110_000]),
@@ -73,7 +73,7 @@ fn d10_context_growth() {
 }
 
 #[test]
-fn d11_history_reset() {
+fn history_reset() {
     fires(Detector::D11, &reads(&[4_000, 5_000, 1_000]), &[&[2, 3]]);
     clear(Detector::D11, &reads(&[4_000, 5_000, 2_500]));
     clear(Detector::D11, &reads(&[900, 100]));
@@ -99,7 +99,7 @@ fn baseline(count: u64) -> Baseline {
 }
 
 #[test]
-fn d23_slow_step() {
+fn slow_step() {
     // Every span of these runs takes a second.
     let run = |count: u64, name: &str| {
         Run::new().call("get", "{}", "ok").knowing(|context| {
@@ -122,7 +122,7 @@ fn d23_slow_step() {
 }
 
 #[test]
-fn d24_cost_outlier() {
+fn cost_outlier() {
     let run = |tokens: i64, count: u64| {
         let run = reads(&[tokens, 1]);
         run.knowing(|context| context.other_workflows.tokens = Some(baseline(count)))
@@ -141,7 +141,7 @@ fn d24_cost_outlier() {
 }
 
 #[test]
-fn d25_idle_gap() {
+fn idle_gap() {
     let waits = |seconds: f64| Run::new().says("x").waits(seconds).says("y");
     fires(Detector::D25, &waits(3.0), &[&[1, 2]]);
     clear(Detector::D25, &waits(1.9));
@@ -165,7 +165,7 @@ fn d25_idle_gap() {
 }
 
 #[test]
-fn d26_structural() {
+fn structural() {
     let run = || Run::new().says("x").says("y");
     let micros = |span: &mut crate::ToldSpan, by: i64| {
         span.span.ended_at = span.span.ended_at.map(|at| at.plus_micros(by));
@@ -216,7 +216,7 @@ fn d26_structural() {
 }
 
 #[test]
-fn d26_of_a_view_that_has_an_id_twice() {
+fn of_a_view_that_has_an_id_twice() {
     let mut view = Run::new().says("x").says("y").view();
     view.spans[2].told.span.span_id = SpanId::new("s1").unwrap();
     let context = super::Context::default();
@@ -230,7 +230,7 @@ fn d26_of_a_view_that_has_an_id_twice() {
 }
 
 #[test]
-fn d30_api_class() {
+fn api_class() {
     let run = Run::new().fails("get", r#"{"a":1}"#, "429 Too Many Requests");
     let run = run.fails("get", r#"{"a":2}"#, "Rate limit reached");
     let run = run.fails("pay", "{}", "HTTP 503 Service Unavailable");

@@ -10,7 +10,7 @@ fn answers(words: &str) -> Run {
 }
 
 #[test]
-fn d08_empty_or_stub_answer() {
+fn empty_or_stub_answer() {
     let severity = |words: &str| answers(words).hits(Detector::D08)[0].severity;
     for words in ["   ", "null", "TODO", "[insert answer here]", "{}"] {
         fires(Detector::D08, &answers(words), &[&[1]]);
@@ -53,7 +53,7 @@ fn d08_empty_or_stub_answer() {
 }
 
 #[test]
-fn d19_ungrounded_number() {
+fn ungrounded_number() {
     let run = |answer: &str| {
         let run = Run::new().told("user", "What do 3 nights from May 20 cost?");
         let found =
@@ -77,7 +77,7 @@ fn d19_ungrounded_number() {
 }
 
 #[test]
-fn d20_claimed_not_done() {
+fn claimed_not_done() {
     for words in [
         "I have booked your flight to Oslo.",
         "Your order has been cancelled.",
@@ -120,7 +120,7 @@ fn d20_claimed_not_done() {
 }
 
 #[test]
-fn d27_judge_directed_text() {
+fn judge_directed_text() {
     let found = |result: &str| {
         Run::new()
             .told("user", "Look it up.")
@@ -163,7 +163,7 @@ fn d27_judge_directed_text() {
 }
 
 #[test]
-fn d28_secret_or_pii_leak() {
+fn secret_or_pii_leak() {
     let card = "4111 1111 1111 1111";
     fires(
         Detector::D28,

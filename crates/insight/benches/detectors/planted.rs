@@ -377,7 +377,11 @@ fn tripped(spans: &mut Spans) -> Option<Vec<String>> {
 
 fn unconfirmed(spans: &mut Spans) -> Option<Vec<String>> {
     let writes = spans.of_type("function").into_iter();
-    let writes: Vec<usize> = writes.filter(|at| is_write(&spans.spans[*at])).collect();
+    let is_one = |at: &usize| {
+        let name = spans.spans[*at]["span_data"]["name"].as_str();
+        name.is_some_and(|name| crate::TAU_WRITES.contains(&name))
+    };
+    let writes: Vec<usize> = writes.filter(is_one).collect();
     let mut is_first = true;
     for generation in spans.of_type("generation") {
         let Value::Array(input) = &mut spans.spans[generation]["span_data"]["input"] else {

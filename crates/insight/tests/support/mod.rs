@@ -8,7 +8,9 @@ use bytes::Bytes;
 use ingest::agents_sdk::Context;
 use ingest::contents::{Messages, fill_doubles, told};
 use insight::{SharedMessages, ToldSpan, ToldTrace, TraceView};
-use model::{Batch, Received, Source, Span, SpanId, Time, TraceId, TraceItem, TraceStatus, derive};
+use model::{
+    Batch, JsonText, Received, Source, Span, SpanId, Time, TraceId, TraceItem, TraceStatus, derive,
+};
 
 /// The moment of reading: long after everything.
 const NOW: Time = Time::from_micros(4_000_000_000_000_000);
@@ -149,11 +151,16 @@ fn told_span(
     shared: &mut SharedMessages,
 ) -> ToldSpan {
     let told = told(span, doubles, messages).unwrap();
+    let documents = told.contents.documents;
+    let found = || {
+        let all: Vec<&str> = documents.iter().map(JsonText::as_str).collect();
+        (!all.is_empty()).then(|| JsonText::from_trusted(format!("[{}]", all.join(","))))
+    };
     ToldSpan {
         input: shared.share(told.contents.input),
         output: shared.share(told.contents.output),
         arguments: told.contents.arguments,
-        result: told.contents.result,
+        result: told.contents.result.or_else(found),
         tools: told.tools.into(),
         ..ToldSpan::silent(span.clone())
     }

@@ -6,6 +6,7 @@
 //! cannot be read at all is an error.
 
 pub mod agents_sdk;
+pub mod contents;
 mod dialects;
 pub mod imports;
 mod json;

@@ -8,18 +8,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::{
-    ChatMessage, Content, JsonText, PREVIEW_CHARS_MAX, Part, Span, SpanId, SpanStatus, SpanType,
-    Time, TraceRow, TraceStatus, answered, places,
+    ChatMessage, Content, DeclaredTool, JsonText, PREVIEW_CHARS_MAX, Part, Span, SpanId,
+    SpanStatus, SpanType, Time, TraceRow, TraceStatus, answered, places,
 };
-
-/// A tool that an agent or a model call was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeclaredTool {
-    /// Its name.
-    pub name: String,
-    /// The JSON schema of its arguments, where it was told.
-    pub parameters: Option<JsonText>,
-}
 
 /// A span and what it says, as read from wherever it is kept. Histories are sent anew with every call,
 /// so messages are shared: the same message is the same `Arc` wherever it is told.

@@ -111,6 +111,15 @@ impl ChatMessage {
     }
 }
 
+/// A tool that an agent or a model call was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredTool {
+    /// Its name.
+    pub name: String,
+    /// The JSON schema of its arguments, where it was told.
+    pub parameters: Option<JsonText>,
+}
+
 /// Returns the last thing the user said in `input`.
 pub fn asked(input: &[ChatMessage]) -> Option<String> {
     let mut users = input.iter().rev().filter(|message| message.role == "user");

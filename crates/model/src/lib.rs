@@ -21,6 +21,7 @@ mod outcome;
 pub mod payload;
 mod prices;
 mod rank;
+mod secrets;
 #[cfg(test)]
 mod sketch;
 mod span;
@@ -28,7 +29,7 @@ mod time;
 mod trace;
 
 pub use batch::{Batch, Rejection, Rejections};
-pub use chat::{ChatMessage, Part, answered, asked};
+pub use chat::{ChatMessage, DeclaredTool, Part, answered, asked};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use dates::{BadDate, Bound, Zone, parse_bound};
 pub use derive::{Received, derive};
@@ -42,6 +43,7 @@ pub use message::{Message, MessageHash, Role};
 pub use money::NanoUsd;
 pub use prices::{BadRate, Price, PriceError, PriceErrorKind, PriceTable, Rate};
 pub use rank::{BadRanks, Rank, Ranks};
+pub use secrets::{Recogniser, Recognisers, Secret};
 pub use span::{
     DroppedCounts, Payload, Source, Span, SpanError, SpanStatus, SpanType, UnknownWord, Usage,
 };

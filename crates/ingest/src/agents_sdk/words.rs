@@ -77,12 +77,16 @@ pub(crate) fn previews(span_type: SpanType, span_data: &str) -> (Option<String>,
 /// Returns what went into a model call and what came out of it as messages, read from its
 /// `span_data`; nothing where that is no JSON.
 pub fn contents(span_data: &str) -> Contents {
-    let mut told = Contents::default();
     let mut tape = Tape::default();
-    if Reader::new(span_data.as_bytes()).index(&mut tape).is_err() {
-        return told;
+    match Reader::new(span_data.as_bytes()).index(&mut tape) {
+        Ok(()) => messages_of(tape.root(span_data)),
+        Err(_) => Contents::default(),
     }
-    let data = tape.root(span_data);
+}
+
+/// Returns the messages of a model call, or of whatever is told like one.
+pub(super) fn messages_of(data: Value<'_, '_>) -> Contents {
+    let mut told = Contents::default();
     let response = data.get("response");
     // A call that failed has no response that would repeat them.
     let instructions = response.and_then(|response| response.get("instructions"));

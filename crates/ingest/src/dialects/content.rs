@@ -38,6 +38,20 @@ pub struct Contents {
     pub documents: Vec<JsonText>,
 }
 
+impl Contents {
+    /// Takes over what a double of the span knows beyond it.
+    pub(crate) fn fill_from(&mut self, more: Contents) {
+        if self.input.is_empty() {
+            self.input = more.input;
+        }
+        if self.output.is_empty() {
+            self.output = more.output;
+        }
+        self.arguments = self.arguments.take().or(more.arguments);
+        self.result = self.result.take().or(more.result);
+    }
+}
+
 /// A place where content may lie.
 enum Place {
     /// An attribute that holds messages, as JSON or as a text.
@@ -183,6 +197,16 @@ fn attribute(seen: &Seen<'_, '_>, key: &str, role: &str, take: Take<'_>) -> Cont
     messages_in(&text, role, take)
 }
 
+/// Returns the value of an attribute of the conventions that stands in the record of a call.
+pub(super) fn recorded<'s>(seen: &Seen<'s, '_>, key: &str) -> Option<&'s Any<'s>> {
+    const RECORD: &str = "gen_ai.client.inference.operation.details";
+    let mut records = seen
+        .events
+        .iter()
+        .filter(|event| event_name(event) == RECORD);
+    records.find_map(|record| record.attributes.get(key))
+}
+
 /// Returns whether anything in `said` could be read as more than a lump of JSON.
 fn is_readable(said: &[ChatMessage]) -> bool {
     let mut parts = said.iter().flat_map(|message| &message.parts);
@@ -245,17 +269,11 @@ impl Side {
     /// The attributes of the conventions: on the span, else in records. One library gives each
     /// attribute a record of its own.
     fn conventions(self, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
-        const RECORD: &str = "gen_ai.client.inference.operation.details";
-        let records = || {
-            seen.events
-                .iter()
-                .filter(|event| event_name(event) == RECORD)
-        };
         let read = |key: &str, role: &str, take: Take<'_>| {
             if seen.attributes.has(key) {
                 return attribute(seen, key, role, take);
             }
-            match records().find_map(|record| record.attributes.get(key)) {
+            match recorded(seen, key) {
                 Some(value) => messages_in(&written_value(value), role, take),
                 None => Continue(()),
             }
@@ -378,7 +396,7 @@ fn last_asked(seen: &Seen<'_, '_>) -> Option<String> {
 }
 
 /// Returns whether the library that wrote a span uses common words for its content.
-fn has_common_words(seen: &Seen<'_, '_>) -> bool {
+pub(super) fn has_common_words(seen: &Seen<'_, '_>) -> bool {
     is_of_logfire(seen) || mastra::is_of_mastra(seen)
 }
 

@@ -8,6 +8,7 @@
 
 mod adk;
 mod content;
+mod declared;
 mod failure;
 mod fields;
 mod genai;
@@ -34,6 +35,7 @@ use crate::otlp::{Attributes, Docs, RawEvent};
 
 pub use content::Contents;
 pub(crate) use content::{contents, previews, written_value};
+pub(crate) use declared::declared;
 pub(crate) use failure::error;
 pub(crate) use fields::requested_model;
 pub(crate) use run::RunFacts;

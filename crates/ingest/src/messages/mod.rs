@@ -6,6 +6,7 @@
 //! named as in the GenAI conventions of OpenTelemetry. It is made from what is stored when somebody
 //! asks for it; what was sent stays as it was sent.
 
+mod declared;
 mod flat;
 mod shapes;
 mod tools;
@@ -17,6 +18,7 @@ use model::JsonText;
 
 pub use model::{ChatMessage, Part, answered, asked};
 
+pub(crate) use declared::{declared_tools, named, schema, schema_text};
 pub(crate) use flat::{Flat, flattened};
 pub(crate) use shapes::{messages, role_word};
 pub(crate) use tools::{arguments, documents, result};

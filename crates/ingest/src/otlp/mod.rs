@@ -46,7 +46,7 @@ pub use merge::{Merge, merge_doubles};
 pub use records::{RecordRows, record_rows, records_of};
 pub(crate) use span::{Decoder as SpanDecoder, Ids, Run, hex};
 pub use view::{Sent, attributes, contents, contents_with, dialect, is_telemetry, requested_model};
-pub(crate) use view::{members, previews};
+pub(crate) use view::{members, previews, with_seen};
 
 /// A request with more spans than this is refused as a whole; real senders send some hundred.
 pub const SPANS_MAX: usize = 100_000;

@@ -48,15 +48,7 @@ pub fn contents(sent: Sent<'_>) -> Contents {
 pub fn contents_with(sent: Sent<'_>, doubles: &[Sent<'_>]) -> Contents {
     let mut told = contents(sent);
     for double in doubles {
-        let more = contents(*double);
-        if told.input.is_empty() {
-            told.input = more.input;
-        }
-        if told.output.is_empty() {
-            told.output = more.output;
-        }
-        told.arguments = told.arguments.or(more.arguments);
-        told.result = told.result.or(more.result);
+        told.fill_from(contents(*double));
     }
     told
 }
@@ -100,7 +92,7 @@ pub fn dialect(sent: Sent<'_>) -> &'static str {
 }
 
 /// Calls `read` with the span as its dialect saw it.
-pub(super) fn with_seen<T>(sent: Sent<'_>, read: impl FnOnce(&Seen<'_, '_>) -> T) -> T {
+pub(crate) fn with_seen<T>(sent: Sent<'_>, read: impl FnOnce(&Seen<'_, '_>) -> T) -> T {
     let payload = &sent.span.payload;
     let attributes = Attributes::new(members(sent));
     let mut events = events(payload.events.as_ref().map(|events| events.as_str()));

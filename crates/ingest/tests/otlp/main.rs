@@ -4,6 +4,7 @@
 
 mod captures;
 mod conformance;
+mod contents;
 mod edge;
 mod hostile;
 mod records;

@@ -5,25 +5,20 @@
 //! secret for it was set, `[email:…]` with a keyed hash, so that equal values can still be told to be
 //! equal. What already is such a mark is left alone: to process a text twice changes nothing.
 
-mod figures;
-mod keys;
 pub(super) mod paths;
-mod phones;
-mod scan;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use model::MessageHash;
+use model::{MessageHash, Recognisers, Secret};
 use regex::Regex;
+
+pub use model::Recogniser;
 
 use paths::Paths;
 
 use super::rules::{Action, NAME_BYTES_MAX, RuleError, RuleErrorKind, RuleSettings};
-
-/// No recogniser finds anything in a shorter text: `a@b.co`.
-const BYTES_MIN: usize = 6;
 
 /// Rules beyond the recognisers; their names are counted, so there must be an end to them.
 const RULES_MAX: usize = 100;
@@ -36,51 +31,6 @@ static MARKS: LazyLock<Regex> = LazyLock::new(|| {
     let marks = r"\[(?:redacted:[a-z0-9_-]+(?: [0-9]+ bytes)?|[a-z0-9_-]+:[a-p]{16})\]";
     Regex::new(marks).expect("is a regular expression")
 });
-
-/// What is recognised without a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recogniser {
-    /// Keys and tokens of services, private keys, passwords in URLs.
-    Key,
-    /// Numbers of payment cards.
-    Card,
-    /// Addresses of e-mail.
-    Email,
-    /// Telephones.
-    Phone,
-    /// Addresses of machines, version 4 and 6.
-    Ip,
-    /// Numbers of bank accounts.
-    Iban,
-    /// US social security numbers.
-    Ssn,
-}
-
-impl Recogniser {
-    /// Every recogniser.
-    pub const ALL: [Self; 7] = [
-        Self::Key,
-        Self::Card,
-        Self::Email,
-        Self::Phone,
-        Self::Ip,
-        Self::Iban,
-        Self::Ssn,
-    ];
-
-    /// Returns the word for it in settings, marks and counts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Card => "card",
-            Self::Email => "email",
-            Self::Phone => "phone",
-            Self::Ip => "ip",
-            Self::Iban => "iban",
-            Self::Ssn => "ssn",
-        }
-    }
-}
 
 /// What is counted besides what recognisers and rules find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,20 +54,6 @@ impl Step {
     }
 }
 
-/// A set of recognisers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Kinds(u8);
-
-impl Kinds {
-    fn with(self, kind: Recogniser) -> Self {
-        Self(self.0 | 1 << kind as u8)
-    }
-
-    fn has(self, kind: Recogniser) -> bool {
-        self.0 & (1 << kind as u8) != 0
-    }
-}
-
 /// A stretch of a text, and the number of the name of what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hit {
@@ -126,12 +62,12 @@ pub(super) struct Hit {
     kind: usize,
 }
 
-impl Hit {
-    fn new(start: usize, end: usize, kind: Recogniser) -> Self {
+impl From<Secret> for Hit {
+    fn from(secret: Secret) -> Self {
         Self {
-            start,
-            end,
-            kind: kind as usize,
+            start: secret.start,
+            end: secret.end,
+            kind: secret.kind as usize,
         }
     }
 }
@@ -173,7 +109,7 @@ struct PathRule {
 /// Recognisers and rules, ready for work.
 #[derive(Debug, Default)]
 pub(super) struct Redactor {
-    kinds: Kinds,
+    kinds: Recognisers,
     patterns: Vec<Pattern>,
     paths: Paths,
     path_rules: Vec<PathRule>,
@@ -191,9 +127,7 @@ impl Redactor {
     ) -> Result<Self, RuleError> {
         let fixed = Recogniser::ALL.iter().map(|kind| kind.as_str());
         let mut redactor = Self {
-            kinds: kinds
-                .iter()
-                .fold(Kinds::default(), |set, kind| set.with(*kind)),
+            kinds: Recognisers::of(kinds),
             names: fixed.chain(Step::ALL).map(str::to_owned).collect(),
             secret: secret
                 .filter(|secret| !secret.is_empty())
@@ -252,7 +186,7 @@ impl Redactor {
 
     /// Returns whether nothing is looked for.
     pub(super) fn is_idle(&self) -> bool {
-        self.kinds == Kinds::default() && self.patterns.is_empty() && self.path_rules.is_empty()
+        self.kinds.is_empty() && self.patterns.is_empty() && self.path_rules.is_empty()
     }
 
     /// Returns the places that rules name.
@@ -281,15 +215,8 @@ impl Redactor {
 
     /// Returns what is to be taken out, front to back and apart from each other.
     pub(super) fn find(&self, text: &str) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        if text.len() >= BYTES_MIN {
-            if self.kinds.0 & !Kinds::default().with(Recogniser::Key).0 != 0 {
-                scan::scan(text, self.kinds, &mut hits);
-            }
-            if self.kinds.has(Recogniser::Key) {
-                keys::scan(text, &mut hits);
-            }
-        }
+        let secrets = self.kinds.find(text).into_iter();
+        let mut hits: Vec<Hit> = secrets.map(Hit::from).collect();
         for pattern in &self.patterns {
             let whole = |at: regex::Match<'_>| match pattern.drops {
                 true => (0, text.len()),

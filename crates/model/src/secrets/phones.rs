@@ -10,7 +10,7 @@ use regex::bytes::Regex;
 
 use super::figures::{Figure, separator};
 use super::scan::{begins, digits_end, ends};
-use super::{Hit, Recogniser};
+use super::{Recogniser, Secret};
 
 /// Digits of a whole number, its country included: E.164 allows no more.
 const DIGITS_MAX: usize = 15;
@@ -31,7 +31,7 @@ const SHORT_CODES: [u8; 43] = [
 ];
 
 /// Returns the number whose plus stands before `at`.
-pub(super) fn international(bytes: &[u8], at: usize) -> Option<Hit> {
+pub(super) fn international(bytes: &[u8], at: usize) -> Option<Secret> {
     let start = at - 1;
     if !begins(bytes, start) {
         return None;
@@ -71,7 +71,8 @@ pub(super) fn international(bytes: &[u8], at: usize) -> Option<Hit> {
     } else {
         start
     };
-    (!is_decimal && is_whole && is_code_alone).then(|| Hit::new(start, found.0, Recogniser::Phone))
+    (!is_decimal && is_whole && is_code_alone)
+        .then(|| Secret::new(start, found.0, Recogniser::Phone))
 }
 
 /// Returns whether the first group, which may hold more than it, begins with the code of a country.
@@ -104,13 +105,13 @@ fn is_number(digits: &[u8]) -> bool {
 }
 
 /// Returns the number that the figure is, without the code of a country.
-pub(super) fn national(figure: &Figure<'_>) -> Option<Hit> {
+pub(super) fn national(figure: &Figure<'_>) -> Option<Secret> {
     let found = american(figure)
         .or_else(|| in_pairs(figure))
         .or_else(|| with_zero(figure))
         .or_else(|| announced(figure))?;
     let (start, last) = found;
-    (!figure.goes_on(last)).then(|| Hit::new(start, figure.end(last), Recogniser::Phone))
+    (!figure.goes_on(last)).then(|| Secret::new(start, figure.end(last), Recogniser::Phone))
 }
 
 /// What a form says: where the number starts, and which group is its last.

@@ -6,7 +6,7 @@
 //! telephone a form that people write telephones in.
 
 use super::scan::{begins, digits_end, ends, is_word};
-use super::{Hit, Kinds, Recogniser, phones};
+use super::{Recogniser, Recognisers, Secret, phones};
 
 /// Groups of digits that are looked at together; a card has five at most.
 const GROUPS_MAX: usize = 6;
@@ -116,10 +116,10 @@ pub(super) fn separator(bytes: &[u8]) -> usize {
 }
 
 /// Returns what a figure begins with, if it is of one kind.
-type Try = fn(&Figure<'_>) -> Option<Hit>;
+type Try = fn(&Figure<'_>) -> Option<Secret>;
 
 /// Returns what the digits at `at` are the beginning of, or from where on to look further.
-pub(super) fn find(bytes: &[u8], at: usize, kinds: Kinds) -> Result<Hit, usize> {
+pub(super) fn find(bytes: &[u8], at: usize, kinds: Recognisers) -> Result<Secret, usize> {
     let end = digits_end(bytes, at);
     let before = at.checked_sub(1).map(|before| bytes[before]);
     if kinds.has(Recogniser::Phone)
@@ -151,7 +151,7 @@ pub(super) fn find(bytes: &[u8], at: usize, kinds: Kinds) -> Result<Hit, usize> 
         .ok_or(end)
 }
 
-fn card(figure: &Figure<'_>) -> Option<Hit> {
+fn card(figure: &Figure<'_>) -> Option<Secret> {
     const FORMS: [&[usize]; 4] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
     match figure.group(0).len() {
         13..=19 => card_of(figure, 1),
@@ -164,7 +164,7 @@ fn card(figure: &Figure<'_>) -> Option<Hit> {
 }
 
 /// Returns the card that the first `count` groups are the number of.
-fn card_of(figure: &Figure<'_>, count: usize) -> Option<Hit> {
+fn card_of(figure: &Figure<'_>, count: usize) -> Option<Secret> {
     let start = figure.start();
     let is_fraction =
         start >= 2 && figure.bytes[start - 1] == b'.' && figure.bytes[start - 2].is_ascii_digit();
@@ -178,7 +178,7 @@ fn card_of(figure: &Figure<'_>, count: usize) -> Option<Hit> {
         len += 1;
     }
     let is_card = is_brand(&digits[..len]) && luhn(&digits[..len]);
-    is_card.then(|| Hit::new(start, figure.end(count - 1), Recogniser::Card))
+    is_card.then(|| Secret::new(start, figure.end(count - 1), Recogniser::Card))
 }
 
 /// Returns whether the figure begins with groups of these lengths and one separator throughout; a line
@@ -225,7 +225,7 @@ fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
-fn ssn(figure: &Figure<'_>) -> Option<Hit> {
+fn ssn(figure: &Figure<'_>) -> Option<Secret> {
     let is_form = figure.len() >= 3
         && figure.lengths(3).eq([3, 2, 4])
         && figure.gap(0) == b"-"
@@ -236,10 +236,10 @@ fn ssn(figure: &Figure<'_>) -> Option<Hit> {
     let (area, group, serial) = (figure.group(0), figure.group(1), figure.group(2));
     let is_given =
         area != b"000" && area != b"666" && area[0] != b'9' && group != b"00" && serial != b"0000";
-    is_given.then(|| Hit::new(figure.start(), figure.end(2), Recogniser::Ssn))
+    is_given.then(|| Secret::new(figure.start(), figure.end(2), Recogniser::Ssn))
 }
 
-fn ipv4(figure: &Figure<'_>) -> Option<Hit> {
+fn ipv4(figure: &Figure<'_>) -> Option<Secret> {
     let has_form = figure.len() >= 4 && (0..3).all(|at| figure.gap(at) == b".");
     // Behind a slash stands the size of a network.
     let is_network = figure.bytes.get(figure.end(3)) == Some(&b'/');
@@ -257,7 +257,7 @@ fn ipv4(figure: &Figure<'_>) -> Option<Hit> {
     // This machine, no machine and masks name nobody.
     let is_nobody = matches!(octets, [0 | 127 | 255, ..]);
     let is_address = !is_nobody && !is_version(figure.bytes, figure.start());
-    is_address.then(|| Hit::new(figure.start(), figure.end(3), Recogniser::Ip))
+    is_address.then(|| Secret::new(figure.start(), figure.end(3), Recogniser::Ip))
 }
 
 /// Returns whether what stands before `at` says that a version follows: `version 1.2.3.4`, `Chrome/1.2.3.4`.
@@ -331,7 +331,7 @@ const IBANS: [(&[u8; 2], usize); 40] = [
 ];
 
 /// Returns the account number whose check digits stand at `at`.
-fn iban(bytes: &[u8], at: usize) -> Option<Hit> {
+fn iban(bytes: &[u8], at: usize) -> Option<Secret> {
     let start = at.checked_sub(2)?;
     let country = &bytes[start..at];
     let (_, len) = IBANS
@@ -352,7 +352,7 @@ fn iban(bytes: &[u8], at: usize) -> Option<Hit> {
         end += 1;
     }
     let is_right = ends(bytes, end) && mod_97(&number) == 1;
-    is_right.then(|| Hit::new(start, end, Recogniser::Iban))
+    is_right.then(|| Secret::new(start, end, Recogniser::Iban))
 }
 
 fn mod_97(number: &[u8]) -> u32 {

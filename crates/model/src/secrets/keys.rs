@@ -10,7 +10,7 @@ use memchr::memmem;
 use regex::Regex;
 
 use super::scan::{begins, ends};
-use super::{Hit, Recogniser};
+use super::{Recogniser, Secret};
 
 /// How a service writes its keys.
 struct Form {
@@ -121,7 +121,7 @@ static ANNOUNCED: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Appends the keys in `text`.
-pub(super) fn scan(text: &str, hits: &mut Vec<Hit>) {
+pub(super) fn scan(text: &str, hits: &mut Vec<Secret>) {
     let bytes = text.as_bytes();
     let (mut at, mut is_announced) = (0, false);
     while let Some(found) = BEGINNINGS.find_at(text, at) {
@@ -146,7 +146,7 @@ pub(super) fn scan(text: &str, hits: &mut Vec<Hit>) {
             }
         };
         if let Some(end) = end {
-            hits.push(Hit::new(start, end, Recogniser::Key));
+            hits.push(Secret::new(start, end, Recogniser::Key));
             at = end;
         }
     }
@@ -173,7 +173,7 @@ impl Form {
     }
 }
 
-fn announced(text: &str, hits: &mut Vec<Hit>) {
+fn announced(text: &str, hits: &mut Vec<Secret>) {
     for found in ANNOUNCED.captures_iter(text) {
         let Some(key) = found.iter().skip(1).flatten().next() else {
             continue;
@@ -181,7 +181,7 @@ fn announced(text: &str, hits: &mut Vec<Hit>) {
         // `Bearer authentication` is no key.
         let is_bearer = found.get(1).is_some();
         if !is_bearer || has_digit(key.as_str()) {
-            hits.push(Hit::new(key.start(), key.end(), Recogniser::Key));
+            hits.push(Secret::new(key.start(), key.end(), Recogniser::Key));
         }
     }
 }

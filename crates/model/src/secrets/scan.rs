@@ -8,7 +8,7 @@
 use std::net::Ipv6Addr;
 
 use super::figures;
-use super::{Hit, Kinds, Recogniser};
+use super::{Recogniser, Recognisers, Secret};
 
 /// The longest local part of an address that is looked at, in characters.
 const LOCAL_CHARS_MAX: usize = 64;
@@ -34,7 +34,7 @@ static TRIGGERS: [bool; 256] = {
 };
 
 /// Appends what is found in `text`, front to back.
-pub(super) fn scan(text: &str, kinds: Kinds, hits: &mut Vec<Hit>) {
+pub(super) fn scan(text: &str, kinds: Recognisers, hits: &mut Vec<Secret>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(passed) = bytes[at..]
@@ -107,7 +107,7 @@ fn is_letter(char: char) -> bool {
 }
 
 /// Returns the address around the sign of `sign_bytes` at `at`.
-fn email(text: &str, at: usize, sign_bytes: usize) -> Option<Hit> {
+fn email(text: &str, at: usize, sign_bytes: usize) -> Option<Secret> {
     let is_local = |char: char| is_letter(char) || matches!(char, '.' | '_' | '+' | '-' | '\'');
     let before = text[..at].char_indices().rev().take(LOCAL_CHARS_MAX);
     let local = before.take_while(|(_, char)| is_local(*char));
@@ -125,7 +125,7 @@ fn email(text: &str, at: usize, sign_bytes: usize) -> Option<Hit> {
     let is_code = (local == "git" && next == Some(&b':'))
         || next == Some(&b'(')
         || matches!(local, "this" | "super" | "return");
-    (!is_code && !local.ends_with('.')).then_some(Hit::new(start, end, Recogniser::Email))
+    (!is_code && !local.ends_with('.')).then_some(Secret::new(start, end, Recogniser::Email))
 }
 
 /// Returns the end of the host name with a dot that begins at `from`.
@@ -167,7 +167,7 @@ fn is_host_name(name: &str) -> bool {
 }
 
 /// Returns the IPv6 address around the colon at `at`, or from where on to look further.
-fn ipv6(bytes: &[u8], at: usize) -> Result<Hit, usize> {
+fn ipv6(bytes: &[u8], at: usize) -> Result<Secret, usize> {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
     let before = bytes[..at].iter().rev().take(IPV6_BYTES_MAX);
     let start = at - before.take_while(|byte| is_part(byte)).count();
@@ -190,7 +190,7 @@ fn ipv6(bytes: &[u8], at: usize) -> Result<Hit, usize> {
         && begins(bytes, start)
         && ends(bytes, run);
     match is_address {
-        true => Ok(Hit::new(start, end, Recogniser::Ip)),
+        true => Ok(Secret::new(start, end, Recogniser::Ip)),
         false => Err(at + 1),
     }
 }

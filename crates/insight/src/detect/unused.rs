@@ -1,0 +1,139 @@
+//! D18: a result that nobody used.
+//!
+//! The words of all texts are hashed once; for each it is known where it was told first and where the
+//! model said it last. Linear in the texts.
+
+use hashbrown::HashMap;
+use model::Content;
+
+use super::facts::{Facts, Utterance, Voice};
+use super::words::Words;
+use super::{Found, Severity};
+
+/// Shorter results say little that could be used again.
+const RESULT_CHARS_MIN: usize = 20;
+
+/// So many words in a row are a quotation.
+const QUOTED_WORDS: usize = 6;
+
+/// A result of which no new word, and no six words in a row, come back in anything that the model says
+/// later. Writes are left out: it is enough that they succeeded.
+pub(super) fn unused_result(facts: &Facts<'_>) -> Found {
+    if facts.view.row.content == Content::None {
+        return Err("no content");
+    }
+    let utterances = facts.utterances().ok_or("too much text")?;
+    let words = Words::default();
+    let index = Index::of(utterances, &words);
+    let mut results: HashMap<u32, usize> = HashMap::new();
+    for (number, said) in utterances.iter().enumerate() {
+        if said.voice == Voice::Tool {
+            results.entry(said.at).or_insert(number);
+        }
+    }
+    let (mut hits, mut has_looked) = (Vec::new(), false);
+    let reads = facts.calls().iter();
+    for call in reads.filter(|call| !call.is_write && !call.has_failed) {
+        let Some(number) = results.get(&call.at).copied() else {
+            continue;
+        };
+        let text = &utterances[number].text;
+        if text.chars().nth(RESULT_CHARS_MIN - 1).is_none() || index.said_last <= number {
+            continue;
+        }
+        has_looked = true;
+        let news = index.news(text, number, &words);
+        if news.count > 0 && !news.is_used {
+            let evidence = format!(
+                "{} gave back {} new words, and none of them comes up in what was said later",
+                call.name, news.count
+            );
+            hits.push(facts.hit(Severity::Low, &[call.at], evidence));
+        }
+    }
+    match has_looked {
+        true => Ok(hits),
+        false => Err("no results with anything said behind them"),
+    }
+}
+
+/// Where each word was told first and said last, as numbers of utterances.
+struct Index {
+    first: HashMap<u64, usize>,
+    last_said: HashMap<u64, usize>,
+    last_quoted: HashMap<u64, usize>,
+    /// The last time that the model said anything.
+    said_last: usize,
+}
+
+/// What a result has that was not told before.
+struct News {
+    count: usize,
+    is_used: bool,
+}
+
+impl Index {
+    fn of(utterances: &[Utterance<'_>], words: &Words) -> Self {
+        let mut index = Self {
+            first: HashMap::new(),
+            last_said: HashMap::new(),
+            last_quoted: HashMap::new(),
+            said_last: 0,
+        };
+        for (number, said) in utterances.iter().enumerate() {
+            let is_said = matches!(said.voice, Voice::Model | Voice::Arguments);
+            let mut run = Run::default();
+            for (_, hash) in words.of(&said.text) {
+                index.first.entry(hash).or_insert(number);
+                if is_said {
+                    index.last_said.insert(hash, number);
+                    if let Some(run) = run.push(hash) {
+                        index.last_quoted.insert(words.together(run), number);
+                    }
+                }
+            }
+            if is_said {
+                index.said_last = number;
+            }
+        }
+        index
+    }
+
+    fn news(&self, text: &str, number: usize, words: &Words) -> News {
+        let is_later = |known: &HashMap<u64, usize>, hash: u64| {
+            known.get(&hash).is_some_and(|last| *last > number)
+        };
+        let mut news = News {
+            count: 0,
+            is_used: false,
+        };
+        let mut run = Run::default();
+        for (word, hash) in words.of(text) {
+            let is_telling = word.len() > 3 || word.bytes().any(|byte| byte.is_ascii_digit());
+            if is_telling && self.first.get(&hash) == Some(&number) {
+                news.count += 1;
+                news.is_used |= is_later(&self.last_said, hash);
+            }
+            if let Some(run) = run.push(hash) {
+                news.is_used |= is_later(&self.last_quoted, words.together(run));
+            }
+        }
+        news
+    }
+}
+
+/// The last words of a text.
+#[derive(Debug, Default)]
+struct Run {
+    words: [u64; QUOTED_WORDS],
+    len: usize,
+}
+
+impl Run {
+    fn push(&mut self, word: u64) -> Option<[u64; QUOTED_WORDS]> {
+        self.words.rotate_left(1);
+        self.words[QUOTED_WORDS - 1] = word;
+        self.len += 1;
+        (self.len >= QUOTED_WORDS).then_some(self.words)
+    }
+}

@@ -1,6 +1,7 @@
 //! What a trace means, computed from what was recorded and nothing else: no disk, no socket, no clock.
 
 mod effects;
+pub mod rule;
 mod view;
 
 pub use effects::Effects;

@@ -1,0 +1,595 @@
+//! What is a checked rule worth for this trace?
+//!
+//! A walk over the compiled tree. Lists of spans are never built: whoever asks about a list is called
+//! with one element after the other, through all filters between. So a rule over spans allocates
+//! nothing unless it makes texts or lists of its own.
+
+use std::cell::{Cell, RefCell};
+
+use hashbrown::HashMap;
+use model::{JsonText, Span};
+use serde_json::Value as Json;
+use typed_arena::Arena;
+
+use super::environment::Environment;
+use super::functions::Built;
+use super::node::{Kind, Node, Over, Quantifier};
+use super::problem::At;
+use super::syntax::{Arithmetic, Compare};
+use super::value::{Order, Value, equal, order};
+use super::{STEPS_MAX, VARIABLES_MAX};
+use crate::view::{SpanView, TraceView};
+
+/// Why an evaluation has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) kind: FaultKind,
+    pub(super) at: At,
+}
+
+/// What went wrong in an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// It took too many steps: nothing can make up for it.
+    Budget,
+    /// A result is beyond the integers.
+    Overflow,
+    DivisionByZero,
+    /// Values of JSON are not of the kind that is asked for.
+    Mixed,
+    /// A list has no such element.
+    NoElement,
+}
+
+impl FaultKind {
+    pub(super) fn at(self, node: &Node) -> Fault {
+        Fault {
+            kind: self,
+            at: node.at,
+        }
+    }
+}
+
+pub(super) type Found<'a> = Result<Value<'a>, Fault>;
+
+/// What an evaluation makes and its values borrow. Nothing is allocated before something is made.
+pub(super) struct Store<'a> {
+    texts: Arena<String>,
+    trees: Arena<Json>,
+    lists: Arena<Value<'a>>,
+}
+
+impl Store<'_> {
+    pub(super) fn new() -> Self {
+        Self {
+            texts: Arena::with_capacity(0),
+            trees: Arena::with_capacity(0),
+            lists: Arena::with_capacity(0),
+        }
+    }
+}
+
+/// One evaluation of one rule over one trace.
+pub(super) struct Eval<'a> {
+    pub(super) trace: &'a TraceView,
+    pub(super) world: &'a dyn Environment,
+    store: &'a Store<'a>,
+    /// The elements that the variables in scope stand for.
+    slots: [Cell<Value<'a>>; VARIABLES_MAX],
+    steps: Cell<u32>,
+    /// Whether something held for every element of nothing.
+    pub(super) saw_nothing: Cell<bool>,
+    /// Inputs (false) and outputs (true) of spans: putting their words together takes time.
+    span_texts: RefCell<HashMap<(u32, bool), Option<&'a str>>>,
+    /// JSON that was read, by where its text lies.
+    read_json: RefCell<HashMap<(usize, usize), Option<&'a Json>>>,
+}
+
+/// Whether all elements of a list were seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walk {
+    Whole,
+    Stopped,
+    /// The list is missing.
+    Missing,
+}
+
+/// Bytes that are searched or put together in one step, and bytes that are made in one step.
+const SEARCHED_PER_STEP: usize = 256;
+const MADE_PER_STEP: usize = 8;
+
+impl<'a> Eval<'a> {
+    pub(super) fn new(
+        trace: &'a TraceView,
+        world: &'a dyn Environment,
+        store: &'a Store<'a>,
+    ) -> Self {
+        Self {
+            trace,
+            world,
+            store,
+            slots: [const { Cell::new(Value::Null) }; VARIABLES_MAX],
+            steps: Cell::new(0),
+            saw_nothing: Cell::new(false),
+            span_texts: RefCell::default(),
+            read_json: RefCell::default(),
+        }
+    }
+
+    /// Starts the count of steps anew.
+    pub(super) fn rest(&self) {
+        self.steps.set(0);
+    }
+
+    pub(super) fn view(&self, at: u32) -> &'a SpanView {
+        &self.trace.spans[at as usize]
+    }
+
+    pub(super) fn span(&self, at: u32) -> &'a Span {
+        self.view(at).span()
+    }
+
+    /// Returns the count of steps, for what counts its own.
+    pub(super) fn steps_taken(&self) -> &Cell<u32> {
+        &self.steps
+    }
+
+    /// Counts steps that are noticed with the next one.
+    fn charge(&self, steps: usize) {
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        self.steps.set(self.steps.get().saturating_add(steps));
+    }
+
+    pub(super) fn charge_search(&self, bytes: usize) {
+        self.charge(bytes / SEARCHED_PER_STEP);
+    }
+
+    #[inline]
+    pub(super) fn step(&self, node: &Node) -> Result<(), Fault> {
+        let steps = self.steps.get().saturating_add(1);
+        self.steps.set(steps);
+        match steps > STEPS_MAX {
+            true => Err(FaultKind::Budget.at(node)),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn set(&self, slot: u8, value: Value<'a>) {
+        self.slots[slot as usize].set(value);
+    }
+
+    pub(super) fn kept(&self, text: String) -> &'a str {
+        self.store.texts.alloc(text)
+    }
+
+    pub(super) fn kept_list(&self, values: impl IntoIterator<Item = Value<'a>>) -> Value<'a> {
+        let list: &'a [Value<'a>] = self.store.lists.alloc_extend(values);
+        self.charge(list.len());
+        Value::List(list)
+    }
+
+    pub(super) fn texts(&self, texts: &'a [String]) -> Value<'a> {
+        self.kept_list(texts.iter().map(|text| Value::Text(text)))
+    }
+
+    pub(super) fn json(&self, text: Option<&'a JsonText>) -> Value<'a> {
+        text.map_or(Value::Null, |text| self.parsed(text.as_str()))
+    }
+
+    /// Returns the JSON that a text holds; what holds none is missing.
+    pub(super) fn parsed(&self, text: &'a str) -> Value<'a> {
+        let mut known = self.read_json.borrow_mut();
+        let place = (text.as_ptr() as usize, text.len());
+        let tree = known.entry(place).or_insert_with(|| {
+            self.charge(text.len() / MADE_PER_STEP);
+            let tree = match self.steps.get() > STEPS_MAX {
+                true => None,
+                false => serde_json::from_str(text).ok(),
+            };
+            tree.map(|tree: Json| &*self.store.trees.alloc(tree))
+        });
+        tree.map_or(Value::Null, Value::of_json)
+    }
+
+    pub(super) fn input(&self, at: u32) -> Option<&'a str> {
+        self.span_text(at, false)
+    }
+
+    pub(super) fn output(&self, at: u32) -> Option<&'a str> {
+        self.span_text(at, true)
+    }
+
+    fn span_text(&self, at: u32, is_output: bool) -> Option<&'a str> {
+        let mut known = self.span_texts.borrow_mut();
+        *known.entry((at, is_output)).or_insert_with(|| {
+            if self.steps.get() > STEPS_MAX {
+                return None;
+            }
+            let view = self.view(at);
+            let text = match is_output {
+                true => view.output_text(),
+                false => view.input_text(),
+            }?;
+            self.charge_search(text.len());
+            Some(match text {
+                std::borrow::Cow::Borrowed(text) => text,
+                std::borrow::Cow::Owned(text) => self.kept(text),
+            })
+        })
+    }
+
+    /// Returns what an expression is worth.
+    pub(super) fn eval(&self, node: &'a Node) -> Found<'a> {
+        self.step(node)?;
+        Ok(match &node.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(bool) => Value::Bool(*bool),
+            Kind::Int(int) => Value::Int(*int),
+            Kind::Double(double) => Value::Double(*double),
+            Kind::Text(text) => Value::Text(text),
+            Kind::Time(time) => Value::Time(*time),
+            Kind::Trace(field) => (field.read)(self),
+            Kind::Span(field, of) => match self.eval(of)? {
+                Value::Span(at) | Value::SpanError(at) => (field.read)(self, at),
+                Value::Null => Value::Null,
+                _ => return Err(FaultKind::Mixed.at(node)),
+            },
+            Kind::Var(slot) => self.slots[*slot as usize].get(),
+            Kind::Compare(compare, two) => {
+                let (left, right) = (self.eval(&two[0])?, self.eval(&two[1])?);
+                return self.compare(node, *compare, left, right);
+            }
+            Kind::Not(of) => Value::bool(self.truth(of)?.map(|bool| !bool)),
+            Kind::And(all) => return self.join(all, false),
+            Kind::Or(all) => return self.join(all, true),
+            Kind::If(three) => match self.truth(&three[0])? {
+                Some(true) => return self.eval(&three[1]),
+                Some(false) => return self.eval(&three[2]),
+                None => Value::Null,
+            },
+            Kind::Quantify(which, over) => return self.quantify(*which, over),
+            Kind::Matches(of, regex) => match self.eval(of)? {
+                Value::Text(text) => {
+                    self.charge_search(text.len());
+                    Value::Bool(regex.is_match(text))
+                }
+                Value::Null => Value::Null,
+                _ => return Err(FaultKind::Mixed.at(node)),
+            },
+            Kind::Seq(of, sequence) => return self.seq(of, sequence),
+            Kind::Call(built, args) => return self.call(node, *built, args),
+            _ => return self.eval_rest(node),
+        })
+    }
+
+    /// What is not on the way of most rules.
+    fn eval_rest(&self, node: &'a Node) -> Found<'a> {
+        match &node.kind {
+            Kind::Member(of, name) => match self.eval(of)? {
+                Value::Json(Json::Object(object)) => {
+                    Ok(object.get(&**name).map_or(Value::Null, Value::of_json))
+                }
+                Value::Null => Ok(Value::Null),
+                _ => Err(FaultKind::Mixed.at(node)),
+            },
+            Kind::Index(two) => self.index(node, self.eval(&two[0])?, self.eval(&two[1])?),
+            Kind::In(two) => self.is_in(node, two),
+            Kind::Arithmetic(operation, two) => {
+                let (left, right) = (self.eval(&two[0])?, self.eval(&two[1])?);
+                self.arithmetic(node, *operation, left, right)
+            }
+            Kind::Negate(of) => match self.eval(of)? {
+                Value::Int(int) => {
+                    let negated = int.checked_neg().map(Value::Int);
+                    negated.ok_or(FaultKind::Overflow.at(node))
+                }
+                Value::Double(double) => Ok(Value::Double(-double)),
+                Value::Null => Ok(Value::Null),
+                _ => Err(FaultKind::Mixed.at(node)),
+            },
+            Kind::List(all) => {
+                let values: Vec<_> = all
+                    .iter()
+                    .map(|one| self.eval(one))
+                    .collect::<Result<_, _>>()?;
+                Ok(self.kept_list(values))
+            }
+            // Lists that are asked for whole.
+            _ => {
+                let mut values = Vec::new();
+                let walk = self.each(node, &mut |value| {
+                    values.push(value);
+                    Ok(true)
+                })?;
+                match walk {
+                    Walk::Missing => Ok(Value::Null),
+                    _ => Ok(self.kept_list(values)),
+                }
+            }
+        }
+    }
+
+    /// Returns the truth of a condition; `None` is unknown.
+    pub(super) fn truth(&self, node: &'a Node) -> Result<Option<bool>, Fault> {
+        match self.eval(node)? {
+            Value::Bool(bool) => Ok(Some(bool)),
+            Value::Null => Ok(None),
+            _ => Err(FaultKind::Mixed.at(node)),
+        }
+    }
+
+    /// Joins conditions: `decides` is the truth that one of them gives to the whole. A fault counts
+    /// only if no other condition decides, as in CEL.
+    fn join(&self, all: &'a [Node], decides: bool) -> Found<'a> {
+        let (mut is_known, mut fault) = (true, None);
+        for one in all {
+            match self.truth(one) {
+                Ok(Some(bool)) if bool == decides => return Ok(Value::Bool(decides)),
+                Ok(Some(_)) => {}
+                Ok(None) => is_known = false,
+                Err(budget) if budget.kind == FaultKind::Budget => return Err(budget),
+                Err(other) => fault = fault.or(Some(other)),
+            }
+        }
+        match fault {
+            Some(fault) => Err(fault),
+            None => Ok(Value::bool(is_known.then_some(!decides))),
+        }
+    }
+
+    fn quantify(&self, which: Quantifier, over: &'a Over) -> Found<'a> {
+        let decides = which == Quantifier::Exists;
+        let (mut count, mut held) = (0u32, 0u32);
+        let (mut is_known, mut fault) = (true, None);
+        let walk = self.each(&over.list, &mut |value| {
+            count += 1;
+            self.set(over.slot, value);
+            match self.truth(&over.body) {
+                Ok(Some(bool)) => {
+                    held += u32::from(bool);
+                    return Ok(which == Quantifier::ExistsOne || bool != decides);
+                }
+                Ok(None) => is_known = false,
+                Err(other) if other.kind == FaultKind::Budget => return Err(other),
+                Err(other) => fault = fault.or(Some(other)),
+            }
+            Ok(true)
+        })?;
+        if walk == Walk::Missing {
+            return Ok(Value::Null);
+        }
+        if walk == Walk::Stopped {
+            return Ok(Value::Bool(decides));
+        }
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        Ok(match which {
+            Quantifier::ExistsOne if held > 1 => Value::Bool(false),
+            _ if !is_known => Value::Null,
+            Quantifier::ExistsOne => Value::Bool(held == 1),
+            Quantifier::Exists => Value::Bool(false),
+            Quantifier::All => {
+                if count == 0 {
+                    self.saw_nothing.set(true);
+                }
+                Value::Bool(true)
+            }
+        })
+    }
+
+    /// Calls `visit` with the elements of a list until it returns false.
+    pub(super) fn each(
+        &self,
+        list: &'a Node,
+        visit: &mut dyn FnMut(Value<'a>) -> Result<bool, Fault>,
+    ) -> Result<Walk, Fault> {
+        match &list.kind {
+            Kind::Filter(over) => self.each(&over.list, &mut |value| {
+                self.set(over.slot, value);
+                match self.truth(&over.body)? {
+                    Some(true) => visit(value),
+                    Some(false) | None => Ok(true),
+                }
+            }),
+            Kind::Map(over) => self.each(&over.list, &mut |value| {
+                self.set(over.slot, value);
+                visit(self.eval(&over.body)?)
+            }),
+            Kind::Call(Built::Within, two) => {
+                let mut is_missing = false;
+                let walk = self.each(
+                    &two[0],
+                    &mut |value| match self.is_within(value, &two[1])? {
+                        Value::Bool(true) => visit(value),
+                        Value::Null => {
+                            is_missing = true;
+                            Ok(false)
+                        }
+                        _ => Ok(true),
+                    },
+                )?;
+                Ok(if is_missing { Walk::Missing } else { walk })
+            }
+            _ => self.each_of(list, self.eval(list)?, visit),
+        }
+    }
+
+    fn each_of(
+        &self,
+        node: &Node,
+        list: Value<'a>,
+        visit: &mut dyn FnMut(Value<'a>) -> Result<bool, Fault>,
+    ) -> Result<Walk, Fault> {
+        let mut go = |value| {
+            self.step(node)?;
+            visit(value)
+        };
+        match list {
+            Value::Null => return Ok(Walk::Missing),
+            Value::AllSpans(count) => {
+                for at in 0..count {
+                    if !go(Value::Span(at))? {
+                        return Ok(Walk::Stopped);
+                    }
+                }
+            }
+            Value::Spans(places) => {
+                for at in places {
+                    if !go(Value::Span(*at))? {
+                        return Ok(Walk::Stopped);
+                    }
+                }
+            }
+            other => {
+                let Some(length) = other.len() else {
+                    return Err(FaultKind::Mixed.at(node));
+                };
+                for at in 0..length {
+                    if !go(other.get(at).unwrap_or(Value::Null))? {
+                        return Ok(Walk::Stopped);
+                    }
+                }
+            }
+        }
+        Ok(Walk::Whole)
+    }
+
+    #[inline]
+    fn compare(
+        &self,
+        node: &Node,
+        compare: Compare,
+        left: Value<'a>,
+        right: Value<'a>,
+    ) -> Found<'a> {
+        let holds = match compare {
+            Compare::Equal => equal(left, right, &self.steps),
+            Compare::Unequal => equal(left, right, &self.steps).map(|is_equal| !is_equal),
+            _ => match order(left, right) {
+                Order::Known(order) => Some(match compare {
+                    Compare::Less => order.is_lt(),
+                    Compare::AtMost => order.is_le(),
+                    Compare::Greater => order.is_gt(),
+                    _ => order.is_ge(),
+                }),
+                Order::Nowhere => Some(false),
+                Order::Unknown => None,
+                Order::Mixed => return Err(FaultKind::Mixed.at(node)),
+            },
+        };
+        Ok(Value::bool(holds))
+    }
+
+    fn is_in(&self, node: &Node, two: &'a [Node; 2]) -> Found<'a> {
+        let wanted = self.eval(&two[0])?;
+        // As in CEL, an object is looked up by its keys.
+        if let Kind::Trace(_) | Kind::Member(..) | Kind::Call(..) | Kind::Var(_) = &two[1].kind
+            && let Value::Json(Json::Object(object)) = self.eval(&two[1])?
+        {
+            return match wanted {
+                Value::Text(key) => Ok(Value::Bool(object.contains_key(key))),
+                Value::Null => Ok(Value::Null),
+                _ => Err(FaultKind::Mixed.at(node)),
+            };
+        }
+        let mut is_known = true;
+        let walk = self.each(&two[1], &mut |value| {
+            let is_it = equal(wanted, value, &self.steps);
+            is_known &= is_it.is_some();
+            Ok(is_it != Some(true))
+        })?;
+        Ok(match walk {
+            Walk::Stopped => Value::Bool(true),
+            Walk::Whole if is_known => Value::Bool(false),
+            _ => Value::Null,
+        })
+    }
+
+    fn index(&self, node: &Node, of: Value<'a>, by: Value<'a>) -> Found<'a> {
+        match (of, by) {
+            (Value::Null, _) | (_, Value::Null) => Ok(Value::Null),
+            (Value::Json(Json::Object(object)), Value::Text(key)) => {
+                Ok(object.get(key).map_or(Value::Null, Value::of_json))
+            }
+            (list, Value::Int(at)) if list.len().is_some() => {
+                let element = usize::try_from(at).ok().and_then(|at| list.get(at));
+                element.ok_or(FaultKind::NoElement.at(node))
+            }
+            _ => Err(FaultKind::Mixed.at(node)),
+        }
+    }
+
+    fn arithmetic(
+        &self,
+        node: &Node,
+        operation: Arithmetic,
+        left: Value<'a>,
+        right: Value<'a>,
+    ) -> Found<'a> {
+        use Value as V;
+        match (left, right) {
+            (V::Null, _) | (_, V::Null) => Ok(V::Null),
+            (V::Int(left), V::Int(right)) => {
+                integers(operation, left, right).map_err(|kind| kind.at(node))
+            }
+            (V::Int(_) | V::Double(_), V::Int(_) | V::Double(_)) => {
+                let doubles = left.as_double().zip(right.as_double());
+                let result = doubles.and_then(|(left, right)| doubles_of(operation, left, right));
+                result.map(V::Double).ok_or(FaultKind::Mixed.at(node))
+            }
+            (V::Time(left), V::Time(right)) if operation == Arithmetic::Subtract => {
+                Ok(V::Double(left.millis_since(right)))
+            }
+            (V::Time(time), V::Int(_) | V::Double(_)) => {
+                let micros = right.as_double().unwrap_or_default() * 1e3;
+                match operation {
+                    Arithmetic::Add => Ok(V::Time(time.plus_micros(micros.round() as i64))),
+                    Arithmetic::Subtract => Ok(V::Time(time.plus_micros(-micros.round() as i64))),
+                    _ => Err(FaultKind::Mixed.at(node)),
+                }
+            }
+            (V::Text(left), V::Text(right)) if operation == Arithmetic::Add => {
+                self.charge((left.len() + right.len()) / MADE_PER_STEP);
+                self.step(node)?;
+                Ok(V::Text(self.kept([left, right].concat())))
+            }
+            _ if operation == Arithmetic::Add => {
+                let (Some(length), Some(more)) = (left.len(), right.len()) else {
+                    return Err(FaultKind::Mixed.at(node));
+                };
+                self.charge(length + more);
+                self.step(node)?;
+                let of = |list: Value<'a>, length| {
+                    (0..length).map(move |at| list.get(at).unwrap_or(V::Null))
+                };
+                Ok(self.kept_list(of(left, length).chain(of(right, more))))
+            }
+            _ => Err(FaultKind::Mixed.at(node)),
+        }
+    }
+}
+
+fn integers(operation: Arithmetic, left: i64, right: i64) -> Result<Value<'static>, FaultKind> {
+    let result = match operation {
+        Arithmetic::Add => left.checked_add(right),
+        Arithmetic::Subtract => left.checked_sub(right),
+        Arithmetic::Multiply => left.checked_mul(right),
+        Arithmetic::Divide | Arithmetic::Remainder if right == 0 => {
+            return Err(FaultKind::DivisionByZero);
+        }
+        Arithmetic::Divide => left.checked_div(right),
+        Arithmetic::Remainder => left.checked_rem(right),
+    };
+    result.map(Value::Int).ok_or(FaultKind::Overflow)
+}
+
+fn doubles_of(operation: Arithmetic, left: f64, right: f64) -> Option<f64> {
+    Some(match operation {
+        Arithmetic::Add => left + right,
+        Arithmetic::Subtract => left - right,
+        Arithmetic::Multiply => left * right,
+        Arithmetic::Divide => left / right,
+        Arithmetic::Remainder => return None,
+    })
+}

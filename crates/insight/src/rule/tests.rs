@@ -1,0 +1,1 @@
+//! What rules mean, shown on traces that are written down by hand.

@@ -131,7 +131,10 @@ fn checked(
     let expr = parse::parse(source, &mut problems);
     let mut checker = Checker::new(source, &mut problems);
     let typed = checker.check(&expr);
-    also(&mut checker, &typed);
+    // What could not be read would only be told once more.
+    if checker.problems.is_empty() {
+        also(&mut checker, &typed);
+    }
     let needs = checker.needs;
     match problems.is_empty() {
         true => Ok((typed.node, needs)),
@@ -144,16 +147,13 @@ impl Rule {
     pub fn parse(source: &str) -> Result<Self, Problems> {
         let (root, needs) = checked(source, |checker, typed| {
             // A number or a text is an answer too; anything else should be asked about.
-            let is_answer =
-                typed.given.is_bool() || typed.given.is_number() || typed.given.is_text();
-            if !is_answer || typed.given == Type::Null {
-                checker.must_be_bool(&Typed {
-                    node: node::Kind::Null.at(typed.at()),
-                    given: match typed.given {
-                        Type::Null => Type::TraceError,
-                        given => given,
-                    },
-                });
+            match typed.given {
+                Type::Null => {
+                    let problem = Problem::new(typed.at(), "a rule is a condition, this is null");
+                    checker.problem(problem.suggest("as in duration_ms < 5000"));
+                }
+                given if given.is_number() || given.is_text() => {}
+                _ => checker.must_be_bool(typed),
             }
         })?;
         Ok(Self {

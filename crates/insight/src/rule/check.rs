@@ -235,13 +235,13 @@ impl<'s, 'p> Checker<'s, 'p> {
             Type::Unclear => Typed::unclear(at),
             other => {
                 let problem = Problem::new(name.at, format!("{other} has no fields"));
-                let problem = if other.is_spans() {
-                    let list = of.at().of(self.source);
+                let list = of.at().of(self.source);
+                let problem = if FUNCTIONS.iter().any(|function| function.name == text) {
+                    problem.suggest(format!("call the function: `{list}.{text}(…)`"))
+                } else if other.is_spans() {
                     let suggestion =
                         format!("each of its spans has: write `{list}.all(s, s.{text} …)`");
                     problem.suggest(suggestion)
-                } else if FUNCTIONS.iter().any(|function| function.name == text) {
-                    problem.suggest(format!("call the function: `{text}(…)`"))
                 } else {
                     problem
                 };
@@ -259,8 +259,10 @@ impl<'s, 'p> Checker<'s, 'p> {
     ) -> Typed {
         let text = name.text.as_str();
         let problem = Problem::new(name.at, format!("{what} has no field `{text}`"));
-        let problem = match nearest(text, known) {
+        let known: Vec<&str> = known.collect();
+        let problem = match nearest(text, known.iter().copied()) {
             Some(near) => problem.suggest(format!("did you mean `{near}`?")),
+            None if what == "an error" => problem.suggest(format!("known: {}", known.join(", "))),
             None if FUNCTIONS.iter().any(|function| function.name == text) => {
                 problem.suggest(format!("call the function: `{text}(…)`"))
             }
@@ -353,8 +355,7 @@ impl<'s, 'p> Checker<'s, 'p> {
     }
 
     fn unlike(&mut self, left: &Typed, right: &Typed, at: At) {
-        let message = format!("{} is never equal to {}", left.given, right.given);
-        let message = message.replace("true or false is", "a condition is");
+        let message = format!("{} is not compared with {}", left.given, right.given);
         let problem = Problem::new(at, message);
         let suggestion =
             [(left, right), (right, left)]

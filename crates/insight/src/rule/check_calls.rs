@@ -67,6 +67,8 @@ impl Checker<'_, '_> {
         let text = name.text.as_str();
         let problem = Problem::new(name.at, format!("there is no function `{text}`"));
         let known = FUNCTIONS.iter().filter(|f| f.on.is_some() || of.is_none());
+        let mut all: Vec<&str> = known.clone().map(|f| f.name).collect();
+        all.dedup();
         let is_field = |fields| find(fields, text).is_some();
         let renamed = match text {
             "len" | "length" | "count" => Some("size"),
@@ -86,7 +88,7 @@ impl Checker<'_, '_> {
             None if of.is_some() && find(SPAN_FIELDS, text).is_some() => {
                 problem.suggest(format!("it is a field: write `.{text}`"))
             }
-            None => problem,
+            None => problem.suggest(format!("known: {}", all.join(", "))),
         };
         self.problem(problem);
         let is_macro = args.len() == 2 && matches!(args[0].kind, Said::Name(_));

@@ -66,7 +66,7 @@ impl<'e, 'a> Explainer<'e, 'a> {
                 Some(is_first) => self.why(&three[if is_first { 1 } else { 2 }], holds),
                 None => Ok(()),
             },
-            Kind::Quantify(which, over) => self.why_quantified(node, *which, over, holds),
+            Kind::Quantify(which, over) => self.why_quantified(*which, over, holds),
             Kind::Call(Built::Before, args) => {
                 let mut late = Vec::new();
                 self.eval.before(args, &mut |at| late.push(at))?;
@@ -123,7 +123,6 @@ impl<'e, 'a> Explainer<'e, 'a> {
 
     fn why_quantified(
         &mut self,
-        node: &'a Node,
         which: Quantifier,
         over: &'a Over,
         holds: bool,
@@ -185,7 +184,6 @@ impl<'e, 'a> Explainer<'e, 'a> {
                 }
             }
         }
-        let _ = node;
         Ok(())
     }
 

@@ -451,13 +451,16 @@ impl Parser<'_, '_> {
             Token::Symbol("(") => name == "within" && ahead == 1,
             Token::Symbol("=" | "~" | "!~") => true,
             Token::Symbol(symbol) => Compare::of(symbol).is_some(),
-            _ => false,
+            // No index has two words beside each other.
+            Token::Name(_) | Token::Literal(_) | Token::HugeInt => true,
+            Token::End => false,
         }
     }
 
     fn selector(&mut self, of: Expr) -> Expr {
-        let mut terms = Vec::new();
+        let (mut terms, mut is_empty) = (Vec::new(), true);
         while !self.sees("]") && *self.peek() != Token::End {
+            is_empty = false;
             match self.term() {
                 Some(term) => terms.push(term),
                 None => self.skip_term(),
@@ -466,7 +469,7 @@ impl Parser<'_, '_> {
                 break;
             }
         }
-        if terms.is_empty() {
+        if is_empty {
             let problem = Problem::new(self.at(), "this selector has no condition");
             self.problem(problem.suggest("write one, as in spans[type=function]"));
         }

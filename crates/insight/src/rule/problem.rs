@@ -137,7 +137,11 @@ impl std::error::Error for Problems {}
 /// Returns the word of `known` that `word` was most likely meant to be.
 pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();
-    let far = |known: &str| strsim::damerau_levenshtein(&lower, &known.to_lowercase());
+    let far = |known: &str| match known.strip_prefix(&lower) {
+        // A name without its unit, such as `duration`.
+        Some(_) if lower.len() > 2 => 1,
+        _ => strsim::damerau_levenshtein(&lower, &known.to_lowercase()),
+    };
     let nearest = known.map(|known| (far(known), known)).min()?;
     // Somewhat arbitrary: a third of the letters may be wrong.
     (nearest.0 <= (word.chars().count() / 3).max(1)).then_some(nearest.1)

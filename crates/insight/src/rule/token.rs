@@ -85,30 +85,44 @@ impl<'s> Lexer<'s, '_> {
         if first == '"' || first == '\'' {
             return self.text(false);
         }
-        if first.is_ascii_alphabetic() || first == '_' {
+        // Letters that no name has are a part of it: a misspelt name is one mistake.
+        if first.is_alphabetic() || first == '_' {
             return self.name();
         }
         if let Some(symbol) = SYMBOLS.iter().find(|s| self.rest().starts_with(**s)) {
             self.at += symbol.len();
             return Some(Token::Symbol(symbol));
         }
+        self.stray(first)
+    }
+
+    /// Tells of what is no word, and takes it for what was meant where that is clear.
+    fn stray(&mut self, first: char) -> Option<Token> {
         let start = self.at;
         self.at += first.len_utf8();
-        let suggestion = match first {
-            '&' => "write `&&`",
-            '|' => "write `||`",
-            '“' | '”' | '„' | '‘' | '’' => "write plain quotes: \"…\"",
-            ';' => "a rule is one expression: join conditions with `&&`",
-            _ => "texts stand in quotes: \"…\"",
+        let (suggestion, meant) = match first {
+            '&' => ("write `&&`", Some(Token::Symbol("&&"))),
+            '|' => ("write `||`", Some(Token::Symbol("||"))),
+            '“' | '”' | '„' | '‘' | '’' => {
+                let closing = self.rest().find(['“', '”', '‘', '’']);
+                let meant = closing.map(|end| {
+                    let text = self.rest()[..end].to_owned();
+                    self.at += end + '”'.len_utf8();
+                    Token::Literal(Literal::Text(text))
+                });
+                ("write plain quotes: \"…\"", meant)
+            }
+            ';' => ("a rule is one expression: join conditions with `&&`", None),
+            _ => ("texts stand in quotes: \"…\"", None),
         };
         let message = format!("`{first}` has no meaning here");
         self.problem(start, message).suggestion = Some(suggestion.to_owned());
-        None
+        meant
     }
 
     fn name(&mut self) -> Option<Token> {
         let rest = self.rest();
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
         let word = &rest[..end.unwrap_or(rest.len())];
         let before_quote = rest[word.len()..].starts_with(['"', '\'']);
         match word {

@@ -308,7 +308,9 @@ proptest! {
         let body = writer.condition(2);
         let told = trace(&mut Choices(trace_bytes.iter()));
         let result = Rule::parse(&format!("spans.all(v0, {body})")).unwrap().grade(&told.view, &());
-        prop_assume!(result.outcome == Outcome::Fail);
+        if result.outcome != Outcome::Fail {
+            return Ok(());
+        }
         let expr = parse::parse(&body, &mut Vec::new());
         let failing = (0..told.view.spans.len()).filter(|at| {
             let variables = vec![("v0".to_owned(), Naive::Span(*at))];

@@ -102,7 +102,8 @@ fn positions_are_in_characters() {
         .iter()
         .map(|problem| problems.position(problem))
         .collect();
-    assert_eq!(at.first(), Some(&(2, 6)), "{problems}");
+    assert_eq!(at.first(), Some(&(2, 3)), "{problems}");
+    assert_eq!(problems.all().len(), 1);
     let problems = Selector::parse("spans.size()").unwrap_err();
     assert_eq!(problems.position(&problems.all()[0]), (1, 1));
 }

@@ -243,6 +243,18 @@ impl Checker<'_, '_> {
                 },
                 None => Kind::Null,
             },
+            Built::Pct => {
+                let percent = match all[1].node.kind {
+                    Kind::Int(int) => int as f64,
+                    Kind::Double(double) => double,
+                    _ => 0.0,
+                };
+                if !(0.0..=100.0).contains(&percent) {
+                    let problem = Problem::new(all[1].at(), "a percentage is from 0 to 100");
+                    self.problem(problem.suggest("as in list.pct(95)"));
+                }
+                Kind::Call(Built::Pct, all.into_iter().map(|one| one.node).collect())
+            }
             Built::Calls => self.calls(all.swap_remove(0).node, at),
             Built::Within if all.len() == 1 => {
                 let sel = all.swap_remove(0).node;

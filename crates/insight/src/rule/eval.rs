@@ -483,22 +483,23 @@ impl<'a> Eval<'a> {
 
     fn is_in(&self, node: &Node, two: &'a [Node; 2]) -> Found<'a> {
         let wanted = self.eval(&two[0])?;
-        // As in CEL, an object is looked up by its keys.
-        if let Kind::Trace(_) | Kind::Member(..) | Kind::Call(..) | Kind::Var(_) = &two[1].kind
-            && let Value::Json(Json::Object(object)) = self.eval(&two[1])?
-        {
-            return match wanted {
-                Value::Text(key) => Ok(Value::Bool(object.contains_key(key))),
-                Value::Null => Ok(Value::Null),
-                _ => Err(FaultKind::Mixed.at(node)),
-            };
-        }
         let mut is_known = true;
-        let walk = self.each(&two[1], &mut |value| {
+        let mut is_another = |value| {
             let is_it = equal(wanted, value, &self.steps);
             is_known &= is_it.is_some();
             Ok(is_it != Some(true))
-        })?;
+        };
+        let walk = match &two[1].kind {
+            Kind::Filter(_) | Kind::Map(_) => self.each(&two[1], &mut is_another)?,
+            _ => match (self.eval(&two[1])?, wanted) {
+                // As in CEL, an object is looked up by its keys.
+                (Value::Json(Json::Object(object)), Value::Text(key)) => {
+                    return Ok(Value::Bool(object.contains_key(key)));
+                }
+                (Value::Json(Json::Object(_)), Value::Null) => return Ok(Value::Null),
+                (list, _) => self.each_of(node, list, &mut is_another)?,
+            },
+        };
         Ok(match walk {
             Walk::Stopped => Value::Bool(true),
             Walk::Whole if is_known => Value::Bool(false),

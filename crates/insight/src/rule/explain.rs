@@ -174,6 +174,7 @@ impl<'e, 'a> Explainer<'e, 'a> {
         });
         for value in decided {
             match value {
+                Value::Span(_) if deciding.is_none() && is_everything(&over.list) => {}
                 Value::Span(at) => self.point(at),
                 // An element that is no span may have been decided by spans.
                 other => {
@@ -331,9 +332,7 @@ impl<'e, 'a> Explainer<'e, 'a> {
             }
             Ok(true)
         })?;
-        // To point at all spans is to point at none.
-        let is_everything = matches!(&whole.kind, Kind::Trace(field) if field.name == "spans");
-        if walk == Walk::Whole && !is_everything {
+        if walk == Walk::Whole && !is_everything(whole) {
             places.into_iter().for_each(|at| self.point(at));
         }
         Ok(count)
@@ -440,6 +439,11 @@ impl<'e, 'a> Explainer<'e, 'a> {
             _ => Ok(false),
         }
     }
+}
+
+/// To point at all spans of a trace is to point at none.
+fn is_everything(list: &Node) -> bool {
+    matches!(&list.kind, Kind::Trace(field) if field.name == "spans")
 }
 
 fn spans(count: usize) -> String {

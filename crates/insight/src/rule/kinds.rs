@@ -99,6 +99,7 @@ impl Type {
             (Self::Null, other) | (other, Self::Null) => other,
             (left, right) if left.is_open() || right.is_open() => Self::Json,
             (left, right) if left.is_text() && right.is_text() => Self::Text,
+            (left, right) if left.is_number() && right.is_number() => Self::Double,
             (Self::List(left), Self::List(right)) => left.join(*right).list(),
             _ => Self::Json,
         }

@@ -224,10 +224,10 @@ impl Parser<'_, '_> {
             let right = self.sum();
             let at = left.at.to(right.at);
             let two = Box::new([left, right]);
-            let kind = compare.map_or_else(
-                || Kind::In(two.clone()),
-                |compare| Kind::Compare(compare, two.clone()),
-            );
+            let kind = match compare {
+                Some(compare) => Kind::Compare(compare, two),
+                None => Kind::In(two),
+            };
             left = self.make(kind, at);
         }
     }

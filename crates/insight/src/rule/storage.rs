@@ -3,7 +3,8 @@
 //! A rule over scalar fields of the trace alone becomes a small tree that a query can hold against the
 //! columns of `traces`. It has the same three truth values: a missing column is NULL, and SQL's logic
 //! is Kleene's. What could fail in one place and not in the other (a division by a field, a remainder)
-//! is left to the evaluator. Counts are taken to be less than 2^53, as all real ones are.
+//! is left to the evaluator. Counts are taken to be less than 2^53, as all real ones are; integers that
+//! could then be too large together are left to the evaluator, too.
 
 use std::fmt::Write as _;
 
@@ -11,8 +12,12 @@ use model::Time;
 
 use super::fields::{TRACE_FIELDS, TraceField, find};
 use super::functions::Built;
+use super::kinds::Type;
 use super::node::{Kind, Node};
 use super::syntax::{Arithmetic, Compare};
+
+/// No count is larger.
+const COUNT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A condition on the columns of `traces`.
 #[derive(Debug, Clone, PartialEq)]
@@ -247,10 +252,31 @@ impl Operand {
                     },
                     Arithmetic::Remainder => return None,
                 };
-                Self::Arithmetic(Box::new(left), operation, Box::new(right))
+                let joined = Self::Arithmetic(Box::new(left), operation, Box::new(right));
+                return Some(joined).filter(|joined| joined.greatest() < i64::MAX as f64);
             }
             _ => return None,
         })
+    }
+
+    /// Returns how large an integer can become, and 0 for what is none.
+    fn greatest(&self) -> f64 {
+        match self {
+            Self::Field(field) => match find(TRACE_FIELDS, field.name) {
+                Some(field) if field.field_type == Type::Int => COUNT_MAX,
+                _ => 0.0,
+            },
+            Self::Int(int) => (*int as f64).abs(),
+            Self::Arithmetic(left, operation, right) => {
+                let (left, right) = (left.greatest(), right.greatest());
+                match operation {
+                    NumberOperation::Add | NumberOperation::Subtract => left + right,
+                    NumberOperation::Multiply => left * right,
+                    NumberOperation::Divide => left,
+                }
+            }
+            _ => 0.0,
+        }
     }
 
     fn is_number(&self) -> bool {

@@ -269,6 +269,40 @@ fn trace(choices: &mut Choices<'_>) -> Told {
     Told::of(spans)
 }
 
+/// The comparison below is worth something only if every outcome is common.
+#[test]
+fn random_rules_come_to_every_outcome() {
+    let mut seed = 1_u32;
+    let mut bytes = |count: usize| -> Vec<u8> {
+        let next = |_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 24) as u8
+        };
+        (0..count).map(next).collect()
+    };
+    let mut counts = [0; Outcome::ALL.len()];
+    for _ in 0..2_000 {
+        let (rule_bytes, trace_bytes) = (bytes(120), bytes(90));
+        let mut writer = Writer {
+            choices: Choices(rule_bytes.iter()),
+            variables: 0,
+        };
+        let rule = Rule::parse(&writer.condition(4));
+        let told = trace(&mut Choices(trace_bytes.iter()));
+        if let Ok(rule) = rule {
+            counts[rule.grade(&told.view, &()).outcome as usize] += 1;
+        }
+    }
+    for outcome in [
+        Outcome::Pass,
+        Outcome::Fail,
+        Outcome::NotApplicable,
+        Outcome::Unscored,
+    ] {
+        assert!(counts[outcome as usize] > 20, "{outcome}: {counts:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -61,6 +61,7 @@ fn types() {
         "user_id[0] == \"u\"",
         "calls.pct() > 3 || calls.all(true) || contains(user_id)",
         "calls.all(1, true)",
+        "[1].pct(101) > 3",
         "timestamp(\"tomorrow\") > started_at",
     ]));
 }

@@ -23,6 +23,7 @@ mod node;
 mod parse;
 mod problem;
 mod reference;
+mod scope;
 mod sequence;
 mod storage;
 mod syntax;
@@ -35,10 +36,11 @@ use model::{Outcome, SpanId, UnscoredReason, Verdict};
 
 use crate::view::TraceView;
 use check::{Checker, Typed};
-use eval::{Eval, Fault, FaultKind, Store};
+use eval::{Fault, FaultKind};
 use explain::Explainer;
 use kinds::Type;
 use node::Node;
+use scope::{Eval, Store};
 use value::Value;
 
 pub use environment::{Environment, Needs};

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use model::Time;
 
-use super::eval::{Eval, Fault, FaultKind, Found, Walk};
+use super::eval::{Fault, FaultKind, Found, Walk};
 use super::functions::Built;
 use super::node::Node;
+use super::scope::Eval;
 use super::sequence::{Matched, Sequence};
 use super::value::{Order, Value, equal, order};
 
@@ -418,11 +419,9 @@ impl<'a> Eval<'a> {
     }
 
     /// Returns whether the names of a list are as a pattern says.
-    pub(super) fn seq(&self, list: &'a Node, sequence: &Sequence) -> Found<'a> {
-        Ok(match self.matched(list, sequence)? {
-            None => Value::Null,
-            Some((matched, _)) => Value::Bool(matched == Matched::Whole),
-        })
+    pub(super) fn seq(&self, list: &'a Node, sequence: &Sequence) -> Result<Option<bool>, Fault> {
+        let matched = self.matched(list, sequence)?;
+        Ok(matched.map(|(matched, _)| matched == Matched::Whole))
     }
 
     /// Returns what came of the match and the span at which it failed (the last, if more should come).

@@ -4,21 +4,14 @@
 //! with one element after the other, through all filters between. So a rule over spans allocates
 //! nothing unless it makes texts or lists of its own.
 
-use std::cell::{Cell, RefCell};
-
-use hashbrown::HashMap;
-use model::{JsonText, Span};
 use serde_json::Value as Json;
-use typed_arena::Arena;
 
-use super::environment::Environment;
 use super::functions::Built;
 use super::node::{Kind, Node, Over, Quantifier};
 use super::problem::At;
+use super::scope::Eval;
 use super::syntax::{Arithmetic, Compare};
 use super::value::{Order, Value, equal, order};
-use super::{STEPS_MAX, VARIABLES_MAX};
-use crate::view::{SpanView, TraceView};
 
 /// Why an evaluation has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,39 +45,6 @@ impl FaultKind {
 
 pub(super) type Found<'a> = Result<Value<'a>, Fault>;
 
-/// What an evaluation makes and its values borrow. Nothing is allocated before something is made.
-pub(super) struct Store<'a> {
-    texts: Arena<String>,
-    trees: Arena<Json>,
-    lists: Arena<Value<'a>>,
-}
-
-impl Store<'_> {
-    pub(super) fn new() -> Self {
-        Self {
-            texts: Arena::with_capacity(0),
-            trees: Arena::with_capacity(0),
-            lists: Arena::with_capacity(0),
-        }
-    }
-}
-
-/// One evaluation of one rule over one trace.
-pub(super) struct Eval<'a> {
-    pub(super) trace: &'a TraceView,
-    pub(super) world: &'a dyn Environment,
-    store: &'a Store<'a>,
-    /// The elements that the variables in scope stand for.
-    slots: [Cell<Value<'a>>; VARIABLES_MAX],
-    steps: Cell<u32>,
-    /// Whether something held for every element of nothing.
-    pub(super) saw_nothing: Cell<bool>,
-    /// Inputs (false) and outputs (true) of spans: putting their words together takes time.
-    span_texts: RefCell<HashMap<(u32, bool), Option<&'a str>>>,
-    /// JSON that was read, by where its text lies.
-    read_json: RefCell<HashMap<(usize, usize), Option<&'a Json>>>,
-}
-
 /// Whether all elements of a list were seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Walk {
@@ -94,133 +54,9 @@ pub(super) enum Walk {
     Missing,
 }
 
-/// Bytes that are searched or put together in one step, and bytes that are made in one step.
-const SEARCHED_PER_STEP: usize = 256;
-const MADE_PER_STEP: usize = 8;
-
 impl<'a> Eval<'a> {
-    pub(super) fn new(
-        trace: &'a TraceView,
-        world: &'a dyn Environment,
-        store: &'a Store<'a>,
-    ) -> Self {
-        Self {
-            trace,
-            world,
-            store,
-            slots: [const { Cell::new(Value::Null) }; VARIABLES_MAX],
-            steps: Cell::new(0),
-            saw_nothing: Cell::new(false),
-            span_texts: RefCell::default(),
-            read_json: RefCell::default(),
-        }
-    }
-
-    /// Starts the count of steps anew.
-    pub(super) fn rest(&self) {
-        self.steps.set(0);
-    }
-
-    pub(super) fn view(&self, at: u32) -> &'a SpanView {
-        &self.trace.spans[at as usize]
-    }
-
-    pub(super) fn span(&self, at: u32) -> &'a Span {
-        self.view(at).span()
-    }
-
-    /// Returns the count of steps, for what counts its own.
-    pub(super) fn steps_taken(&self) -> &Cell<u32> {
-        &self.steps
-    }
-
-    /// Counts steps that are noticed with the next one.
-    fn charge(&self, steps: usize) {
-        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
-        self.steps.set(self.steps.get().saturating_add(steps));
-    }
-
-    pub(super) fn charge_search(&self, bytes: usize) {
-        self.charge(bytes / SEARCHED_PER_STEP);
-    }
-
-    #[inline]
-    pub(super) fn step(&self, node: &Node) -> Result<(), Fault> {
-        let steps = self.steps.get().saturating_add(1);
-        self.steps.set(steps);
-        match steps > STEPS_MAX {
-            true => Err(FaultKind::Budget.at(node)),
-            false => Ok(()),
-        }
-    }
-
-    pub(super) fn set(&self, slot: u8, value: Value<'a>) {
-        self.slots[slot as usize].set(value);
-    }
-
-    pub(super) fn kept(&self, text: String) -> &'a str {
-        self.store.texts.alloc(text)
-    }
-
-    pub(super) fn kept_list(&self, values: impl IntoIterator<Item = Value<'a>>) -> Value<'a> {
-        let list: &'a [Value<'a>] = self.store.lists.alloc_extend(values);
-        self.charge(list.len());
-        Value::List(list)
-    }
-
-    pub(super) fn texts(&self, texts: &'a [String]) -> Value<'a> {
-        self.kept_list(texts.iter().map(|text| Value::Text(text)))
-    }
-
-    pub(super) fn json(&self, text: Option<&'a JsonText>) -> Value<'a> {
-        text.map_or(Value::Null, |text| self.parsed(text.as_str()))
-    }
-
-    /// Returns the JSON that a text holds; what holds none is missing.
-    pub(super) fn parsed(&self, text: &'a str) -> Value<'a> {
-        let mut known = self.read_json.borrow_mut();
-        let place = (text.as_ptr() as usize, text.len());
-        let tree = known.entry(place).or_insert_with(|| {
-            self.charge(text.len() / MADE_PER_STEP);
-            let tree = match self.steps.get() > STEPS_MAX {
-                true => None,
-                false => serde_json::from_str(text).ok(),
-            };
-            tree.map(|tree: Json| &*self.store.trees.alloc(tree))
-        });
-        tree.map_or(Value::Null, Value::of_json)
-    }
-
-    pub(super) fn input(&self, at: u32) -> Option<&'a str> {
-        self.span_text(at, false)
-    }
-
-    pub(super) fn output(&self, at: u32) -> Option<&'a str> {
-        self.span_text(at, true)
-    }
-
-    fn span_text(&self, at: u32, is_output: bool) -> Option<&'a str> {
-        let mut known = self.span_texts.borrow_mut();
-        *known.entry((at, is_output)).or_insert_with(|| {
-            if self.steps.get() > STEPS_MAX {
-                return None;
-            }
-            let view = self.view(at);
-            let text = match is_output {
-                true => view.output_text(),
-                false => view.input_text(),
-            }?;
-            self.charge_search(text.len());
-            Some(match text {
-                std::borrow::Cow::Borrowed(text) => text,
-                std::borrow::Cow::Owned(text) => self.kept(text),
-            })
-        })
-    }
-
     /// Returns what an expression is worth.
     pub(super) fn eval(&self, node: &'a Node) -> Found<'a> {
-        self.step(node)?;
         Ok(match &node.kind {
             Kind::Null => Value::Null,
             Kind::Bool(bool) => Value::Bool(*bool),
@@ -228,42 +64,91 @@ impl<'a> Eval<'a> {
             Kind::Double(double) => Value::Double(*double),
             Kind::Text(text) => Value::Text(text),
             Kind::Time(time) => Value::Time(*time),
-            Kind::Trace(field) => (field.read)(self),
-            Kind::Span(field, of) => match self.eval(of)? {
-                Value::Span(at) | Value::SpanError(at) => (field.read)(self, at),
-                Value::Null => Value::Null,
-                _ => return Err(FaultKind::Mixed.at(node)),
-            },
-            Kind::Var(slot) => self.slots[*slot as usize].get(),
-            Kind::Compare(compare, two) => {
-                let (left, right) = (self.eval(&two[0])?, self.eval(&two[1])?);
-                return self.compare(node, *compare, left, right);
+            Kind::Var(slot) => self.get(*slot),
+            Kind::Trace(field) => {
+                self.step(node)?;
+                (field.read)(self)
             }
-            Kind::Not(of) => Value::bool(self.truth(of)?.map(|bool| !bool)),
-            Kind::And(all) => return self.join(all, false),
-            Kind::Or(all) => return self.join(all, true),
+            Kind::Span(field, of) => {
+                self.step(node)?;
+                match self.eval(of)? {
+                    Value::Span(at) | Value::SpanError(at) => (field.read)(self, at),
+                    Value::Null => Value::Null,
+                    _ => return Err(FaultKind::Mixed.at(node)),
+                }
+            }
+            Kind::Call(built, args) => {
+                self.step(node)?;
+                return self.call(node, *built, args);
+            }
+            Kind::Compare(..)
+            | Kind::Not(_)
+            | Kind::And(_)
+            | Kind::Or(_)
+            | Kind::Quantify(..)
+            | Kind::Matches(..)
+            | Kind::Seq(..)
+            | Kind::In(_) => Value::bool(self.truth(node)?),
             Kind::If(three) => match self.truth(&three[0])? {
                 Some(true) => return self.eval(&three[1]),
                 Some(false) => return self.eval(&three[2]),
                 None => Value::Null,
             },
-            Kind::Quantify(which, over) => return self.quantify(*which, over),
-            Kind::Matches(of, regex) => match self.eval(of)? {
-                Value::Text(text) => {
-                    self.charge_search(text.len());
-                    Value::Bool(regex.is_match(text))
-                }
-                Value::Null => Value::Null,
-                _ => return Err(FaultKind::Mixed.at(node)),
-            },
-            Kind::Seq(of, sequence) => return self.seq(of, sequence),
-            Kind::Call(built, args) => return self.call(node, *built, args),
             _ => return self.eval_rest(node),
         })
     }
 
+    /// Returns an operand. As [`Eval::eval`], for the operands that almost all comparisons have.
+    #[inline]
+    fn operand(&self, node: &'a Node) -> Found<'a> {
+        match &node.kind {
+            Kind::Text(text) => Ok(Value::Text(text)),
+            Kind::Int(int) => Ok(Value::Int(*int)),
+            Kind::Double(double) => Ok(Value::Double(*double)),
+            Kind::Span(field, of) => match &of.kind {
+                Kind::Var(slot) => match self.get(*slot) {
+                    Value::Span(at) => Ok((field.read)(self, at)),
+                    _ => self.eval(node),
+                },
+                _ => self.eval(node),
+            },
+            _ => self.eval(node),
+        }
+    }
+
+    /// Returns the truth of a condition; `None` is unknown.
+    pub(super) fn truth(&self, node: &'a Node) -> Result<Option<bool>, Fault> {
+        self.step(node)?;
+        match &node.kind {
+            Kind::Compare(compare, two) => {
+                let (left, right) = (self.operand(&two[0])?, self.operand(&two[1])?);
+                self.compare(node, *compare, left, right)
+            }
+            Kind::Not(of) => Ok(self.truth(of)?.map(|bool| !bool)),
+            Kind::And(all) => self.join(all, false),
+            Kind::Or(all) => self.join(all, true),
+            Kind::Quantify(which, over) => self.quantify(*which, over),
+            Kind::Matches(of, regex) => match self.operand(of)? {
+                Value::Text(text) => {
+                    self.charge_search(text.len());
+                    Ok(Some(regex.is_match(text)))
+                }
+                Value::Null => Ok(None),
+                _ => Err(FaultKind::Mixed.at(node)),
+            },
+            Kind::Seq(of, sequence) => self.seq(of, sequence),
+            Kind::In(two) => self.is_in(node, two),
+            _ => match self.eval(node)? {
+                Value::Bool(bool) => Ok(Some(bool)),
+                Value::Null => Ok(None),
+                _ => Err(FaultKind::Mixed.at(node)),
+            },
+        }
+    }
+
     /// What is not on the way of most rules.
     fn eval_rest(&self, node: &'a Node) -> Found<'a> {
+        self.step(node)?;
         match &node.kind {
             Kind::Member(of, name) => match self.eval(of)? {
                 Value::Json(Json::Object(object)) => {
@@ -273,7 +158,6 @@ impl<'a> Eval<'a> {
                 _ => Err(FaultKind::Mixed.at(node)),
             },
             Kind::Index(two) => self.index(node, self.eval(&two[0])?, self.eval(&two[1])?),
-            Kind::In(two) => self.is_in(node, two),
             Kind::Arithmetic(operation, two) => {
                 let (left, right) = (self.eval(&two[0])?, self.eval(&two[1])?);
                 self.arithmetic(node, *operation, left, right)
@@ -309,22 +193,13 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// Returns the truth of a condition; `None` is unknown.
-    pub(super) fn truth(&self, node: &'a Node) -> Result<Option<bool>, Fault> {
-        match self.eval(node)? {
-            Value::Bool(bool) => Ok(Some(bool)),
-            Value::Null => Ok(None),
-            _ => Err(FaultKind::Mixed.at(node)),
-        }
-    }
-
     /// Joins conditions: `decides` is the truth that one of them gives to the whole. A fault counts
     /// only if no other condition decides, as in CEL.
-    fn join(&self, all: &'a [Node], decides: bool) -> Found<'a> {
+    fn join(&self, all: &'a [Node], decides: bool) -> Result<Option<bool>, Fault> {
         let (mut is_known, mut fault) = (true, None);
         for one in all {
             match self.truth(one) {
-                Ok(Some(bool)) if bool == decides => return Ok(Value::Bool(decides)),
+                Ok(Some(bool)) if bool == decides => return Ok(Some(decides)),
                 Ok(Some(_)) => {}
                 Ok(None) => is_known = false,
                 Err(budget) if budget.kind == FaultKind::Budget => return Err(budget),
@@ -333,11 +208,11 @@ impl<'a> Eval<'a> {
         }
         match fault {
             Some(fault) => Err(fault),
-            None => Ok(Value::bool(is_known.then_some(!decides))),
+            None => Ok(is_known.then_some(!decides)),
         }
     }
 
-    fn quantify(&self, which: Quantifier, over: &'a Over) -> Found<'a> {
+    fn quantify(&self, which: Quantifier, over: &'a Over) -> Result<Option<bool>, Fault> {
         let decides = which == Quantifier::Exists;
         let (mut count, mut held) = (0u32, 0u32);
         let (mut is_known, mut fault) = (true, None);
@@ -356,24 +231,24 @@ impl<'a> Eval<'a> {
             Ok(true)
         })?;
         if walk == Walk::Missing {
-            return Ok(Value::Null);
+            return Ok(None);
         }
         if walk == Walk::Stopped {
-            return Ok(Value::Bool(decides));
+            return Ok(Some(decides));
         }
         if let Some(fault) = fault {
             return Err(fault);
         }
         Ok(match which {
-            Quantifier::ExistsOne if held > 1 => Value::Bool(false),
-            _ if !is_known => Value::Null,
-            Quantifier::ExistsOne => Value::Bool(held == 1),
-            Quantifier::Exists => Value::Bool(false),
+            Quantifier::ExistsOne if held > 1 => Some(false),
+            _ if !is_known => None,
+            Quantifier::ExistsOne => Some(held == 1),
+            Quantifier::Exists => Some(false),
             Quantifier::All => {
                 if count == 0 {
                     self.saw_nothing.set(true);
                 }
-                Value::Bool(true)
+                Some(true)
             }
         })
     }
@@ -462,10 +337,10 @@ impl<'a> Eval<'a> {
         compare: Compare,
         left: Value<'a>,
         right: Value<'a>,
-    ) -> Found<'a> {
-        let holds = match compare {
-            Compare::Equal => equal(left, right, &self.steps),
-            Compare::Unequal => equal(left, right, &self.steps).map(|is_equal| !is_equal),
+    ) -> Result<Option<bool>, Fault> {
+        Ok(match compare {
+            Compare::Equal => equal(left, right, self.steps_taken()),
+            Compare::Unequal => equal(left, right, self.steps_taken()).map(|is_equal| !is_equal),
             _ => match order(left, right) {
                 Order::Known(order) => Some(match compare {
                     Compare::Less => order.is_lt(),
@@ -477,15 +352,14 @@ impl<'a> Eval<'a> {
                 Order::Unknown => None,
                 Order::Mixed => return Err(FaultKind::Mixed.at(node)),
             },
-        };
-        Ok(Value::bool(holds))
+        })
     }
 
-    fn is_in(&self, node: &Node, two: &'a [Node; 2]) -> Found<'a> {
+    fn is_in(&self, node: &Node, two: &'a [Node; 2]) -> Result<Option<bool>, Fault> {
         let wanted = self.eval(&two[0])?;
         let mut is_known = true;
         let mut is_another = |value| {
-            let is_it = equal(wanted, value, &self.steps);
+            let is_it = equal(wanted, value, self.steps_taken());
             is_known &= is_it.is_some();
             Ok(is_it != Some(true))
         };
@@ -494,16 +368,16 @@ impl<'a> Eval<'a> {
             _ => match (self.eval(&two[1])?, wanted) {
                 // As in CEL, an object is looked up by its keys.
                 (Value::Json(Json::Object(object)), Value::Text(key)) => {
-                    return Ok(Value::Bool(object.contains_key(key)));
+                    return Ok(Some(object.contains_key(key)));
                 }
-                (Value::Json(Json::Object(_)), Value::Null) => return Ok(Value::Null),
+                (Value::Json(Json::Object(_)), Value::Null) => return Ok(None),
                 (list, _) => self.each_of(node, list, &mut is_another)?,
             },
         };
         Ok(match walk {
-            Walk::Stopped => Value::Bool(true),
-            Walk::Whole if is_known => Value::Bool(false),
-            _ => Value::Null,
+            Walk::Stopped => Some(true),
+            Walk::Whole if is_known => Some(false),
+            _ => None,
         })
     }
 
@@ -551,8 +425,7 @@ impl<'a> Eval<'a> {
                 }
             }
             (V::Text(left), V::Text(right)) if operation == Arithmetic::Add => {
-                self.charge((left.len() + right.len()) / MADE_PER_STEP);
-                self.step(node)?;
+                self.charge_making(left.len() + right.len(), node)?;
                 Ok(V::Text(self.kept([left, right].concat())))
             }
             _ if operation == Arithmetic::Add => {

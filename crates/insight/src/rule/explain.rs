@@ -5,9 +5,10 @@
 
 use model::{SpanId, SpanStatus};
 
-use super::eval::{Eval, Fault, FaultKind, Walk};
+use super::eval::{Fault, FaultKind, Walk};
 use super::functions::Built;
 use super::node::{Kind, Node, Over, Quantifier};
+use super::scope::Eval;
 use super::sequence::{Matched, Sequence};
 use super::syntax::Compare;
 use super::value::{Value, equal};

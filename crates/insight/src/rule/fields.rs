@@ -4,8 +4,8 @@
 
 use model::{Content, Source, SpanStatus, SpanType, TraceStatus};
 
-use super::eval::Eval;
 use super::kinds::{Type, Words};
+use super::scope::Eval;
 use super::value::Value;
 
 /// A field of a trace, a span or an error.

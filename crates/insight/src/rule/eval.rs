@@ -216,7 +216,7 @@ impl<'a> Eval<'a> {
         let decides = which == Quantifier::Exists;
         let (mut count, mut held) = (0u32, 0u32);
         let (mut is_known, mut fault) = (true, None);
-        let walk = self.each(&over.list, &mut |value| {
+        let walk = self.each_inner(&over.list, |value| {
             count += 1;
             self.set(over.slot, value);
             match self.truth(&over.body) {
@@ -260,15 +260,16 @@ impl<'a> Eval<'a> {
         visit: &mut dyn FnMut(Value<'a>) -> Result<bool, Fault>,
     ) -> Result<Walk, Fault> {
         match &list.kind {
-            Kind::Filter(over) => self.each(&over.list, &mut |value| {
+            Kind::Filter(over) => self.each_inner(&over.list, |value| {
                 self.set(over.slot, value);
                 match self.truth(&over.body)? {
                     Some(true) => visit(value),
                     Some(false) | None => Ok(true),
                 }
             }),
-            Kind::Map(over) => self.each(&over.list, &mut |value| {
+            Kind::Map(over) => self.each_inner(&over.list, |value| {
                 self.set(over.slot, value);
+                self.step(list)?;
                 visit(self.eval(&over.body)?)
             }),
             Kind::Call(Built::Within, two) => {
@@ -286,32 +287,48 @@ impl<'a> Eval<'a> {
                 )?;
                 Ok(if is_missing { Walk::Missing } else { walk })
             }
+            _ => self.each_of(list, self.eval(list)?, |value| {
+                self.step(list)?;
+                visit(value)
+            }),
+        }
+    }
+
+    /// As [`Eval::each`], for a `visit` that counts a step each time: over a list that is there already
+    /// it becomes one loop.
+    #[inline]
+    fn each_inner(
+        &self,
+        list: &'a Node,
+        mut visit: impl FnMut(Value<'a>) -> Result<bool, Fault>,
+    ) -> Result<Walk, Fault> {
+        match &list.kind {
+            Kind::Filter(_) | Kind::Map(_) | Kind::Call(Built::Within, _) => {
+                self.each(list, &mut visit)
+            }
             _ => self.each_of(list, self.eval(list)?, visit),
         }
     }
 
+    #[inline]
     fn each_of(
         &self,
         node: &Node,
         list: Value<'a>,
-        visit: &mut dyn FnMut(Value<'a>) -> Result<bool, Fault>,
+        mut visit: impl FnMut(Value<'a>) -> Result<bool, Fault>,
     ) -> Result<Walk, Fault> {
-        let mut go = |value| {
-            self.step(node)?;
-            visit(value)
-        };
         match list {
             Value::Null => return Ok(Walk::Missing),
             Value::AllSpans(count) => {
                 for at in 0..count {
-                    if !go(Value::Span(at))? {
+                    if !visit(Value::Span(at))? {
                         return Ok(Walk::Stopped);
                     }
                 }
             }
             Value::Spans(places) => {
                 for at in places {
-                    if !go(Value::Span(*at))? {
+                    if !visit(Value::Span(*at))? {
                         return Ok(Walk::Stopped);
                     }
                 }
@@ -321,7 +338,7 @@ impl<'a> Eval<'a> {
                     return Err(FaultKind::Mixed.at(node));
                 };
                 for at in 0..length {
-                    if !go(other.get(at).unwrap_or(Value::Null))? {
+                    if !visit(other.get(at).unwrap_or(Value::Null))? {
                         return Ok(Walk::Stopped);
                     }
                 }
@@ -371,7 +388,10 @@ impl<'a> Eval<'a> {
                     return Ok(Some(object.contains_key(key)));
                 }
                 (Value::Json(Json::Object(_)), Value::Null) => return Ok(None),
-                (list, _) => self.each_of(node, list, &mut is_another)?,
+                (list, _) => self.each_of(node, list, |value| {
+                    self.step(node)?;
+                    is_another(value)
+                })?,
             },
         };
         Ok(match walk {

@@ -136,7 +136,7 @@ fn main() {
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     let word = words.next().unwrap_or_default();
     let parse = |source: &&str| Rule::parse(source).expect("it is a rule");
-    let rules: Vec<Rule> = RULES.iter().map(|source| parse(source)).collect();
+    let rules: Vec<Rule> = RULES.iter().map(parse).collect();
     if word.is_empty() {
         measure("ten rules", &rules, &traces);
     }

@@ -336,7 +336,7 @@ impl<'s, 'p> Checker<'s, 'p> {
         };
         if !left.given.compares_with(right.given) {
             self.unlike(&left, &right, at);
-        } else if !compare.is_equality() && !(has_order(left.given) && has_order(right.given)) {
+        } else if !(compare.is_equality() || has_order(left.given) && has_order(right.given)) {
             let message = format!("{} is neither more nor less than another", left.given);
             let problem = Problem::new(at, message);
             let problem = match left.given {

@@ -22,3 +22,10 @@ fn check(rule: &str, trace: &Told, expected: &str) {
         result.reasoning
     );
 }
+
+#[test]
+fn rules_are_shared_between_threads() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<super::Rule>();
+    is_shared::<super::Selector>();
+}

@@ -40,7 +40,7 @@ impl Writer<'_> {
             return self.comparison(0);
         }
         let next = depth - 1;
-        match self.choices.below(16) {
+        match self.choices.below(17) {
             0..=3 => self.comparison(next),
             4 | 5 => {
                 let joins = self.choices.one(&["&&", "||"]);
@@ -68,6 +68,11 @@ impl Writer<'_> {
             14 => match self.variable() {
                 Some(variable) => format!("{variable}.triggered"),
                 None => "cost_complete".to_owned(),
+            },
+            // It has no value where the divisor is 0.
+            15 => match self.variable() {
+                Some(variable) => format!("1 / {variable}.depth > 0"),
+                None => "1 / tool_errors > 0".to_owned(),
             },
             _ => format!(
                 "{} in [{}, {}]",

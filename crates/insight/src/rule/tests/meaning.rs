@@ -333,6 +333,10 @@ fn functions_over_spans() {
     ] {
         check(rule, &told, expected);
     }
+}
+
+#[test]
+fn parents_and_arguments() {
     let nested = Told::of(vec![
         span("a", SpanType::Agent, "A", 0, 100),
         call("s1", "x", 1, 2)

@@ -80,22 +80,7 @@ impl Interpreter<'_> {
                 (N::Null, _) | (_, N::Null) => N::Null,
                 _ => return Err(Broken),
             },
-            Kind::Select(of, terms) => {
-                let N::List(all) = self.worth(of)? else {
-                    return Ok(N::Null);
-                };
-                let mut chosen = Vec::new();
-                for span in all {
-                    let mut fits = true;
-                    for term in terms {
-                        fits &= self.fits(&span, term)?;
-                    }
-                    if fits {
-                        chosen.push(span);
-                    }
-                }
-                N::List(chosen)
-            }
+            Kind::Select(of, terms) => return self.select(of, terms),
             Kind::Call(of, name, args) => return self.call(of.as_deref(), &name.text, args),
             Kind::Not(of) => {
                 let worth = self.worth(of);
@@ -123,16 +108,8 @@ impl Interpreter<'_> {
                 let found: Vec<_> = all.iter().map(|one| equal(&wanted, one)).collect();
                 any(&found)
             }
-            Kind::And(all) => {
-                let truths: Vec<_> = all.iter().map(|one| truth(self.worth(one))).collect();
-                let negated = truths.iter().map(|one| one.map(|t| t.map(|bool| !bool)));
-                let negated = one_of(&negated.collect::<Vec<_>>())?;
-                kleene(negated.map(|bool| !bool))
-            }
-            Kind::Or(all) => {
-                let truths: Vec<_> = all.iter().map(|one| truth(self.worth(one))).collect();
-                kleene(one_of(&truths)?)
-            }
+            Kind::And(all) => kleene(all_of(&self.truths(all))?),
+            Kind::Or(all) => kleene(one_of(&self.truths(all))?),
             Kind::If(three) => {
                 let condition = self.worth(&three[0]);
                 match truth(condition)? {
@@ -146,6 +123,27 @@ impl Interpreter<'_> {
                 N::List(all.collect::<Result<_, _>>()?)
             }
         })
+    }
+
+    fn truths(&mut self, all: &[Expr]) -> Vec<Result<Option<bool>, Broken>> {
+        all.iter().map(|one| truth(self.worth(one))).collect()
+    }
+
+    fn select(&mut self, of: &Expr, terms: &[Term]) -> Worth {
+        let N::List(all) = self.worth(of)? else {
+            return Ok(N::Null);
+        };
+        let mut chosen = Vec::new();
+        for span in all {
+            let mut fits = true;
+            for term in terms {
+                fits &= self.fits(&span, term)?;
+            }
+            if fits {
+                chosen.push(span);
+            }
+        }
+        Ok(N::List(chosen))
     }
 
     fn fits(&mut self, span: &Naive, term: &Term) -> Result<bool, Broken> {
@@ -328,10 +326,7 @@ impl Interpreter<'_> {
         let truths: Vec<_> = worths.into_iter().map(truth).collect();
         Ok(match name {
             "exists" => kleene(one_of(&truths)?),
-            "all" => {
-                let negated = truths.iter().map(|one| one.map(|t| t.map(|bool| !bool)));
-                kleene(one_of(&negated.collect::<Vec<_>>())?.map(|bool| !bool))
-            }
+            "all" => kleene(all_of(&truths)?),
             "filter" => {
                 let truths = truths.into_iter().collect::<Result<Vec<_>, _>>()?;
                 let chosen = list.into_iter().zip(truths);
@@ -385,6 +380,14 @@ impl Interpreter<'_> {
         }
         count
     }
+}
+
+/// Returns whether all of them are true: whether none is false.
+fn all_of(truths: &[Result<Option<bool>, Broken>]) -> Result<Option<bool>, Broken> {
+    let negated = truths
+        .iter()
+        .map(|one| one.map(|truth| truth.map(|bool| !bool)));
+    Ok(one_of(&negated.collect::<Vec<_>>())?.map(|bool| !bool))
 }
 
 /// Returns whether one of them is true; a fault counts if none is.

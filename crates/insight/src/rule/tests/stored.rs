@@ -83,6 +83,16 @@ fn column(told: &Told, sql: &str) -> Cell {
     }
 }
 
+/// Returns whether it is an integer: divided by another it stays one.
+fn is_whole(of: &Operand) -> bool {
+    match of {
+        Operand::Int(_) => true,
+        Operand::Field(field) => field.sql == "tool_errors" || field.sql.ends_with("_tokens"),
+        Operand::Arithmetic(left, _, right) => is_whole(left) && is_whole(right),
+        _ => false,
+    }
+}
+
 fn operand(told: &Told, of: &Operand) -> Cell {
     match of {
         Operand::Field(field) => column(told, field.sql),
@@ -92,11 +102,6 @@ fn operand(told: &Told, of: &Operand) -> Cell {
         Operand::Bool(bool) => Cell::Bool(*bool),
         Operand::Time(time) => Cell::Number(time.as_micros() as f64),
         Operand::Arithmetic(left, operation, right) => {
-            let is_whole = |of: &Operand| match of {
-                Operand::Int(_) => true,
-                Operand::Field(field) => ["tool_errors", "input_tokens"].contains(&field.sql),
-                _ => false,
-            };
             match (operand(told, left), operand(told, right)) {
                 (Cell::Number(l), Cell::Number(r)) => Cell::Number(match operation {
                     NumberOperation::Add => l + r,

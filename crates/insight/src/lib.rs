@@ -9,6 +9,7 @@ pub mod failures;
 pub mod fence;
 pub mod judging;
 pub mod render;
+pub mod rule;
 mod shared;
 pub mod template;
 pub mod trajectory;

@@ -126,14 +126,24 @@ impl Place {
     }
 }
 
-/// Returns whether a value is a mark of ours and nothing else.
+/// Returns whether a value is a mark of ours, or a number of which a part became one: `"-[redacted:card]"`.
 fn is_mark(value: Value<'_, '_>) -> bool {
-    let kind = value.raw().strip_prefix("\"[redacted:");
-    let kind = kind.and_then(|kind| kind.strip_suffix("]\""));
-    kind.is_some_and(|kind| {
-        kind.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-    })
+    let text = value.raw().strip_prefix('"');
+    let Some(text) = text.and_then(|text| text.strip_suffix('"')) else {
+        return false;
+    };
+    let is_kind = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let is_of_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    let mut parts = text.split("[redacted:");
+    let before = parts.next().unwrap_or_default();
+    let mut marks = parts.peekable();
+    marks.peek().is_some()
+        && before.bytes().all(is_of_number)
+        && marks.all(|part| {
+            part.split_once(']').is_some_and(|(kind, behind)| {
+                kind.bytes().all(is_kind) && behind.bytes().all(is_of_number)
+            })
+        })
 }
 
 /// Returns whether a field of `span_data` says what happened and not what was said.

@@ -727,20 +727,22 @@ proptest! {
 
 #[test]
 fn a_number_that_became_a_mark_stays_one() {
-    let card = json!(4_775_149_370_786_923_567_i64);
-    let body = json!({"data": [{"object": "trace.span", "id": "a", "trace_id": "t",
-        "span_data": {"type": "generation", "output": card}}]});
-    let mut batch = agents(&body);
-    let switches = Switches {
-        include_sensitive_data: false,
-        ..Switches::default()
-    };
-    process(&redacting(), &switches, &mut batch);
-    let before = batch.clone();
-    assert!(stored(&before).contains("[redacted:card]"));
-    assert_eq!(
-        process(&redacting(), &switches, &mut batch),
-        Report::default()
-    );
-    assert_eq!(batch, before);
+    for card in [4_775_149_370_786_923_567_i64, -4_184_346_383_216_236_209] {
+        let card = json!(card);
+        let body = json!({"data": [{"object": "trace.span", "id": "a", "trace_id": "t",
+        "span_data": {"type": "generation", "input": card, "output": card}}]});
+        let mut batch = agents(&body);
+        let switches = Switches {
+            include_sensitive_data: false,
+            ..Switches::default()
+        };
+        process(&redacting(), &switches, &mut batch);
+        let before = batch.clone();
+        assert!(stored(&before).contains("[redacted:card]"));
+        assert_eq!(
+            process(&redacting(), &switches, &mut batch),
+            Report::default()
+        );
+        assert_eq!(batch, before);
+    }
 }

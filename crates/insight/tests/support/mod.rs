@@ -31,7 +31,7 @@ pub(crate) fn decode(body: impl Into<Bytes>) -> Batch {
         price: &|_| None,
     };
     let imported = ingest::imports::decode(body.into(), &context).unwrap();
-    assert_eq!(imported.batch.rejected, []);
+    assert_eq!(*imported.batch.rejected, []);
     imported.batch
 }
 

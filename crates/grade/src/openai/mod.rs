@@ -3,7 +3,27 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+mod canonical;
+mod definition;
+mod formula;
+mod grader;
+mod judge;
+mod label_model;
+mod messages;
+mod multi;
+mod problems;
+mod python;
+mod report;
+mod score_model;
+mod similarity;
+mod string_check;
+mod template;
+
+pub use grader::{Grader, Kind, Services};
+pub use problems::{Problem, Problems};
+pub use report::{Errors, GraderCall, GraderReport, Step};
 
 /// Where a grader is used: the API accepts other types in each place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +52,10 @@ pub trait Model: Send + Sync {
     fn ask<'a>(&'a self, request: &'a ModelRequest) -> Answer<'a, Result<ModelAnswer, ModelError>>;
     /// Returns the vectors of these texts.
     fn embed<'a>(&'a self, texts: &'a [&'a str]) -> Answer<'a, Result<Vec<Vec<f32>>, ModelError>>;
+    /// Returns whether `embed` has an endpoint to ask.
+    fn embeds(&self) -> bool {
+        true
+    }
 }
 
 /// One question to a model.
@@ -76,6 +100,31 @@ pub struct Tokens {
     pub total: i64,
     /// Read from the provider's cache.
     pub cached: i64,
+}
+
+impl Tokens {
+    /// Returns them as the graders' API writes them.
+    pub fn to_json(self) -> Value {
+        json!({
+            "prompt_tokens": self.prompt,
+            "total_tokens": self.total,
+            "completion_tokens": self.completion,
+            "cached_tokens": self.cached,
+        })
+    }
+}
+
+/// Returns the sample that `graders/run` makes of its `model_sample`: the text, and what it says if it
+/// is JSON.
+pub fn sample_of_text(model_sample: &str) -> Value {
+    let mut sample = json!({
+        "output_text": model_sample,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": model_sample}}],
+    });
+    if let Ok(said) = serde_json::from_str::<Value>(model_sample) {
+        sample["output_json"] = said;
+    }
+    sample
 }
 
 /// Why a model gave no answer.

@@ -1,0 +1,149 @@
+//! Which grader is it, and is it whole?
+
+use serde_json::Value;
+
+use super::label_model::LabelModel;
+use super::multi::Multi;
+use super::problems::{Fields, Problems};
+use super::python::PythonGrader;
+use super::score_model::ScoreModel;
+use super::similarity::TextSimilarity;
+use super::string_check::StringCheck;
+use super::template::Template;
+use super::{Kind, Place};
+
+/// A grader as its `type` has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Definition {
+    StringCheck(StringCheck),
+    TextSimilarity(TextSimilarity),
+    ScoreModel(ScoreModel),
+    LabelModel(LabelModel),
+    Python(PythonGrader),
+    Multi(Multi),
+}
+
+/// Where a definition stands: the place, and whether it is a part of a `multi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    Whole(Place),
+    Part,
+}
+
+impl Position {
+    /// Returns the types that are accepted here.
+    fn kinds(self) -> &'static [Kind] {
+        use Kind::{LabelModel, Multi, Python, ScoreModel, StringCheck, TextSimilarity};
+        match self {
+            Self::Whole(Place::Eval) => {
+                &[StringCheck, TextSimilarity, LabelModel, ScoreModel, Python]
+            }
+            Self::Whole(Place::GradersRun) => {
+                &[StringCheck, TextSimilarity, Python, ScoreModel, Multi]
+            }
+            Self::Part => &[StringCheck, TextSimilarity, Python, ScoreModel, LabelModel],
+        }
+    }
+
+    /// Returns whether it is a testing criterion of an eval.
+    pub(super) fn is_eval(self) -> bool {
+        self == Self::Whole(Place::Eval)
+    }
+}
+
+impl Definition {
+    /// Reads the definition at `path`, and its name. A grader without a name is told so, but for
+    /// Python's, which OpenAI's guide shows without, and parts of a `multi`, whose key names them.
+    pub(super) fn parse(
+        value: &Value,
+        path: &str,
+        position: Position,
+        problems: &mut Problems,
+    ) -> Option<(String, Kind, Self)> {
+        let mut fields = Fields::of(value, path, problems)?;
+        let kind = kind(&mut fields, position);
+        let nameless = kind == Some(Kind::Python) || position == Position::Part;
+        let name = match fields.get("name") {
+            None if nameless => Some(kind.map_or("", Kind::as_str)),
+            _ => fields.text("name", "give the grader a name, a text"),
+        };
+        let kind = kind?;
+        let definition = match kind {
+            Kind::StringCheck => StringCheck::parse(&mut fields).map(Self::StringCheck),
+            Kind::TextSimilarity => {
+                TextSimilarity::parse(&mut fields, position).map(Self::TextSimilarity)
+            }
+            Kind::ScoreModel => ScoreModel::parse(&mut fields).map(Self::ScoreModel),
+            Kind::LabelModel => LabelModel::parse(&mut fields).map(Self::LabelModel),
+            Kind::Python => PythonGrader::parse(&mut fields).map(Self::Python),
+            Kind::Multi => Multi::parse(&mut fields).map(Self::Multi),
+        };
+        Some((name?.to_owned(), kind, definition?))
+    }
+
+    /// Returns whether a score passes; `None` where nothing is to be passed.
+    pub(super) fn passes(&self, score: f64) -> Option<bool> {
+        let threshold = match self {
+            Self::StringCheck(_) | Self::LabelModel(_) => 1.0,
+            Self::TextSimilarity(grader) => grader.pass_threshold?,
+            Self::ScoreModel(grader) => grader.pass_threshold,
+            Self::Python(grader) => grader.pass_threshold,
+            Self::Multi(_) => return None,
+        };
+        Some(score >= threshold)
+    }
+}
+
+/// Reads the type, and notes one that is not accepted here.
+fn kind(fields: &mut Fields<'_, '_>, position: Position) -> Option<Kind> {
+    let kinds = position.kinds();
+    let names: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+    let help = format!("write one of {}", names.join(", "));
+    let written = fields.text("type", &help)?;
+    let kind = Kind::of(written);
+    if let Some(kind) = kind.filter(|kind| kinds.contains(kind)) {
+        return Some(kind);
+    }
+    let message = match (kind, position) {
+        (None, _) => format!("`{written}` is no type of grader"),
+        (Some(Kind::Multi), Position::Part) => "a `multi` cannot be part of a `multi`".to_owned(),
+        (Some(_), Position::Whole(Place::Eval)) => {
+            format!("`{written}` is no testing criterion of an eval")
+        }
+        (Some(_), _) => format!("`{written}` is accepted in evals only"),
+    };
+    fields.note("type", message, help);
+    None
+}
+
+/// Reads a template that must be there.
+pub(super) fn template(fields: &mut Fields<'_, '_>, key: &str) -> Option<Template> {
+    let text = fields.text(key, "write a text, such as `{{ sample.output_text }}`")?;
+    let path = fields.path_of(key);
+    parse_template(text, path, fields.problems)
+}
+
+/// Reads the template that stands at `path`.
+pub(super) fn parse_template(
+    text: &str,
+    path: String,
+    problems: &mut Problems,
+) -> Option<Template> {
+    match Template::parse(text) {
+        Ok(template) => Some(template),
+        Err(message) => {
+            let help = "write paths such as `{{ item.label }}`, `{{ sample.output_text }}` or \
+                        `{{ sample.output_tools[0].function.name }}`";
+            problems.note(path, message, help);
+            None
+        }
+    }
+}
+
+/// Reads `pass_threshold`: `Some(None)` when it is absent, `None` when it is no number.
+pub(super) fn pass_threshold(fields: &mut Fields<'_, '_>) -> Option<Option<f64>> {
+    fields.number(
+        "pass_threshold",
+        "write a number: a score from it on passes",
+    )
+}

@@ -1,0 +1,192 @@
+//! The prompt of a model grader: messages with templates in their texts.
+//!
+//! They are written as the Responses API has them (`input_text`, `input_image`, `input_audio`) and asked
+//! as Chat Completions has them, which every provider speaks.
+
+use serde_json::{Map, Value, json};
+
+use super::definition::{parse_template, template};
+use super::problems::{Fields, Problems, join, kind_of};
+use super::report::Fault;
+use super::template::Template;
+use super::{Subject, definition};
+
+/// One message of a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Message {
+    role: String,
+    content: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Part {
+    Text(Template),
+    Image {
+        url: Template,
+        detail: Option<Template>,
+    },
+    Audio {
+        data: Template,
+        format: Template,
+    },
+}
+
+const CONTENT_HELP: &str =
+    "write a text, an object such as `{\"type\":\"input_text\",\"text\":…}`, or a list of them";
+
+/// Reads the messages of a grader's `input`.
+pub(super) fn parse(fields: &mut Fields<'_, '_>) -> Option<Vec<Message>> {
+    let help = "write a list of messages such as `{\"role\":\"user\",\"content\":…}`";
+    let path = fields.path_of("input");
+    let list = fields.list("input", help)?;
+    let problems = &mut *fields.problems;
+    // every message is read, so that the mistakes of all are told
+    let messages: Vec<Option<Message>> = (list.iter().enumerate())
+        .map(|(i, value)| parse_message(value, &format!("{path}[{i}]"), problems))
+        .collect();
+    messages.into_iter().collect()
+}
+
+fn parse_message(value: &Value, path: &str, problems: &mut Problems) -> Option<Message> {
+    let mut fields = Fields::of(value, path, problems)?;
+    if let Some(other) = fields.get("type").filter(|other| *other != "message") {
+        let message = format!("is {other}");
+        fields.note("type", message, "write `message`, or leave it out");
+    }
+    let role = fields.text("role", "write `user`, `assistant`, `system` or `developer`");
+    let content = fields.required("content", CONTENT_HELP);
+    let path = fields.path_of("content");
+    let content = content.and_then(|content| parse_content(content, path, fields.problems));
+    Some(Message {
+        role: role?.to_owned(),
+        content: content?,
+    })
+}
+
+fn parse_content(content: &Value, path: String, problems: &mut Problems) -> Option<Vec<Part>> {
+    let Value::Array(list) = content else {
+        return Some(vec![parse_part(content, path, problems)?]);
+    };
+    let parts: Vec<Option<Part>> = (list.iter().enumerate())
+        .map(|(i, part)| parse_part(part, format!("{path}[{i}]"), problems))
+        .collect();
+    parts.into_iter().collect()
+}
+
+fn parse_part(value: &Value, path: String, problems: &mut Problems) -> Option<Part> {
+    if let Value::String(text) = value {
+        return parse_template(text, path, problems).map(Part::Text);
+    }
+    if !value.is_object() {
+        problems.note(path, format!("is {}", kind_of(value)), CONTENT_HELP);
+        return None;
+    }
+    let mut fields = Fields::of(value, &path, problems)?;
+    let help = "write `input_text`, `output_text`, `input_image` or `input_audio`";
+    match fields.text("type", help)? {
+        "input_text" | "output_text" => template(&mut fields, "text").map(Part::Text),
+        "input_image" => {
+            let url = template(&mut fields, "image_url");
+            let detail = match fields.get("detail") {
+                None => Some(None),
+                Some(_) => template(&mut fields, "detail").map(Some),
+            };
+            Some(Part::Image {
+                url: url?,
+                detail: detail?,
+            })
+        }
+        "input_audio" => {
+            let help = "write `{\"data\":…,\"format\":\"mp3\" or \"wav\"}`";
+            let audio = fields.required("input_audio", help)?;
+            let path = join(&path, "input_audio");
+            let mut fields = Fields::of(audio, &path, fields.problems)?;
+            let data = definition::template(&mut fields, "data");
+            let format = definition::template(&mut fields, "format");
+            Some(Part::Audio {
+                data: data?,
+                format: format?,
+            })
+        }
+        other => {
+            let message = format!("`{other}` is no kind of content");
+            fields.note("type", message, help);
+            None
+        }
+    }
+}
+
+/// Returns the messages of a prompt as Chat Completions has them, with their holes filled.
+pub(super) fn render(messages: &[Message], subject: Subject<'_>) -> Result<Vec<Value>, Fault> {
+    messages
+        .iter()
+        .map(|message| message.render(subject))
+        .collect()
+}
+
+impl Message {
+    fn render(&self, subject: Subject<'_>) -> Result<Value, Fault> {
+        let content = match self.content.as_slice() {
+            [Part::Text(text)] => Value::String(text.render(subject)?),
+            parts => parts
+                .iter()
+                .map(|part| part.render(subject))
+                .collect::<Result<Value, Fault>>()?,
+        };
+        Ok(json!({"role": self.role, "content": content}))
+    }
+}
+
+impl Part {
+    fn render(&self, subject: Subject<'_>) -> Result<Value, Fault> {
+        Ok(match self {
+            Self::Text(text) => json!({"type": "text", "text": text.render(subject)?}),
+            Self::Image { url, detail } => {
+                let mut image = Map::new();
+                image.insert("url".into(), url.render(subject)?.into());
+                if let Some(detail) = detail {
+                    image.insert("detail".into(), detail.render(subject)?.into());
+                }
+                json!({"type": "image_url", "image_url": image})
+            }
+            Self::Audio { data, format } => json!({
+                "type": "input_audio",
+                "input_audio": {"data": data.render(subject)?, "format": format.render(subject)?},
+            }),
+        })
+    }
+}
+
+/// Returns a grader's definition with the contents that are plain texts in the API's long form:
+/// `{"type":"message","role":…,"content":{"type":"input_text","text":…}}`.
+pub(super) fn normalized(grader: &Value) -> Value {
+    let mut grader = grader.clone();
+    if let Some(Value::Array(input)) = grader.get_mut("input") {
+        for message in input {
+            normalize(message);
+        }
+    }
+    if let Some(Value::Object(parts)) = grader.get_mut("graders") {
+        for part in parts.values_mut() {
+            *part = normalized(part);
+        }
+    }
+    grader
+}
+
+fn normalize(message: &mut Value) {
+    let Value::Object(fields) = message else {
+        return;
+    };
+    let Some(Value::String(text)) = fields.get("content") else {
+        return;
+    };
+    let content = json!({"type": "input_text", "text": text});
+    let mut long = Map::new();
+    long.insert("type".into(), "message".into());
+    for (key, value) in fields.iter() {
+        long.insert(key.clone(), value.clone());
+    }
+    long.insert("content".into(), content);
+    *fields = long;
+}

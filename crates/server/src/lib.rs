@@ -12,6 +12,7 @@ mod body;
 mod capture;
 pub mod config;
 mod error;
+mod evals;
 mod forward;
 mod grpc;
 mod http;

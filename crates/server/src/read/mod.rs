@@ -28,6 +28,8 @@ use utoipa::OpenApi;
 
 use crate::state::AppState;
 
+pub(crate) use params::{Direction, Params};
+
 /// Returns the routes for a key that may read. Deleting asks for more by itself.
 pub(crate) fn routes() -> Router<AppState> {
     Router::new()

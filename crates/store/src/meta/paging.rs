@@ -36,6 +36,18 @@ impl<T> Page<T> {
             has_more: self.has_more,
         }
     }
+
+    /// Returns the page with other entries, made of these, or why one cannot be made.
+    pub fn try_map<U, E>(self, make: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        Ok(Page {
+            entries: self
+                .entries
+                .into_iter()
+                .map(make)
+                .collect::<Result<_, E>>()?,
+            has_more: self.has_more,
+        })
+    }
 }
 
 /// A condition: a column with its comparison, such as `status <>`, and what it is compared with.

@@ -36,7 +36,9 @@ pub(super) fn checked(criteria: &[Value], services: &GradeServices) -> Result<Va
         json["id"] = Value::String(format!("{name}-{}", uuid::Uuid::now_v7()));
         Ok(json)
     });
-    criteria.collect::<Result<Vec<Value>, ApiError>>().map(Value::Array)
+    criteria
+        .collect::<Result<Vec<Value>, ApiError>>()
+        .map(Value::Array)
 }
 
 /// Reads criteria as they are stored.
@@ -140,8 +142,10 @@ mod tests {
         );
         check(
             json!({"type": "custom", "item_schema": item, "include_sample_schema": true}),
-            Ok(json!({"type": "custom", "schema": {"type": "object", "required": ["item", "sample"],
-                "properties": {"item": item, "sample": {"type": "object"}}}})),
+            Ok(
+                json!({"type": "custom", "schema": {"type": "object", "required": ["item", "sample"],
+                "properties": {"item": item, "sample": {"type": "object"}}}}),
+            ),
         );
         check(
             json!({"type": "logs", "metadata": {"k": "v"}}),

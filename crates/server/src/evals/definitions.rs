@@ -105,7 +105,9 @@ pub(super) async fn create_eval(
         testing_criteria: criteria.to_string(),
     };
     let meta = state.store.meta();
-    let made = meta.create_eval(principal.who(), &principal.project, &new).await?;
+    let made = meta
+        .create_eval(principal.who(), &principal.project, &new)
+        .await?;
     Ok((StatusCode::CREATED, Json(EvalObject::of(made)?)))
 }
 
@@ -209,7 +211,9 @@ pub(super) async fn delete_eval(
 ) -> Result<Json<DeletedEval>, ApiError> {
     principal.require(Scope::Admin)?;
     let meta = state.store.meta();
-    let runs = meta.delete_eval(principal.who(), &principal.project, &id).await?;
+    let runs = meta
+        .delete_eval(principal.who(), &principal.project, &id)
+        .await?;
     runs.iter().for_each(|run| state.runs.stop(run));
     Ok(Json(DeletedEval {
         object: "eval.deleted",

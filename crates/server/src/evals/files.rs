@@ -179,7 +179,10 @@ pub(super) async fn delete_file(
 ) -> Result<Json<DeletedFile>, ApiError> {
     principal.require(Scope::Admin)?;
     let who = principal.who();
-    state.store.delete_upload(who, &principal.project, &id).await?;
+    state
+        .store
+        .delete_upload(who, &principal.project, &id)
+        .await?;
     Ok(Json(DeletedFile {
         object: "file",
         id,

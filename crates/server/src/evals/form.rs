@@ -31,7 +31,8 @@ pub(super) async fn read(
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("");
     let boundary = multer::parse_boundary(kind).map_err(|_| {
-        let message = format!("the Content-Type {kind:?} is not multipart/form-data with a boundary");
+        let message =
+            format!("the Content-Type {kind:?} is not multipart/form-data with a boundary");
         ApiError::new(ErrorCode::UnsupportedType, message).of_param("content-type")
     })?;
     let received = body::receive(&state.config, state.store.ledger(), headers, body).await?;

@@ -152,7 +152,8 @@ fn result(criterion: &Criterion, report: &GraderReport) -> Value {
     }
     if !report.steps.is_empty() {
         let steps = report.steps.iter();
-        let steps = steps.map(|step| json!({"description": step.description, "conclusion": step.conclusion}));
+        let steps = steps
+            .map(|step| json!({"description": step.description, "conclusion": step.conclusion}));
         result["steps"] = steps.collect();
     }
     if report.errors.any() {

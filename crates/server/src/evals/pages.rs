@@ -72,14 +72,20 @@ pub(super) fn take_word<T: std::str::FromStr<Err: std::fmt::Display>>(
 pub(super) fn metadata_text(metadata: &Metadata) -> Result<String, ApiError> {
     let refuse = |message: String| Err(ApiError::invalid("metadata", message));
     if metadata.len() > PAIRS_MAX {
-        return refuse(format!("{} pairs are more than {PAIRS_MAX}", metadata.len()));
+        return refuse(format!(
+            "{} pairs are more than {PAIRS_MAX}",
+            metadata.len()
+        ));
     }
     for (key, value) in metadata {
         if key.chars().count() > KEY_CHARS_MAX {
-            return refuse(format!("the key {key:?} has more than {KEY_CHARS_MAX} characters"));
+            return refuse(format!(
+                "the key {key:?} has more than {KEY_CHARS_MAX} characters"
+            ));
         }
         if value.chars().count() > VALUE_CHARS_MAX {
-            let message = format!("the value of {key:?} has more than {VALUE_CHARS_MAX} characters");
+            let message =
+                format!("the value of {key:?} has more than {VALUE_CHARS_MAX} characters");
             return refuse(message);
         }
     }
@@ -101,7 +107,9 @@ mod tests {
     use super::*;
 
     fn check(pairs: &[(&str, &str)], is_taken: bool) {
-        let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let metadata: Metadata = pairs.collect();
         assert_eq!(metadata_text(&metadata).is_ok(), is_taken, "{metadata:?}");
     }

@@ -152,7 +152,10 @@ pub(super) async fn create_run(
     let rows = source.take_rows()?;
     let items = read_rows(&state, &principal, rules, rows).await?;
     let new = NewRun {
-        name: sent.name.or_else(|| source.model.clone()).unwrap_or_default(),
+        name: sent
+            .name
+            .or_else(|| source.model.clone())
+            .unwrap_or_default(),
         model: source.model,
         data_source: echoed(&sent.data_source)?,
         metadata: metadata_text(&sent.metadata.unwrap_or_default())?,
@@ -225,7 +228,9 @@ pub(super) async fn list_runs(
     params.finish()?;
     let meta = state.store.meta();
     let eval = meta.eval(&principal.project, &eval_id).await?;
-    let page = meta.runs(&principal.project, &eval_id, status, &asked).await?;
+    let page = meta
+        .runs(&principal.project, &eval_id, status, &asked)
+        .await?;
     let ids: Vec<&str> = page.entries.iter().map(|run| &*run.id).collect();
     let mut tallies = meta.tallies(&ids).await?;
     let order = criteria_ids(&eval)?;

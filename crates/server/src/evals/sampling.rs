@@ -44,7 +44,8 @@ impl Sampling {
     /// Returns how the model under test is asked; none, if a run grades answers that are there already.
     pub(super) fn of(source: &DataSource) -> Result<Option<Self>, ApiError> {
         let missing = |field: &str, other: &str| {
-            let message = format!("it is missing: {other} is given, and a model is asked with both");
+            let message =
+                format!("it is missing: {other} is given, and a model is asked with both");
             Err(ApiError::invalid(format!("data_source.{field}"), message))
         };
         let (model, input) = match (source.kind.as_str(), &source.model, &source.input_messages) {

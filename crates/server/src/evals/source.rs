@@ -56,7 +56,8 @@ impl DataSource {
         match source.kind.as_str() {
             "jsonl" | "completions" | "responses" => Ok(source),
             other => {
-                let message = format!("{other:?} is not known; known: jsonl, completions, responses");
+                let message =
+                    format!("{other:?} is not known; known: jsonl, completions, responses");
                 Err(ApiError::invalid("data_source.type", message))
             }
         }
@@ -68,7 +69,9 @@ impl DataSource {
         let missing = |field: &str| ApiError::invalid(at(field), "it is missing");
         let source = self.source.take().ok_or_else(|| missing(""))?;
         match source.kind.as_str() {
-            "file_content" => Ok(Rows::Inline(source.content.ok_or_else(|| missing(".content"))?)),
+            "file_content" => Ok(Rows::Inline(
+                source.content.ok_or_else(|| missing(".content"))?,
+            )),
             "file_id" => Ok(Rows::File(source.id.ok_or_else(|| missing(".id"))?)),
             kind @ ("stored_completions" | "responses") => {
                 let message = format!(
@@ -102,7 +105,12 @@ impl RowRules {
                 ApiError::invalid(format!("data_source.source.content[{at}]"), message)
             })
         };
-        some(rows.iter().enumerate().map(read).collect::<Result<_, _>>()?)
+        some(
+            rows.iter()
+                .enumerate()
+                .map(read)
+                .collect::<Result<_, _>>()?,
+        )
     }
 
     /// Reads the lines of a file; empty ones are passed over.
@@ -112,7 +120,9 @@ impl RowRules {
         };
         let text = std::str::from_utf8(content)
             .map_err(|_| refuse(format!("{id} is not JSON lines: it is not UTF-8")))?;
-        let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        let lines = (1..)
+            .zip(text.lines())
+            .filter(|(_, line)| !line.trim().is_empty());
         let read = |(number, line): (usize, &str)| {
             let row = self.row(line);
             row.map_err(|message| refuse(format!("line {number} of {id}: {message}")))
@@ -128,8 +138,14 @@ impl RowRules {
         let Ok(Value::Object(fields)) = serde_json::from_str(item.get()) else {
             return Err("its `item` is not an object".to_owned());
         };
-        if let Some(name) = self.required.iter().find(|name| !fields.contains_key(*name)) {
-            return Err(format!("its `item` has no {name:?}, which the eval's item_schema requires"));
+        if let Some(name) = self
+            .required
+            .iter()
+            .find(|name| !fields.contains_key(*name))
+        {
+            return Err(format!(
+                "its `item` has no {name:?}, which the eval's item_schema requires"
+            ));
         }
         let given = row.sample.filter(|sample| sample.get() != "null");
         match &given {
@@ -202,12 +218,20 @@ mod tests {
         let bare = r#"{"item":{"label":"a"},"sample":null}"#;
         check(&format!("{good}\r\n\n  \n{good}"), true, Ok(2));
         check(bare, false, Ok(1));
-        check(&format!("{good}\n{bare}"), true, Err("line 2 of file-1: it has no `sample`"));
+        check(
+            &format!("{good}\n{bare}"),
+            true,
+            Err("line 2 of file-1: it has no `sample`"),
+        );
         check(&format!("\n{good}\n{{"), false, Err("line 3 of file-1: "));
         check(r#"{"label":"a"}"#, false, Err("it has no `item`"));
         check(r#"{"item":[1]}"#, false, Err("not an object"));
         check(r#"{"item":{}}"#, false, Err("has no \"label\""));
-        check(r#"{"item":{"label":1},"sample":"a"}"#, false, Err("`sample` is not an object"));
+        check(
+            r#"{"item":{"label":1},"sample":"a"}"#,
+            false,
+            Err("`sample` is not an object"),
+        );
         check(" \n", false, Err("it has no rows"));
         let error = rules(false).lines(b"\xff", "file-1").unwrap_err();
         assert!(error.to_string().contains("UTF-8"));

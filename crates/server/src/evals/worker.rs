@@ -165,7 +165,9 @@ async fn grade(state: &AppState, run: &EvalRun) -> Result<(), RunError> {
         let Some(last) = rows.last() else { break };
         after = last.position;
         let graded = futures::stream::iter(rows).map(|row| plan.grade(row));
-        let mut graded = graded.buffer_unordered(ROWS_AT_ONCE).ready_chunks(ROWS_PER_WRITE);
+        let mut graded = graded
+            .buffer_unordered(ROWS_AT_ONCE)
+            .ready_chunks(ROWS_PER_WRITE);
         while let Some(done) = graded.next().await {
             if !meta.grade_items(&run.id, &done).await? {
                 return Ok(());

@@ -36,7 +36,7 @@ fn write_value(value: &Value, out: &mut String) {
         }
         Value::Number(number) => match number.as_f64() {
             // whole numbers up to 2^53 are the same number with and without `.0`
-            Some(float) if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 => {
+            Some(float) if float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 => {
                 // 0.0 is added to make of -0 a 0
                 write!(out, "{:.0}", float + 0.0).expect("writing to a String cannot fail");
             }

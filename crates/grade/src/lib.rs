@@ -2,3 +2,4 @@
 //! its box, and how a run of thousands survives a crash.
 
 pub mod openai;
+pub mod sandbox;

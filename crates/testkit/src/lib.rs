@@ -8,6 +8,7 @@ pub mod bench;
 pub mod drive;
 pub mod figures;
 pub mod http;
+pub mod judge;
 pub mod load;
 pub mod prng;
 pub mod process;

@@ -147,7 +147,7 @@ impl App {
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
             forwards: Forwards::open(&store, &config.forwards).await?,
-            graders: GradeServices::default(),
+            graders: GradeServices::of(&config.grading),
             runs: Runs::default(),
             metrics: Metrics::new(),
             langfuse: tokio::sync::Mutex::new(()),

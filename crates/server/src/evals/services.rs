@@ -3,7 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use grade::openai::{Model, Python, Services};
+use grade::openai::{Answer, Model, Python, PythonError, Services, Subject};
+use grade::sandbox::{self, Pool};
+use tokio::sync::OnceCell;
+
+use crate::config::Grading;
 
 /// What is there to grade with.
 #[derive(Clone, Default)]
@@ -15,6 +19,21 @@ pub(crate) struct GradeServices {
 }
 
 impl GradeServices {
+    /// Returns what the settings name.
+    pub(crate) fn of(config: &Grading) -> Self {
+        let python = match std::env::current_exe() {
+            Ok(launcher) => Some(Arc::new(LazyPool::new(config, launcher)) as Arc<dyn Python>),
+            Err(error) => {
+                tracing::warn!(%error, "this program does not know where it lies: Python graders cannot run");
+                None
+            }
+        };
+        Self {
+            model: None,
+            python,
+        }
+    }
+
     /// Returns them as graders ask for them.
     pub(super) fn get(&self) -> Services<'_> {
         Services {
@@ -27,5 +46,46 @@ impl GradeServices {
 impl fmt::Debug for GradeServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
+    }
+}
+
+/// A box for code that is opened when the first grader needs it: most servers never do, and an
+/// interpreter takes memory.
+#[derive(Debug)]
+struct LazyPool {
+    config: sandbox::Config,
+    pool: OnceCell<Pool>,
+}
+
+impl LazyPool {
+    fn new(config: &Grading, launcher: std::path::PathBuf) -> Self {
+        Self {
+            config: sandbox::Config {
+                python: config.python.clone(),
+                unsafe_code_graders: config.unsafe_code_graders,
+                ..sandbox::Config::new(launcher)
+            },
+            pool: OnceCell::new(),
+        }
+    }
+
+    /// Returns the pool. One that could not be opened is tried again: whoever installs the interpreter
+    /// need not restart the server.
+    async fn open(&self) -> Result<&Pool, PythonError> {
+        let pool = self
+            .pool
+            .get_or_try_init(|| Pool::open(self.config.clone()));
+        pool.await
+            .map_err(|error| PythonError::Absent(error.to_string()))
+    }
+}
+
+impl Python for LazyPool {
+    fn grade<'a>(
+        &'a self,
+        source: &'a str,
+        subject: Subject<'a>,
+    ) -> Answer<'a, Result<f64, PythonError>> {
+        Box::pin(async move { self.open().await?.grade(source, subject).await })
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn checked(criteria: &[Value], services: &GradeServices) -> Result<Va
         let message = "an eval needs at least one criterion";
         return Err(ApiError::invalid("testing_criteria", message));
     }
-    let criteria = criteria.iter().enumerate().map(|(at, value)| {
+    let criterion = |(at, value): (usize, &Value)| -> Result<Value, ApiError> {
         let of_param = |problems| refused(&format!("testing_criteria[{at}]"), &problems);
         let grader = Grader::parse(value, Place::Eval).map_err(of_param)?;
         grader.check(&services.get()).map_err(of_param)?;
@@ -35,16 +35,15 @@ pub(super) fn checked(criteria: &[Value], services: &GradeServices) -> Result<Va
         };
         json["id"] = Value::String(format!("{name}-{}", uuid::Uuid::now_v7()));
         Ok(json)
-    });
-    criteria
-        .collect::<Result<Vec<Value>, ApiError>>()
-        .map(Value::Array)
+    };
+    let criteria = criteria.iter().enumerate().map(criterion);
+    criteria.collect::<Result<_, _>>().map(Value::Array)
 }
 
 /// Reads criteria as they are stored.
 pub(super) fn stored(text: &str) -> Result<Vec<Criterion>, ApiError> {
     let criteria: Vec<Value> = serde_json::from_str(text).map_err(ApiError::internal)?;
-    let criterion = |value: &Value| {
+    let criterion = |value: &Value| -> Result<Criterion, ApiError> {
         let id = value["id"].as_str().unwrap_or_default().to_owned();
         let grader = Grader::parse(value, Place::Eval);
         let grader = grader.map_err(|problems| ApiError::internal(problems.to_string()))?;

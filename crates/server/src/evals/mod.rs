@@ -16,6 +16,7 @@ mod graders;
 mod grading;
 mod items;
 mod pages;
+mod recorded;
 mod runs;
 mod sampling;
 mod services;

@@ -14,11 +14,11 @@ use utoipa::ToSchema;
 use super::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
-use super::{criteria, read_json};
+use super::{criteria, read_json, recorded};
 use crate::auth::Principal;
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
-use crate::read::{Direction, Params};
+use crate::read::{Direction, Params, recorded_calls};
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -150,7 +150,7 @@ pub(super) async fn create_run(
         needs_sample: source.kind != "jsonl" && sampling.is_none(),
     };
     let rows = source.take_rows()?;
-    let items = read_rows(&state, &principal, rules, rows).await?;
+    let items = read_rows(&state, &principal, &eval, rules, rows).await?;
     let new = NewRun {
         name: sent
             .name
@@ -190,6 +190,7 @@ fn require_services(state: &AppState, eval: &Eval, samples: bool) -> Result<(), 
 async fn read_rows(
     state: &AppState,
     principal: &Principal,
+    eval: &Eval,
     rules: RowRules,
     rows: Rows,
 ) -> Result<Vec<NewItem>, ApiError> {
@@ -198,6 +199,12 @@ async fn read_rows(
         Rows::File(id) => {
             let content = state.store.read_upload(&principal.project, &id).await?;
             spawn_blocking(move || rules.lines(&content, &id))
+        }
+        Rows::Recorded(query) => {
+            let metadata = recorded::configured_metadata(&eval.data_source_config)?;
+            let asked = query.asked(metadata)?;
+            let calls = recorded_calls(state, &principal.project, &asked).await?;
+            spawn_blocking(move || rules.recorded(calls.iter().map(recorded::row).collect()))
         }
     };
     work.await.map_err(ApiError::internal)?

@@ -49,8 +49,8 @@ impl Sampling {
             Err(ApiError::invalid(format!("data_source.{field}"), message))
         };
         let (model, input) = match (source.kind.as_str(), &source.model, &source.input_messages) {
-            ("jsonl", None, None) | (_, None, None) => return Ok(None),
-            ("jsonl", Some(_), _) | ("jsonl", _, Some(_)) => {
+            (_, None, None) => return Ok(None),
+            ("jsonl", ..) => {
                 let message = "a jsonl source samples nothing: send a source of type completions or responses";
                 return Err(ApiError::invalid("data_source.type", message));
             }

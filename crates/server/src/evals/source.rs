@@ -1,4 +1,4 @@
-//! Where the rows of a run come from: the body of its request, or a file.
+//! Where the rows of a run come from: the body of its request, a file, or what was recorded.
 //!
 //! All of them are read when the run is made. A row that cannot be used is the caller's mistake and is
 //! told then, by its place, not in the middle of a run.
@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use store::meta::NewItem;
 
+use super::recorded::RecordedQuery;
 use crate::error::{ApiError, ErrorCode};
 
 /// An inline content that is longer is not repeated in answers: output items have its rows.
@@ -18,7 +19,7 @@ const ECHO_BYTES_MAX: usize = 256 << 10;
 pub(super) struct DataSource {
     #[serde(rename = "type")]
     pub(super) kind: String,
-    source: Option<Source>,
+    source: Option<Box<RawValue>>,
     pub(super) model: Option<String>,
     pub(super) input_messages: Option<Value>,
     pub(super) sampling_params: Option<Value>,
@@ -46,6 +47,8 @@ pub(super) enum Rows {
     Inline(Vec<Box<RawValue>>),
     /// They are the lines of a file.
     File(String),
+    /// They are calls of models that were recorded.
+    Recorded(RecordedQuery),
 }
 
 impl DataSource {
@@ -67,21 +70,22 @@ impl DataSource {
     pub(super) fn take_rows(&mut self) -> Result<Rows, ApiError> {
         let at = |field: &str| format!("data_source.source{field}");
         let missing = |field: &str| ApiError::invalid(at(field), "it is missing");
-        let source = self.source.take().ok_or_else(|| missing(""))?;
+        let sent = self.source.take().ok_or_else(|| missing(""))?;
+        let unclear = |error: serde_json::Error| ApiError::invalid(at(""), error.to_string());
+        let source: Source = serde_json::from_str(sent.get()).map_err(unclear)?;
         match source.kind.as_str() {
             "file_content" => Ok(Rows::Inline(
                 source.content.ok_or_else(|| missing(".content"))?,
             )),
             "file_id" => Ok(Rows::File(source.id.ok_or_else(|| missing(".id"))?)),
-            kind @ ("stored_completions" | "responses") => {
-                let message = format!(
-                    "a source of type {kind:?} queries what was recorded, which runs cannot do yet: send \
-                     the rows with their samples as file_content or file_id"
-                );
-                Err(ApiError::invalid(at(".type"), message))
+            "stored_completions" | "responses" => {
+                let query = serde_json::from_str(sent.get()).map_err(unclear)?;
+                Ok(Rows::Recorded(query))
             }
             other => {
-                let message = format!("{other:?} is not known; known: file_content, file_id");
+                let message = format!(
+                    "{other:?} is not known; known: file_content, file_id, stored_completions, responses"
+                );
                 Err(ApiError::invalid(at(".type"), message))
             }
         }
@@ -130,6 +134,22 @@ impl RowRules {
         some(lines.map(read).collect::<Result<_, _>>()?)
     }
 
+    /// Returns rows that were made here, if they have what the eval wants of its rows.
+    pub(super) fn recorded(&self, rows: Vec<NewItem>) -> Result<Vec<NewItem>, ApiError> {
+        let known = ["input", "trace_id", "span_id"];
+        if let Some(name) = self
+            .required
+            .iter()
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            let message = format!(
+                "rows of recorded calls have no {name:?}, which the eval's item_schema requires; they have input, trace_id, span_id"
+            );
+            return Err(ApiError::invalid("data_source.source", message));
+        }
+        some(rows)
+    }
+
     fn row(&self, text: &str) -> Result<NewItem, String> {
         let row: RowSent = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let item = row
@@ -169,7 +189,10 @@ impl RowRules {
 fn some(rows: Vec<NewItem>) -> Result<Vec<NewItem>, ApiError> {
     match rows.is_empty() {
         false => Ok(rows),
-        true => Err(ApiError::invalid("data_source.source", "it has no rows")),
+        true => Err(ApiError::invalid(
+            "data_source.source",
+            "there are no such rows",
+        )),
     }
 }
 
@@ -232,7 +255,7 @@ mod tests {
             false,
             Err("`sample` is not an object"),
         );
-        check(" \n", false, Err("it has no rows"));
+        check(" \n", false, Err("there are no such rows"));
         let error = rules(false).lines(b"\xff", "file-1").unwrap_err();
         assert!(error.to_string().contains("UTF-8"));
     }

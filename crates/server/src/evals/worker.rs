@@ -124,7 +124,8 @@ async fn take_up(state: &AppState, tasks: &mut JoinSet<()>) -> Result<(), MetaEr
 async fn work(taken: Taken, run: EvalRun) {
     let state = &taken.state;
     let error = match AssertUnwindSafe(grade(state, &run)).catch_unwind().await {
-        Ok(Ok(())) => return,
+        // Somebody deleted it.
+        Ok(Ok(()) | Err(RunError::Meta(MetaError::NotFound { .. }))) => return,
         Ok(Err(error)) => chain(&error),
         Err(_panic) => "a grader panicked".to_owned(),
     };

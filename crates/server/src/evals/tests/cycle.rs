@@ -211,12 +211,12 @@ async fn what_cannot_be_meant_is_refused_by_its_place() {
         "data_source.source.content[0]",
     )
     .await;
-    let query = json!({"type": "stored_completions", "model": "m"});
+    let query = json!({"type": "stored_completions", "limit": 0});
     check(
         &runs,
         &|r| r["data_source"]["source"] = query.clone(),
         source("completions"),
-        "data_source.source.type",
+        "data_source.source.limit",
     )
     .await;
     let (status, error) = bench.post(&runs, &json!({"data_source": {"type": "jsonl", "source": {"type": "file_id", "id": "file-x"}}})).await;

@@ -105,6 +105,80 @@ async fn a_row_that_cannot_be_answered_or_graded_is_an_error_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_run_grades_calls_that_were_recorded() {
+    let bench = Bench::new().await;
+    let call = |trace: &str, asked: &str, said: &str| {
+        json!([
+            {"object": "trace", "id": trace, "workflow_name": "w", "metadata": {"team": "qa"}},
+            {"object": "trace.span", "id": "s", "trace_id": trace, "started_at": "2026-01-02T03:00:00Z",
+             "ended_at": "2026-01-02T03:00:01Z", "span_data": {"type": "generation", "model": "m",
+             "input": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": asked}],
+             "output": [{"role": "assistant", "content": said}], "usage": {"input_tokens": 3, "output_tokens": 2}}},
+        ])
+    };
+    for (trace, said) in [("t1", "hello Ada"), ("t2", "go away")] {
+        let batch = json!({"data": call(trace, "I am Ada", said)});
+        assert_eq!(bench.post("/v1/traces/ingest", &batch).await.0, 200);
+    }
+    let input = json!([{"role": "user", "content": "x"}]);
+    let eval = json!({
+        "data_source_config": {"type": "logs", "metadata": {"team": "qa"}},
+        "testing_criteria": [
+            {"type": "string_check", "name": "hello", "operation": "like",
+             "input": "{{sample.output_text}}", "reference": "hello"},
+            {"type": "string_check", "name": "asked", "operation": "eq",
+             "input": "{{item.input[1].content}}", "reference": "I am Ada"},
+            {"type": "score_model", "name": "score", "model": "judge", "input": input},
+        ],
+    });
+    let runs = runs_of(&bench, &eval).await;
+    let sent = |query: Value| json!({"data_source": {"type": "responses", "source": query}});
+    let query = json!({"type": "responses", "model": "m", "instructions_search": "kind",
+        "created_after": 1_767_322_800, "created_before": 1_767_322_801});
+    let run = bench.ended(&bench.make(&runs, &sent(query)).await).await;
+    assert_eq!(
+        run["result_counts"],
+        json!({"total": 2, "errored": 0, "failed": 1, "passed": 1}),
+        "{run}"
+    );
+    let items = bench
+        .get(&format!("{}/output_items?status=fail", path_of(&run)))
+        .await;
+    let item = &items["data"][0];
+    assert_eq!(item["datasource_item"]["trace_id"], "t2");
+    assert_eq!(
+        item["sample"]["input"][0],
+        json!({"role": "system", "content": "Be kind."})
+    );
+    assert_eq!(item["sample"]["output"][0]["content"], "go away");
+    assert_eq!(
+        (
+            &item["sample"]["model"],
+            &item["sample"]["usage"]["total_tokens"]
+        ),
+        (&json!("m"), &json!(5))
+    );
+    for other in [
+        json!({"model": "x"}),
+        json!({"metadata": {"team": "x"}}),
+        json!({"created_before": 1_767_322_800}),
+    ] {
+        let mut query = json!({"type": "stored_completions"});
+        query
+            .as_object_mut()
+            .unwrap()
+            .extend(other.as_object().unwrap().clone());
+        let (status, error) = bench.post(&runs, &sent(query)).await;
+        assert_eq!(
+            (status, &error["error"]["param"]),
+            (400, &json!("data_source.source")),
+            "{error}"
+        );
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_that_needs_a_model_is_refused_where_there_is_none() {
     let bench = Bench::over(tempfile::tempdir().unwrap(), None).await;
     let runs = runs_of(&bench, &judged("judge")).await;

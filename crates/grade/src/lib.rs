@@ -1,5 +1,6 @@
 //! Graders and those who run them: what a definition means, how a judge is asked, how code is kept in
 //! its box, and how a run of thousands survives a crash.
 
+pub mod judge;
 pub mod openai;
 pub mod sandbox;

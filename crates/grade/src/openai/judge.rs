@@ -145,7 +145,8 @@ fn step(value: &Value) -> Step {
     }
 }
 
-/// Returns the last object in a text that has a `result` and stands in no other object.
+/// Returns the last object in a text that has a `result` and stands in no other object, not even in one
+/// that was cut off.
 fn last_object_with_result(text: &str) -> Option<Map<String, Value>> {
     let mut last = None;
     let mut rest = text;
@@ -159,6 +160,7 @@ fn last_object_with_result(text: &str) -> Option<Map<String, Value>> {
                 }
                 values.byte_offset()
             }
+            Some(Err(error)) if error.is_eof() => break,
             _ => 1,
         };
         rest = &rest[skipped..];
@@ -252,5 +254,35 @@ fn reasoning(model: &str) -> Option<bool> {
         Some(true)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_last_verdict_is_found_in_any_talk(
+            before in "[^{}]{0,20}",
+            earlier in proptest::option::of(0_i32..9),
+            between in r#"[^{}]{0,20}"#,
+            result in 10_i32..20,
+            behind in "[^{}]{0,20}",
+        ) {
+            let earlier = earlier.map(|n| json!({"result": n}).to_string()).unwrap_or_default();
+            let verdict = json!({"steps": [{"description": "{", "conclusion": "}"}], "result": result});
+            let text = format!("{before}{earlier}{between}{verdict}{behind}");
+            let read = Verdict::read(&text).unwrap();
+            prop_assert_eq!(read.result, json!(result));
+            prop_assert_eq!(read.steps.len(), 1);
+        }
+
+        #[test]
+        fn no_answer_makes_it_panic(text in r#"[{}\[\]":,0-9 a-cé\\result]{0,60}"#) {
+            drop(Verdict::read(&text));
+        }
     }
 }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::definition::{parse_template, template};
+use super::multi::is_single;
 use super::problems::{Fields, Problems, join, kind_of};
 use super::report::Fault;
 use super::template::Template;
@@ -216,10 +217,10 @@ pub(super) fn normalized(grader: &Value) -> Value {
             normalize(message);
         }
     }
-    if let Some(Value::Object(parts)) = grader.get_mut("graders") {
-        for part in parts.values_mut() {
-            *part = normalized(part);
-        }
+    match grader.get_mut("graders") {
+        Some(single) if is_single(single) => *single = normalized(single),
+        Some(Value::Object(parts)) => parts.values_mut().for_each(|part| *part = normalized(part)),
+        _ => {}
     }
     grader
 }

@@ -168,3 +168,6 @@ pub enum PythonError {
     #[error("Python graders cannot run here: {0}")]
     Absent(String),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! A formula over the scores of other graders.
 
+use serde_json::Value;
+
 use super::Kind;
 use super::definition::{Definition, Position};
 use super::formula::Formula;
-use super::problems::{Fields, join};
+use super::problems::{Fields, Problems, join};
 use super::report::{Fault, GraderReport};
 
 /// A `multi`.
@@ -61,27 +63,46 @@ impl Multi {
 }
 
 /// Reads `graders`, every one of them; the keys stay even of those that cannot be read.
+///
+/// The API's schema has a single grader there, its guide an object of graders by name. Clients that keep
+/// to the schema can send nothing but one: its own name is its key.
 fn parse_parts(fields: &mut Fields<'_, '_>) -> Option<Vec<(String, Option<Part>)>> {
     let help = "write an object of graders by name, such as `{\"a\": {…}, \"b\": {…}}`";
     let graders = fields.required("graders", help)?;
     let path = fields.path_of("graders");
-    let problems = &mut *fields.problems;
-    let Some(graders) = graders.as_object() else {
-        problems.note(path, "is no object", help);
+    let Some(by_name) = graders.as_object().filter(|by_name| !by_name.is_empty()) else {
+        fields.note("graders", "is no object, or an empty one", help);
         return None;
     };
-    if graders.is_empty() {
-        problems.note(path, "is empty", help);
-        return None;
+    if is_single(graders) {
+        let key = graders
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        return Some(vec![parse_part(key, graders, &path, fields.problems)]);
     }
-    let parts = graders.iter().map(|(key, value)| {
-        let parsed = Definition::parse(value, &join(&path, key), Position::Part, problems);
-        let part = parsed.map(|(_, kind, definition)| Part {
-            key: key.clone(),
-            kind,
-            definition,
-        });
-        (key.clone(), part)
-    });
+    let parts = by_name
+        .iter()
+        .map(|(key, value)| parse_part(key, value, &join(&path, key), fields.problems));
     Some(parts.collect())
+}
+
+/// Returns whether what stands in `graders` is one grader and not an object of graders by name.
+pub(super) fn is_single(graders: &Value) -> bool {
+    graders.get("type").is_some_and(Value::is_string)
+}
+
+fn parse_part(
+    key: &str,
+    value: &Value,
+    path: &str,
+    problems: &mut Problems,
+) -> (String, Option<Part>) {
+    let parsed = Definition::parse(value, path, Position::Part, problems);
+    let part = parsed.map(|(_, kind, definition)| Part {
+        key: key.to_owned(),
+        kind,
+        definition,
+    });
+    (key.to_owned(), part)
 }

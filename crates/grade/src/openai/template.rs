@@ -135,3 +135,105 @@ fn parse_index(inside: &str) -> Option<(Key, &str)> {
     let (digits, behind) = inside.split_once(']')?;
     Some((Key::Index(digits.trim().parse().ok()?), behind))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn render(text: &str, item: &Value) -> Result<String, Fault> {
+        let sample = json!({"output_text": "said"});
+        let subject = Subject {
+            item,
+            sample: &sample,
+        };
+        Template::parse(text).unwrap().render(subject)
+    }
+
+    #[test]
+    fn holes_are_filled_with_what_the_row_has() {
+        let item = json!({
+            "a": {"b c": [1, "two", {"d.e": null}]}, "t": true, "é": 1.50, "q": "{{item.t}}",
+        });
+        for (text, expected) in [
+            ("", ""),
+            ("plain } }} text", "plain } }} text"),
+            ("{{sample.output_text}}{{ item.t }}", "saidtrue"),
+            (
+                "{{item.a.b c[0]}}-{{item['a'][\"b c\"][1]}}-{{item.a.b c[2]['d.e']}}",
+                "1-two-null",
+            ),
+            ("{{item.é}}", "1.5"),
+            ("{{item.a}}", r#"{"b c":[1,"two",{"d.e":null}]}"#),
+            // what is put in is not read again
+            ("{{item.q}}", "{{item.t}}"),
+            ("an open {{ is text", "an open {{ is text"),
+            ("{{item.t}} and {{item.t", "true and {{item.t"),
+            ("{\"x\":{{item.t}}}", "{\"x\":true}"),
+        ] {
+            assert_eq!(render(text, &item).as_deref(), Ok(expected), "{text}");
+        }
+        for missing in [
+            "item.x",
+            "item.a[0]",
+            "item.a.b c[3]",
+            "item.t.u",
+            "sample.output_tools",
+        ] {
+            let fault = render(&format!("{{{{ {missing} }}}}"), &item);
+            assert_eq!(fault, Err(Fault::Variable(missing.to_owned())));
+        }
+    }
+
+    #[test]
+    fn holes_without_a_path_are_mistakes() {
+        for text in [
+            "{{}}",
+            "{{ }}",
+            "{{x}}",
+            "{{items.a}}",
+            "{{item.}}",
+            "{{.item}}",
+            "{{item..a}}",
+            "{{item[}}",
+            "{{item[x]}}",
+            "{{item[-1]}}",
+            "{{item['a]}}",
+            "{{item[0]a}}",
+            "{{[0]}}",
+            "{{item.a | upper}}",
+            "{{ len(item.a) }}",
+            "{{{item.a}}}",
+            "{{\"item\"}}",
+        ] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_holes_is_itself(text in "[^{]{0,40}") {
+            prop_assert_eq!(render(&text, &json!({})), Ok(text));
+        }
+
+        #[test]
+        fn holes_are_replaced_one_by_one(
+            texts in proptest::collection::vec("[^{}]{0,10}", 1..6),
+            value in ".{0,10}",
+        ) {
+            let item = json!({"x": value});
+            let template = texts.join("{{ item.x }}");
+            prop_assert_eq!(render(&template, &item), Ok(texts.join(&value)));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in r#"[{}\[\]."' itemsample0x|é]{0,40}"#) {
+            if let Ok(template) = Template::parse(&text) {
+                let item = json!({"x": [0]});
+                drop(template.render(Subject { item: &item, sample: &item }));
+            }
+        }
+    }
+}

@@ -134,7 +134,10 @@ async fn questions_that_are_refused_together_are_answered_together() {
     let judge = judge.always(Move::Say("{\"verdict\": \"pass\"}".into()));
     let asked = with_schema();
     let answers = tokio::join!(client.ask(&asked), client.ask(&asked), client.ask(&asked));
-    assert!(answers.0.is_ok() && answers.1.is_ok() && answers.2.is_ok(), "{answers:?}");
+    assert!(
+        answers.0.is_ok() && answers.1.is_ok() && answers.2.is_ok(),
+        "{answers:?}"
+    );
     assert_eq!(judge.asked().len(), 6);
 }
 
@@ -224,7 +227,10 @@ async fn failures_that_do_not_pass_are_not_asked_again() {
         let (judge, client) = judge([failure]);
         let error = client.answer(&request()).await.unwrap_err();
         assert!(format!("{error:?}").starts_with(kind), "{error:?}");
-        assert_eq!(error.is_terminal(), !["TooLong", "Filtered"].contains(&kind));
+        assert_eq!(
+            error.is_terminal(),
+            !["TooLong", "Filtered"].contains(&kind)
+        );
         assert_eq!(judge.asked().len(), 1);
         assert!(matches!(ModelError::from(error), ModelError::Refused(_)));
     }

@@ -197,7 +197,11 @@ impl Said {
     }
 
     fn is_filtered(&self) -> bool {
-        let codes = ["content_filter", "content_policy_violation", "invalid_prompt"];
+        let codes = [
+            "content_filter",
+            "content_policy_violation",
+            "invalid_prompt",
+        ];
         codes.contains(&self.code.as_str())
     }
 

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use grade::judge::{Client, Endpoint, Key};
 use grade::openai::{Answer, Model, Python, PythonError, Services, Subject};
 use grade::sandbox::{self, Pool};
 use tokio::sync::OnceCell;
 
 use crate::config::Grading;
+
+/// Where models are if nobody says where.
+const OPENAI_URL: &str = "https://api.openai.com/v1";
 
 /// What is there to grade with.
 #[derive(Clone, Default)]
@@ -29,7 +33,7 @@ impl GradeServices {
             }
         };
         Self {
-            model: None,
+            model: model(config),
             python,
         }
     }
@@ -46,6 +50,25 @@ impl GradeServices {
 impl fmt::Debug for GradeServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
+    }
+}
+
+/// Returns whoever answers prompts, if an endpoint or a key is named.
+fn model(config: &Grading) -> Option<Arc<dyn Model>> {
+    if config.model_url.is_none() && config.model_key.is_none() {
+        return None;
+    }
+    let url = config.model_url.as_deref().unwrap_or(OPENAI_URL);
+    let endpoint = Endpoint {
+        embedding_model: config.embedding_model.clone(),
+        ..Endpoint::new(url, config.model_key.as_deref().map(Key::new))
+    };
+    match Client::new(endpoint) {
+        Ok(client) => Some(Arc::new(client)),
+        Err(error) => {
+            tracing::error!(%error, url, "no model can be asked");
+            None
+        }
     }
 }
 

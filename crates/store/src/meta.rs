@@ -126,6 +126,14 @@ impl Meta {
         self.db.copy_to(dest).await
     }
 
+    /// Writes a compact copy without runs of evals to `dest`: all of it or nothing.
+    pub(crate) async fn copy_without_runs(&self, dest: &Path) -> Result<(), DbError> {
+        let building = dest.with_extension("building");
+        self.db
+            .copy_cut_to(&building, "DELETE FROM eval_runs", dest)
+            .await
+    }
+
     /// Empties the database's journal, so that deleted bytes are gone from disk. Returns whether that
     /// worked; a long reader is in the way of it.
     pub async fn checkpoint(&self) -> Result<bool, DbError> {

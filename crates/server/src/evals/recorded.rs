@@ -104,6 +104,7 @@ pub(super) fn row(call: &RecordedCall) -> NewItem {
         "span_id": call.span_id.as_str(),
     });
     NewItem {
+        trace_id: Some(call.trace_id.clone()),
         item: item.to_string(),
         given: Some(sample(call, &input).to_string()),
     }

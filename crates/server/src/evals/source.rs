@@ -180,6 +180,7 @@ impl RowRules {
         }
         let text = |raw: Box<RawValue>| String::from(Box::<str>::from(raw));
         Ok(NewItem {
+            trace_id: None,
             item: text(item),
             given: given.map(text),
         })

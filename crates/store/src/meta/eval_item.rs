@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use model::Time;
+use model::{ProjectId, Time, TraceId};
 
 use super::eval_run::ModelUse;
 use super::paging::Listing;
@@ -17,6 +17,8 @@ use crate::sqlite::{Connection, DbError, Row, column, execute_rows, parsed, time
 /// A row to be graded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewItem {
+    /// The trace that it was made of, with which it goes.
+    pub trace_id: Option<TraceId>,
     /// The row itself: a JSON object.
     pub item: String,
     /// What was answered to it, if that is known already: a JSON object.
@@ -210,6 +212,23 @@ impl Meta {
         })?;
         Ok(output_item(&row).map_err(&failed)?)
     }
+}
+
+/// Deletes the rows that were made of a trace (D6).
+pub(super) async fn delete_rows_of(
+    connection: &mut Connection,
+    project: &ProjectId,
+    trace_id: &TraceId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "DELETE FROM eval_items WHERE trace_id = $1
+         AND run_id IN (SELECT id FROM eval_runs WHERE project_id = $2)",
+    )
+    .bind(trace_id.as_str())
+    .bind(project.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn enter(

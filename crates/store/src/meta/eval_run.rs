@@ -190,7 +190,7 @@ impl Meta {
         }
         let numbered: Vec<(i64, &NewItem)> = (0..).zip(&new.items).collect();
         let insert = (
-            "INSERT INTO eval_items (run_id, position, id, status, item, given) ",
+            "INSERT INTO eval_items (run_id, position, id, status, trace_id, item, given) ",
             "",
         );
         execute_rows(
@@ -203,6 +203,7 @@ impl Meta {
                     .push_bind(*position)
                     .push_bind(format!("outputitem_{}", fresh_id(now).simple()))
                     .push_bind("queued")
+                    .push_bind(new.trace_id.as_ref().map(ToString::to_string))
                     .push_bind(new.item.clone())
                     .push_bind(new.given.clone());
             },

@@ -1,6 +1,6 @@
 //! Evals, their runs and the rows of those, on a database alone.
 
-use model::{FixedClock, ProjectId};
+use model::{FixedClock, ProjectId, TraceId};
 use tempfile::TempDir;
 
 use super::*;
@@ -52,6 +52,7 @@ impl Bench {
     async fn run(&self, eval: &Eval, rows: usize) -> EvalRun {
         self.clock.advance_micros(1);
         let item = |n: usize| NewItem {
+            trace_id: (n < 2).then(|| TraceId::new(&format!("t{n}")).unwrap()),
             item: format!("{{\"n\":{n}}}"),
             given: (n % 2 == 0).then(|| "{\"output_text\":\"x\"}".to_owned()),
         };
@@ -286,4 +287,43 @@ async fn a_run_ends_once_and_takes_nothing_afterwards() {
     assert_eq!(gone.unwrap(), [runs[1].id.clone(), runs[2].id.clone()]);
     assert_eq!(bench.tally(&runs[1]).await, RunTally::default());
     assert_eq!(meta.verify().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn d6_rows_of_a_deleted_trace_go_with_it() {
+    let bench = Bench::new().await;
+    let eval = bench.eval("e").await;
+    let run = bench.run(&eval, 3).await;
+    assert!(bench.meta.begin_run(&run.id).await.unwrap());
+    let all = [0, 1, 2].map(|position| graded(position, ItemStatus::Pass));
+    assert!(bench.meta.grade_items(&run.id, &all).await.unwrap());
+    let deleted = |project: &str| DeletedTrace {
+        project_id: ProjectId::new(project).unwrap(),
+        trace_id: TraceId::new("t1").unwrap(),
+        upto_seq: 1,
+        deleted_at: bench.clock.now(),
+    };
+    let until = Time::from_micros(i64::MAX);
+    let other = [deleted("other")];
+    bench.meta.keep_deleted(&other, until).await.unwrap();
+    assert_eq!(bench.tally(&run).await.passed, 3, "another project's");
+    let ours = [deleted(DEFAULT_PROJECT)];
+    bench.meta.keep_deleted(&ours, until).await.unwrap();
+    let tally = bench.tally(&run).await;
+    assert_eq!((tally.passed, tally.criteria["exact-1"]), (2, [2, 0, 0]));
+
+    let copy = bench.folder.path().join("copy.db");
+    bench.meta.copy_without_runs(&copy).await.unwrap();
+    let copy = Meta::open(&copy, bench.clock.clone()).await.unwrap();
+    assert_eq!(copy.eval(&bench.project, &eval.id).await.unwrap(), eval);
+    assert_eq!(copy.open_runs().await.unwrap(), []);
+    assert_eq!(copy.verify().await.unwrap(), Vec::<String>::new());
+    let files = std::fs::read_dir(bench.folder.path()).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert!(
+        names
+            .iter()
+            .all(|name| !name.to_string_lossy().contains("building")),
+        "{names:?}"
+    );
 }

@@ -110,12 +110,14 @@ CREATE TABLE eval_items (
     id TEXT NOT NULL UNIQUE,
     status TEXT NOT NULL,
     graded_at BIGINT,
+    trace_id TEXT,
     item TEXT NOT NULL,
     given TEXT,
     sample TEXT,
     results TEXT,
     PRIMARY KEY (run_id, position)
 );
+CREATE INDEX eval_items_of_trace ON eval_items (trace_id);
 CREATE INDEX eval_items_by_status ON eval_items (run_id, status, position);
 CREATE TABLE eval_results (
     run_id TEXT NOT NULL,

@@ -48,7 +48,7 @@ pub(super) enum Rows {
     /// They are the lines of a file.
     File(String),
     /// They are calls of models that were recorded.
-    Recorded(RecordedQuery),
+    Recorded(Box<RecordedQuery>),
 }
 
 impl DataSource {
@@ -80,7 +80,7 @@ impl DataSource {
             "file_id" => Ok(Rows::File(source.id.ok_or_else(|| missing(".id"))?)),
             "stored_completions" | "responses" => {
                 let query = serde_json::from_str(sent.get()).map_err(unclear)?;
-                Ok(Rows::Recorded(query))
+                Ok(Rows::Recorded(Box::new(query)))
             }
             other => {
                 let message = format!(
@@ -104,17 +104,13 @@ pub(super) struct RowRules {
 impl RowRules {
     /// Reads the rows of a request.
     pub(super) fn inline(&self, rows: &[Box<RawValue>]) -> Result<Vec<NewItem>, ApiError> {
-        let read = |(at, row): (usize, &Box<RawValue>)| {
-            self.row(row.get()).map_err(|message| {
+        let texts = rows.iter().map(|row| row.get()).enumerate();
+        let read = |(at, text): (usize, &str)| {
+            self.row(text).map_err(|message| {
                 ApiError::invalid(format!("data_source.source.content[{at}]"), message)
             })
         };
-        some(
-            rows.iter()
-                .enumerate()
-                .map(read)
-                .collect::<Result<_, _>>()?,
-        )
+        some(texts.map(read).collect::<Result<_, _>>()?)
     }
 
     /// Reads the lines of a file; empty ones are passed over.

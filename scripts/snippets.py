@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "docs" / "connect", ROOT / "docs" / "grading"]
 VENV = ROOT / "target" / "snippets"
 # the newest, and one of the line before that is still in use
-OPENAI_VERSIONS = ["3.52.0", "2.8.0"]
+OPENAI_VERSIONS = ["3.57.0", "2.8.0"]
 ADDRESS = "http://127.0.0.1:4318"
 RUN_SECONDS_MAX = 120
 BLOCK = re.compile(r"(?:<!-- (?:run: (?P<want>.*?)|eval: (?P<word>.*?)) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.S)

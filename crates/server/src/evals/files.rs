@@ -13,8 +13,8 @@ use serde::Serialize;
 use store::meta::{NewUpload, Upload};
 use utoipa::ToSchema;
 
-use super::form;
 use super::pages::{ListPage, seconds, take_page};
+use super::{form, read_file};
 use crate::auth::Principal;
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody};
@@ -156,7 +156,8 @@ pub(super) async fn file_content(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let content = state.store.read_upload(&principal.project, &id).await?;
+    // Held until the answer begins; from then on the connection has it.
+    let (content, _hold) = read_file(&state, &principal.project, &id, 1).await?;
     Ok(([(CONTENT_TYPE, "application/octet-stream")], content))
 }
 

@@ -29,6 +29,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
+use bytes::Bytes;
+use model::ProjectId;
 use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
 use utoipa::OpenApi;
@@ -123,6 +125,20 @@ struct Evals;
 /// Returns the description of these endpoints.
 pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
     Evals::openapi()
+}
+
+/// Returns the content of a file, with memory held for so many copies of it.
+async fn read_file(
+    state: &AppState,
+    project: &ProjectId,
+    id: &str,
+    copies: usize,
+) -> Result<(Bytes, Hold), ApiError> {
+    let upload = state.store.meta().upload(project, id).await?;
+    let mut hold = Hold::new(state.store.ledger());
+    let bytes = usize::try_from(upload.bytes).unwrap_or(usize::MAX);
+    hold.grow_to(bytes.saturating_mul(copies))?;
+    Ok((state.store.read_upload(project, id).await?, hold))
 }
 
 /// Reads a JSON body as large as any body may be. What is held is the memory that it takes.

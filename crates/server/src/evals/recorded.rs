@@ -95,19 +95,22 @@ pub(super) fn configured_metadata(config: &str) -> Result<BTreeMap<String, Strin
     Ok(pairs.into_iter().flatten().filter_map(text).collect())
 }
 
-/// Returns the row of a recorded call.
-pub(super) fn row(call: &RecordedCall) -> NewItem {
+/// Returns the row of a recorded call, and what it weighs.
+pub(super) fn row(call: &RecordedCall) -> (NewItem, usize) {
     let input: Vec<Value> = call.input.iter().flat_map(chat).collect();
     let item = json!({
         "input": input,
         "trace_id": call.trace_id.as_str(),
         "span_id": call.span_id.as_str(),
     });
-    NewItem {
+    let (item, given) = (item.to_string(), sample(call, &input).to_string());
+    let weight = item.len() + given.len();
+    let row = NewItem {
         trace_id: Some(call.trace_id.clone()),
-        item: item.to_string(),
-        given: Some(sample(call, &input).to_string()),
-    }
+        item,
+        given: Some(given),
+    };
+    (row, weight)
 }
 
 fn sample(call: &RecordedCall, input: &[Value]) -> Value {

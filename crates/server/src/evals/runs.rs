@@ -14,8 +14,9 @@ use utoipa::ToSchema;
 use super::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
-use super::{criteria, read_json, recorded};
+use super::{criteria, read_file, read_json, recorded};
 use crate::auth::Principal;
+use crate::body::{COPIES, Hold};
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::read::{Direction, Params, recorded_calls};
@@ -150,7 +151,7 @@ pub(super) async fn create_run(
         needs_sample: source.kind != "jsonl" && sampling.is_none(),
     };
     let rows = source.take_rows()?;
-    let items = read_rows(&state, &principal, &eval, rules, rows).await?;
+    let (items, held) = read_rows(&state, &principal, &eval, rules, rows).await?;
     let new = NewRun {
         name: sent
             .name
@@ -164,7 +165,7 @@ pub(super) async fn create_run(
     let made = meta
         .create_run(principal.who(), &principal.project, &eval_id, &new)
         .await?;
-    drop(hold);
+    drop((hold, held));
     state.runs.wake();
     let made = RunObject::of(made, RunTally::default(), &[])?;
     Ok((StatusCode::CREATED, Json(made)))
@@ -193,21 +194,29 @@ async fn read_rows(
     eval: &Eval,
     rules: RowRules,
     rows: Rows,
-) -> Result<Vec<NewItem>, ApiError> {
-    let work = match rows {
-        Rows::Inline(rows) => spawn_blocking(move || rules.inline(&rows)),
+) -> Result<(Vec<NewItem>, Hold), ApiError> {
+    match rows {
+        Rows::Inline(rows) => {
+            // What they take is held with the body that they came in.
+            let read = spawn_blocking(move || rules.inline(&rows)).await;
+            Ok((
+                read.map_err(ApiError::internal)??,
+                Hold::new(state.store.ledger()),
+            ))
+        }
         Rows::File(id) => {
-            let content = state.store.read_upload(&principal.project, &id).await?;
-            spawn_blocking(move || rules.lines(&content, &id))
+            let (content, hold) = read_file(state, &principal.project, &id, COPIES).await?;
+            let read = spawn_blocking(move || rules.lines(&content, &id)).await;
+            Ok((read.map_err(ApiError::internal)??, hold))
         }
         Rows::Recorded(query) => {
             let metadata = recorded::configured_metadata(&eval.data_source_config)?;
             let asked = query.asked(metadata)?;
-            let calls = recorded_calls(state, &principal.project, &asked).await?;
-            spawn_blocking(move || rules.recorded(calls.iter().map(recorded::row).collect()))
+            let make = recorded::row;
+            let (rows, hold) = recorded_calls(state, &principal.project, &asked, make).await?;
+            Ok((rules.recorded(rows)?, hold))
         }
-    };
-    work.await.map_err(ApiError::internal)?
+    }
 }
 
 /// List the runs of an eval, oldest first.

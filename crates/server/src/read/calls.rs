@@ -11,7 +11,8 @@ use super::conversation::contents;
 use super::loaded::Loaded;
 use super::pieces::blocking;
 use super::snapshots::of_project;
-use crate::error::ApiError;
+use crate::body::Hold;
+use crate::error::{ApiError, ErrorCode};
 use crate::objects::Detail;
 use crate::state::AppState;
 
@@ -44,36 +45,53 @@ pub(crate) struct RecordedCall {
     pub(crate) output: Vec<ChatMessage>,
 }
 
-/// Returns the calls of a project that are meant.
-pub(crate) async fn recorded_calls(
+/// What is made of calls, and what that weighs.
+pub(crate) type Make<T> = fn(&RecordedCall) -> (T, usize);
+
+/// Returns what `make` makes of the calls of a project that are meant, with the memory that it holds. All
+/// of it together may weigh as much as a body.
+pub(crate) async fn recorded_calls<T: Send + 'static>(
     state: &AppState,
     project: &ProjectId,
     asked: &CallsAsked,
-) -> Result<Vec<RecordedCall>, ApiError> {
-    let read = |snapshot| calls_in(state, snapshot, asked.clone());
+    make: Make<T>,
+) -> Result<(Vec<T>, Hold), ApiError> {
+    let read = |snapshot| calls_in(state, snapshot, asked.clone(), make);
     of_project(state, project, read).await
 }
 
-async fn calls_in(
+async fn calls_in<T: Send + 'static>(
     state: &AppState,
     snapshot: Arc<Snapshot>,
     asked: CallsAsked,
-) -> Result<Vec<RecordedCall>, ApiError> {
+    make: Make<T>,
+) -> Result<(Vec<T>, Hold), ApiError> {
     let view = Arc::clone(&snapshot);
     let ids = state.engine.trace_ids(view, asked.filter.clone()).await?;
     let ledger = Arc::clone(state.store.ledger());
+    let bytes_max = state.config.inflated_bytes_max;
     let read = move || {
-        let mut calls = Vec::new();
+        let (mut made, mut bytes, mut hold) = (Vec::new(), 0, Hold::new(&ledger));
         for id in ids {
-            if calls.len() >= asked.limit {
-                break;
-            }
-            if let Some(loaded) = Loaded::read(&snapshot, &ledger, &id, Some(Detail::Full))? {
-                calls.extend(calls_of(&loaded, &asked));
+            let Some(loaded) = Loaded::read(&snapshot, &ledger, &id, Some(Detail::Full))? else {
+                continue;
+            };
+            for call in calls_of(&loaded, &asked) {
+                if made.len() >= asked.limit {
+                    return Ok((made, hold));
+                }
+                let (one, weight) = make(&call);
+                bytes += weight;
+                if bytes > bytes_max {
+                    let message =
+                        format!("the calls have more than {bytes_max} bytes: ask for fewer");
+                    return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
+                }
+                hold.grow_to(bytes)?;
+                made.push(one);
             }
         }
-        calls.truncate(asked.limit);
-        Ok(calls)
+        Ok((made, hold))
     };
     blocking(read).await?
 }

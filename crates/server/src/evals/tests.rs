@@ -191,7 +191,10 @@ impl Bench {
     }
 
     async fn make_key(&self, scopes: &[&str], projects: Option<&str>) -> String {
-        let body = json!({"name": "k", "scopes": scopes, "projects": projects.map(|one| [one])});
+        let mut body = json!({"name": "k", "scopes": scopes});
+        if let Some(only) = projects {
+            body["projects"] = json!([only]);
+        }
         let (status, made) = self.post("/v1/keys", &body).await;
         assert_eq!(status, 200, "{made}");
         made["secret"].as_str().unwrap().to_owned()

@@ -49,6 +49,7 @@ pub(super) struct EvalSent {
     /// What people call it.
     name: Option<String>,
     /// Up to 16 pairs that people hang on it.
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
     /// What rows look like.
     #[schema(value_type = Object)]
@@ -65,6 +66,7 @@ pub(super) struct EvalChange {
     /// What people call it; without one it stays.
     name: Option<String>,
     /// All its pairs; without any they stay.
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
 }
 

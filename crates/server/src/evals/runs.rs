@@ -101,6 +101,7 @@ pub(super) struct RunSent {
     /// What people call it.
     name: Option<String>,
     /// Up to 16 pairs that people hang on it.
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
     /// `jsonl` grades the samples that its rows bring; `completions` and `responses` ask `model` with
     /// `input_messages` first, if both are given.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use grade::judge::{Client, Dialect, Endpoint, JudgeError, Key, Retry};
-use grade::openai::{Model as _, ModelError, ModelRequest};
+use grade::openai::{Grader, Model as _, ModelError, ModelRequest, Place, Services, Subject};
 use serde_json::{Value, json};
 use testkit::judge::{Judge, Move};
 
@@ -334,4 +334,39 @@ async fn vectors_come_in_the_order_of_their_texts() {
         .map(|it| vec![it.len() as f32, it.len() as f32 - 1.0]);
     assert_eq!(vectors, expected.collect::<Vec<_>>());
     assert_eq!(judge.asked().len(), 2);
+}
+
+/// What a client of OpenAI sends, all the way.
+#[tokio::test]
+async fn graders_of_openai_ask_the_judge() {
+    let (judge, client) = judge([
+        Move::error(500, "", "oops"),
+        Move::Object(json!({"steps": [], "result": 0.75})),
+        Move::Refuse("I will not".into()),
+    ]);
+    let grader = json!({
+        "type": "score_model", "name": "g", "model": "gpt-4o", "pass_threshold": 0.5,
+        "input": [{"role": "user", "content": "Rate {{sample.output_text}}"}],
+    });
+    let grader = Grader::parse(&grader, Place::Eval).unwrap();
+    let services = Services {
+        model: Some(&client),
+        ..Services::default()
+    };
+    let (item, sample) = (json!({}), json!({"output_text": "this"}));
+    let subject = Subject {
+        item: &item,
+        sample: &sample,
+    };
+    let report = grader.run(subject, &services).await;
+    assert_eq!(
+        (report.reward, report.passed),
+        (0.75, Some(true)),
+        "{report:?}"
+    );
+    let refused = grader.run(subject, &services).await;
+    assert!(refused.errors.any(), "{refused:?}");
+    let asked = judge.asked();
+    assert_eq!(asked.len(), 3);
+    assert_eq!(asked[1].body["messages"][0]["content"], "Rate this");
 }

@@ -2,11 +2,14 @@
 //!
 //! This binary is its own launcher: it is started again with the name of the test `launcher`.
 
+#![cfg(target_os = "linux")]
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use grade::openai::{Python as _, PythonError, Subject};
+use grade::openai::{Grader, Place, Python as _, PythonError, Services, Subject};
 use grade::sandbox::{Config, Limits, Pool};
+use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::json;
 
 /// No test, but what this program does when it is started to become an interpreter.
@@ -16,13 +19,13 @@ fn launcher() {
 }
 
 fn config() -> Config {
-    let mut config = Config::new(std::env::current_exe().expect("this binary has a path"));
+    let mut config = Config::new(PathBuf::from("/proc/self/exe"));
     config.launcher_arguments = ["launcher", "--exact", "--nocapture"]
         .map(Into::into)
         .into();
     config.workers_max = 1;
     config.limits = Limits {
-        wall: Duration::from_secs(10),
+        wall: Duration::from_secs(60),
         ..Limits::default()
     };
     config
@@ -210,7 +213,7 @@ async fn crashes_are_told_and_survived() {
 #[tokio::test]
 async fn time_is_limited() {
     let mut config = config();
-    config.limits.wall = Duration::from_millis(600);
+    config.limits.wall = Duration::from_secs(1);
     let pool = Pool::open(config).await.unwrap();
     for lines in [
         "while True: pass",
@@ -220,9 +223,9 @@ async fn time_is_limited() {
         "import threading\nwhile True: threading.Event().wait(0.1)",
     ] {
         let begun = Instant::now();
-        let error = refuse(&pool, &body(lines), &["longer than 0.6 s"]).await;
+        let error = refuse(&pool, &body(lines), &["longer than 1 s"]).await;
         assert!(matches!(error, PythonError::Stopped(_)));
-        assert!(begun.elapsed() < Duration::from_secs(8), "{lines}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{lines}");
     }
 }
 
@@ -246,8 +249,6 @@ async fn memory_is_limited() {
         &["MemoryError"],
     )
     .await;
-    let many = "kept = []\nwhile True: kept.append(bytearray(64 << 20))";
-    refuse(&pool, &body(many), &["MemoryError"]).await;
     let raised = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))";
     refuse(&pool, &body(raised), &["Error"]).await;
     refuse(
@@ -256,6 +257,11 @@ async fn memory_is_limited() {
         &["PermissionError"],
     )
     .await;
+    let mut config = config();
+    config.limits.memory_bytes_max = 256 << 20;
+    let pool = Pool::open(config).await.unwrap();
+    let many = "kept = []\nwhile True: kept.append(bytearray(8 << 20))";
+    refuse(&pool, &body(many), &["MemoryError"]).await;
 }
 
 #[tokio::test]
@@ -481,15 +487,41 @@ async fn workers_are_replaced_and_grade_side_by_side() {
         firsts[0] != firsts[1] && firsts[1] != firsts[2],
         "{parents:?}"
     );
-    let begun = Instant::now();
-    let slow = body("import time\ntime.sleep(0.5)\nreturn 1.0");
-    let both = tokio::join!(grade(&pool, &slow), grade(&pool, &slow));
-    assert_eq!(both, (Ok(1.0), Ok(1.0)));
-    assert!(
-        begun.elapsed() < Duration::from_millis(950),
-        "{:?}",
-        begun.elapsed()
-    );
+    // Each begins before the other is over.
+    let slow = body("import time\nbegun = time.time()\ntime.sleep(3)\nreturn begun");
+    let (first, second) = tokio::join!(grade(&pool, &slow), grade(&pool, &slow));
+    let apart = (first.unwrap() - second.unwrap()).abs();
+    assert!(apart < 3.0, "{apart} s apart");
+}
+
+/// What a client of OpenAI sends, all the way.
+#[tokio::test]
+async fn graders_of_openai_run_in_the_sandbox() {
+    let pool = pool().await;
+    let services = Services {
+        python: Some(&pool),
+        ..Services::default()
+    };
+    let (item, sample) = (json!({"want": "b"}), json!({"output_text": "b"}));
+    let subject = Subject {
+        item: &item,
+        sample: &sample,
+    };
+    for (source, score, is_passed) in [
+        (GOOD.to_owned(), 1.0, Some(true)),
+        (body("return 0.25"), 0.25, Some(false)),
+        (body("return open('/etc/passwd')"), 0.0, None),
+    ] {
+        let grader = json!({"type": "python", "name": "g", "source": source});
+        let grader = Grader::parse(&grader, Place::Eval).unwrap();
+        let report = grader.run(subject, &services).await;
+        assert_eq!(
+            (report.reward, report.passed),
+            (score, is_passed),
+            "{report:?}"
+        );
+        assert_eq!(report.errors.any(), source.contains("passwd"), "{report:?}");
+    }
 }
 
 /// A caller that gives up takes the grader's process with it.
@@ -576,6 +608,47 @@ async fn what_is_missing_is_named() {
     launcher.launcher = PathBuf::from("/nowhere/tracegrade");
     let error = Pool::open(launcher).await.unwrap_err().to_string();
     assert!(error.contains("launcher"), "{error}");
+}
+
+/// Returns a filter that makes of this kernel one that does not have this system call.
+fn without(call: i64) -> Result<BpfProgram, BackendError> {
+    let rules = std::iter::once((call, Vec::new())).collect();
+    let (allow, missing) = (SeccompAction::Allow, SeccompAction::Errno(38));
+    let arch = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules, allow, missing, arch)?.try_into()
+}
+
+#[test]
+fn launcher_without_landlock() {
+    let filter = without(libc::SYS_landlock_create_ruleset).unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
+    grade::sandbox::enter_if_asked();
+}
+
+#[test]
+fn launcher_without_seccomp() {
+    let filter = without(libc::SYS_seccomp).unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
+    grade::sandbox::enter_if_asked();
+}
+
+#[tokio::test]
+async fn without_a_part_of_the_sandbox_graders_do_not_run() {
+    for (launcher, part) in [
+        ("launcher_without_landlock", "Landlock is missing"),
+        ("launcher_without_seccomp", "seccomp is missing"),
+    ] {
+        let mut config = config();
+        config.launcher_arguments[0] = launcher.into();
+        let error = Pool::open(config.clone()).await.unwrap_err().to_string();
+        assert!(
+            error.contains(part) && error.contains("unsafe_code_graders"),
+            "{error}"
+        );
+        config.unsafe_code_graders = true;
+        let pool = Pool::open(config).await.unwrap();
+        assert_eq!(grade(&pool, GOOD).await, Ok(1.0));
+    }
 }
 
 /// Without a sandbox graders can read what we can, and limits hold all the same.

@@ -246,6 +246,10 @@ impl Model for Client {
     fn embed<'a>(&'a self, texts: &'a [&'a str]) -> Answer<'a, Result<Vec<Vec<f32>>, ModelError>> {
         Box::pin(async move { Ok(self.vectors(texts).await?) })
     }
+
+    fn embeds(&self) -> bool {
+        self.endpoint.embedding_model.is_some()
+    }
 }
 
 impl From<JudgeError> for ModelError {

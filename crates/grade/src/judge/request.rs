@@ -27,6 +27,11 @@ impl Unknown {
     }
 }
 
+/// Returns whether a model is known to think before it answers.
+pub(super) fn reasons(model: &str) -> bool {
+    Family::of(model) == Family::Reasoning
+}
+
 /// Where a question is sent to, below the base URL.
 pub(super) fn path(dialect: Dialect) -> &'static str {
     match dialect {
@@ -350,8 +355,8 @@ mod tests {
     }
 
     #[test]
-    fn responses_have_their_own_words() {
-        let mut asked = request(
+    fn responses_name_parameters_in_their_own_way() {
+        let asked = request(
             "gpt-5",
             json!({
                 "max_completion_tokens": 9, "reasoning_effort": "low", "seed": 1,
@@ -359,6 +364,21 @@ mod tests {
                 "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}},
             }),
         );
+        let expected = json!({
+            "model": "gpt-5", "store": false, "max_output_tokens": 9, "reasoning": {"effort": "low"},
+            "input": [{"type": "message", "role": "user", "content": "Is it?"}],
+            "tools": [{"type": "function", "name": "f", "parameters": {}}],
+            "text": {"format": {"type": "json_schema", "name": "n", "schema": {}}},
+        });
+        assert_eq!(
+            body(Dialect::Responses, &asked, &Unknown::default()),
+            expected
+        );
+    }
+
+    #[test]
+    fn responses_have_items_in_place_of_messages() {
+        let mut asked = request("m", Value::Null);
         asked.messages = vec![
             json!({"role": "system", "content": "Judge."}),
             json!({"role": "user", "content": [
@@ -371,72 +391,21 @@ mod tests {
             json!({"role": "tool", "tool_call_id": "c1", "content": "42"}),
             json!({"role": "assistant", "content": [{"type": "text", "text": "done"}]}),
         ];
-        insta::assert_json_snapshot!(body(Dialect::Responses, &asked, &Unknown::default()), @r#"
-        {
-          "model": "gpt-5",
-          "input": [
-            {
-              "type": "message",
-              "role": "system",
-              "content": "Judge."
-            },
-            {
-              "type": "message",
-              "role": "user",
-              "content": [
-                {
-                  "type": "input_text",
-                  "text": "see"
-                },
-                {
-                  "type": "input_image",
-                  "image_url": "data:x",
-                  "detail": "low"
-                }
-              ]
-            },
-            {
-              "type": "function_call",
-              "call_id": "c1",
-              "name": "f",
-              "arguments": "{}"
-            },
-            {
-              "type": "function_call_output",
-              "call_id": "c1",
-              "output": "42"
-            },
-            {
-              "type": "message",
-              "role": "assistant",
-              "content": [
-                {
-                  "type": "output_text",
-                  "text": "done"
-                }
-              ]
-            }
-          ],
-          "store": false,
-          "max_output_tokens": 9,
-          "reasoning": {
-            "effort": "low"
-          },
-          "tools": [
-            {
-              "type": "function",
-              "name": "f",
-              "parameters": {}
-            }
-          ],
-          "text": {
-            "format": {
-              "type": "json_schema",
-              "name": "n",
-              "schema": {}
-            }
-          }
-        }
-        "#);
+        let expected = json!([
+            {"type": "message", "role": "system", "content": "Judge."},
+            {"type": "message", "role": "user", "content": [
+                {"type": "input_text", "text": "see"},
+                {"type": "input_image", "image_url": "data:x", "detail": "low"},
+            ]},
+            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c1", "output": "42"},
+            {"type": "message", "role": "assistant", "content": [
+                {"type": "output_text", "text": "done"},
+            ]},
+        ]);
+        assert_eq!(
+            body(Dialect::Responses, &asked, &Unknown::default())["input"],
+            expected
+        );
     }
 }

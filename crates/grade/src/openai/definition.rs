@@ -1,26 +1,35 @@
 //! Which grader is it, and is it whole?
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use super::label_model::LabelModel;
 use super::multi::Multi;
 use super::problems::{Fields, Problems};
 use super::python::PythonGrader;
+use super::report::GraderReport;
 use super::score_model::ScoreModel;
 use super::similarity::TextSimilarity;
 use super::string_check::StringCheck;
 use super::template::Template;
-use super::{Kind, Place};
+use super::{Kind, Place, Services, Subject};
 
 /// A grader as its `type` has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Definition {
+    Single(Single),
+    Multi(Multi),
+}
+
+/// A grader that is no `multi`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Single {
     StringCheck(StringCheck),
     TextSimilarity(TextSimilarity),
     ScoreModel(ScoreModel),
     LabelModel(LabelModel),
     Python(PythonGrader),
-    Multi(Multi),
 }
 
 /// Where a definition stands: the place, and whether it is a part of a `multi`.
@@ -51,44 +60,108 @@ impl Position {
     }
 }
 
-impl Definition {
-    /// Reads the definition at `path`, and its name. A grader without a name is told so, but for
-    /// Python's, which OpenAI's guide shows without, and parts of a `multi`, whose key names them.
-    pub(super) fn parse(
-        value: &Value,
-        path: &str,
-        position: Position,
-        problems: &mut Problems,
-    ) -> Option<(String, Kind, Self)> {
-        let mut fields = Fields::of(value, path, problems)?;
-        let kind = kind(&mut fields, position);
+/// What every definition has.
+#[derive(Debug)]
+struct Head<'v> {
+    name: Option<&'v str>,
+    kind: Option<Kind>,
+}
+
+impl<'v> Head<'v> {
+    /// Reads type and name. A grader without a name is told so, but for Python's, which OpenAI's guide shows
+    /// without, and parts of a `multi`, whose key names them.
+    fn parse(fields: &mut Fields<'v, '_>, position: Position) -> Self {
+        let kind = kind(fields, position);
         let nameless = kind == Some(Kind::Python) || position == Position::Part;
         let name = match fields.get("name") {
             None if nameless => Some(kind.map_or("", Kind::as_str)),
             _ => fields.text("name", "give the grader a name, a text"),
         };
-        let kind = kind?;
-        let definition = match kind {
-            Kind::StringCheck => StringCheck::parse(&mut fields).map(Self::StringCheck),
-            Kind::TextSimilarity => {
-                TextSimilarity::parse(&mut fields, position).map(Self::TextSimilarity)
-            }
-            Kind::ScoreModel => ScoreModel::parse(&mut fields).map(Self::ScoreModel),
-            Kind::LabelModel => LabelModel::parse(&mut fields).map(Self::LabelModel),
-            Kind::Python => PythonGrader::parse(&mut fields).map(Self::Python),
+        Self { name, kind }
+    }
+}
+
+impl Definition {
+    /// Reads a definition that stands for itself, with its name and type.
+    pub(super) fn parse(
+        value: &Value,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Option<(String, Kind, Self)> {
+        let position = Position::Whole(place);
+        let mut fields = Fields::of(value, "", problems)?;
+        let head = Head::parse(&mut fields, position);
+        let definition = match head.kind? {
             Kind::Multi => Multi::parse(&mut fields).map(Self::Multi),
+            kind => Single::parse(kind, &mut fields, position).map(Self::Single),
         };
-        Some((name?.to_owned(), kind, definition?))
+        Some((head.name?.to_owned(), head.kind?, definition?))
+    }
+}
+
+impl Single {
+    /// Reads the part of a `multi` that stands at `path`, with its type.
+    pub(super) fn parse_part(
+        value: &Value,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<(Kind, Self)> {
+        let mut fields = Fields::of(value, path, problems)?;
+        let head = Head::parse(&mut fields, Position::Part);
+        let single = Self::parse(head.kind?, &mut fields, Position::Part);
+        head.name?;
+        Some((head.kind?, single?))
     }
 
-    /// Returns whether a score passes; `None` where nothing is to be passed.
-    pub(super) fn passes(&self, score: f64) -> Option<bool> {
+    fn parse(kind: Kind, fields: &mut Fields<'_, '_>, position: Position) -> Option<Self> {
+        match kind {
+            Kind::StringCheck => StringCheck::parse(fields).map(Self::StringCheck),
+            Kind::TextSimilarity => {
+                TextSimilarity::parse(fields, position).map(Self::TextSimilarity)
+            }
+            Kind::ScoreModel => ScoreModel::parse(fields).map(Self::ScoreModel),
+            Kind::LabelModel => LabelModel::parse(fields).map(Self::LabelModel),
+            Kind::Python => PythonGrader::parse(fields).map(Self::Python),
+            // is refused with its type where a single grader is asked for
+            Kind::Multi => None,
+        }
+    }
+
+    /// Grades one row.
+    pub(super) async fn grade(
+        &self,
+        name: &str,
+        kind: Kind,
+        subject: Subject<'_>,
+        services: &Services<'_>,
+    ) -> GraderReport {
+        let began = Instant::now();
+        let mut report = GraderReport::new(name, kind);
+        let score = match self {
+            Self::StringCheck(grader) => grader.score(subject),
+            Self::TextSimilarity(grader) => grader.score(subject, services).await,
+            Self::ScoreModel(grader) => grader.score(subject, services, &mut report).await,
+            Self::LabelModel(grader) => grader.score(subject, services, &mut report).await,
+            Self::Python(grader) => grader.score(subject, services).await,
+        };
+        match score {
+            Ok(score) => {
+                report.reward = score;
+                report.passed = self.passes(score);
+            }
+            Err(fault) => report.errors.note(&fault),
+        }
+        report.execution_time = began.elapsed();
+        report
+    }
+
+    /// Returns whether a score passes; `None` where no threshold says so.
+    fn passes(&self, score: f64) -> Option<bool> {
         let threshold = match self {
             Self::StringCheck(_) | Self::LabelModel(_) => 1.0,
             Self::TextSimilarity(grader) => grader.pass_threshold?,
             Self::ScoreModel(grader) => grader.pass_threshold,
             Self::Python(grader) => grader.pass_threshold,
-            Self::Multi(_) => return None,
         };
         Some(score >= threshold)
     }

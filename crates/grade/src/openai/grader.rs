@@ -1,13 +1,12 @@
 //! A grader: read once, run on many rows.
 
 use std::fmt;
-use std::time::Instant;
 
 use serde_json::Value;
 
-use super::definition::{Definition, Position};
+use super::definition::{Definition, Single};
 use super::problems::Problems;
-use super::report::{Fault, GraderReport};
+use super::report::GraderReport;
 use super::{Model, Place, Python, Subject, canonical, messages};
 
 /// The types of grader.
@@ -93,7 +92,7 @@ impl Grader {
     /// Fields that the API does not know are kept and mean nothing.
     pub fn parse(value: &Value, place: Place) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let parsed = Definition::parse(value, "", Position::Whole(place), &mut problems);
+        let parsed = Definition::parse(value, place, &mut problems);
         match parsed {
             Some((name, kind, definition)) if problems.is_empty() => Ok(Self {
                 name,
@@ -111,7 +110,7 @@ impl Grader {
     pub fn check(&self, services: &Services<'_>) -> Result<(), Problems> {
         let mut problems = Problems::default();
         let embeds = services.model.is_some_and(Model::embeds);
-        if let Definition::TextSimilarity(grader) = &self.definition
+        if let Definition::Single(Single::TextSimilarity(grader)) = &self.definition
             && grader.needs_embeddings()
             && !embeds
         {
@@ -151,58 +150,15 @@ impl Grader {
     }
 
     /// Grades one row. What goes wrong becomes a flag of the report, and the reward 0.
+    ///
+    /// Comparing long texts keeps the thread busy for up to some seconds: who runs other things on it
+    /// runs graders elsewhere.
     pub async fn run(&self, subject: Subject<'_>, services: &Services<'_>) -> GraderReport {
-        graded(&self.definition, &self.name, self.kind, subject, services).await
-    }
-}
-
-/// Runs a definition that may be a `multi`.
-async fn graded(
-    definition: &Definition,
-    name: &str,
-    kind: Kind,
-    subject: Subject<'_>,
-    services: &Services<'_>,
-) -> GraderReport {
-    let Definition::Multi(multi) = definition else {
-        return graded_single(definition, name, kind, subject, services).await;
-    };
-    let began = Instant::now();
-    let mut report = GraderReport::new(name, kind);
-    let parts = multi
-        .parts
-        .iter()
-        .map(|part| graded_single(&part.definition, &part.key, part.kind, subject, services));
-    multi.combine(futures::future::join_all(parts).await, &mut report);
-    report.execution_time = began.elapsed();
-    report
-}
-
-/// Runs a definition that is no `multi`.
-async fn graded_single(
-    definition: &Definition,
-    name: &str,
-    kind: Kind,
-    subject: Subject<'_>,
-    services: &Services<'_>,
-) -> GraderReport {
-    let began = Instant::now();
-    let mut report = GraderReport::new(name, kind);
-    let score = match definition {
-        Definition::StringCheck(grader) => grader.score(subject),
-        Definition::TextSimilarity(grader) => grader.score(subject, services).await,
-        Definition::ScoreModel(grader) => grader.score(subject, services, &mut report).await,
-        Definition::LabelModel(grader) => grader.score(subject, services, &mut report).await,
-        Definition::Python(grader) => grader.score(subject, services).await,
-        Definition::Multi(_) => Err(Fault::Other("a `multi` cannot be part of a `multi`".into())),
-    };
-    match score {
-        Ok(score) => {
-            report.reward = score;
-            report.passed = definition.passes(score);
+        match &self.definition {
+            Definition::Single(single) => {
+                single.grade(&self.name, self.kind, subject, services).await
+            }
+            Definition::Multi(multi) => multi.grade(&self.name, subject, services).await,
         }
-        Err(fault) => report.errors.note(&fault),
     }
-    report.execution_time = began.elapsed();
-    report
 }

@@ -1,26 +1,29 @@
 //! A formula over the scores of other graders.
 
+use std::time::Instant;
+
+use futures::future::join_all;
 use serde_json::Value;
 
-use super::Kind;
-use super::definition::{Definition, Position};
+use super::definition::Single;
 use super::formula::Formula;
 use super::problems::{Fields, Problems, join};
 use super::report::{Fault, GraderReport};
+use super::{Kind, Services, Subject};
 
 /// A `multi`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Multi {
-    pub(super) parts: Vec<Part>,
+    parts: Vec<Part>,
     formula: Formula,
 }
 
 /// A grader of a `multi`, by the key under which the formula knows it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Part {
-    pub(super) key: String,
-    pub(super) kind: Kind,
-    pub(super) definition: Definition,
+struct Part {
+    key: String,
+    kind: Kind,
+    grader: Single,
 }
 
 impl Multi {
@@ -45,8 +48,27 @@ impl Multi {
         })
     }
 
-    /// Puts the reports of the parts together. A part that failed counts as 0.
-    pub(super) fn combine(&self, parts: Vec<GraderReport>, report: &mut GraderReport) {
+    /// Grades one row by all parts at once. A part that fails counts as 0.
+    pub(super) async fn grade(
+        &self,
+        name: &str,
+        subject: Subject<'_>,
+        services: &Services<'_>,
+    ) -> GraderReport {
+        let began = Instant::now();
+        let graded = self.parts.iter().map(|part| {
+            let Part { key, kind, grader } = part;
+            grader.grade(key, *kind, subject, services)
+        });
+        let parts = join_all(graded).await;
+        let mut report = GraderReport::new(name, Kind::Multi);
+        self.combine(parts, &mut report);
+        report.execution_time = began.elapsed();
+        report
+    }
+
+    /// Puts the reports of the parts together.
+    fn combine(&self, parts: Vec<GraderReport>, report: &mut GraderReport) {
         let scores: Vec<f64> = parts.iter().map(|part| part.reward).collect();
         for (part, of) in self.parts.iter().zip(parts) {
             report.sub_rewards.push((part.key.clone(), of.reward));
@@ -98,11 +120,11 @@ fn parse_part(
     path: &str,
     problems: &mut Problems,
 ) -> (String, Option<Part>) {
-    let parsed = Definition::parse(value, path, Position::Part, problems);
-    let part = parsed.map(|(_, kind, definition)| Part {
+    let parsed = Single::parse_part(value, path, problems);
+    let part = parsed.map(|(kind, grader)| Part {
         key: key.to_owned(),
         kind,
-        definition,
+        grader,
     });
     (key.to_owned(), part)
 }

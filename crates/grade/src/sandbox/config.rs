@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The interpreter, of a virtual environment if need be: a name to look up in `PATH`, or a path.
     pub python: PathBuf,
-    /// The program that builds the sandbox: one whose `main` begins with [`super::enter_if_asked`].
+    /// The program that builds the sandbox: one whose `main` begins with [`super::enter_if_asked`]. On
+    /// Linux `/proc/self/exe` is this program, even when its file was replaced by a newer one.
     pub launcher: PathBuf,
     /// What the launcher is started with; nothing if it obeys before it looks at its arguments.
     pub launcher_arguments: Vec<OsString>,

@@ -2,8 +2,8 @@
 //!
 //! A grader is somebody's code that reads somebody's trace. It gets a process of its own, forked for
 //! this one grade from a warm interpreter, and of the machine only what arithmetic needs. Four walls
-//! stand, all of them built by the process that becomes the interpreter and kept by the kernel, so that
-//! no privilege is needed and containers are no obstacle:
+//! stand. Three are built by the process that becomes the interpreter and kept by the kernel, so that no
+//! privilege is needed and containers are no obstacle; the last is the pool itself:
 //!
 //! - Landlock: it reads the interpreter's own files and writes to its own temporary folder; the rest
 //!   of the file system, `/proc` included, is closed.
@@ -14,6 +14,9 @@
 //! - resource limits: memory, processor time, size of a file, open files.
 //! - the pool, which looks from outside at what has no limit in the kernel: time, threads, the size of
 //!   the temporary folder, the length of the output.
+//!
+//! What is left open: names and sizes of files can be asked for (`stat`), wherever they are, since Landlock
+//! does not look after that; processor time and memory are used up to the limits.
 //!
 //! The walls are built by starting our own program again, with an order in its environment that
 //! [`enter_if_asked`] obeys; a test binary does as well. Where Landlock or seccomp is missing the pool

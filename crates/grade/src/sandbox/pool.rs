@@ -100,6 +100,8 @@ impl Pool {
         let ended = ended.map_err(|error| PythonError::Stopped(error.to_string()))?;
         if ended.is_clean && worker.served() < self.config.grades_per_worker_max {
             self.idle.lock().push(worker);
+        } else {
+            worker.retire().await;
         }
         outcome::read(&ended.text, &nonce, ended.status)
     }

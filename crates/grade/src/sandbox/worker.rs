@@ -32,7 +32,8 @@ const COMPLAINT_BYTES_MAX: u64 = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Worker {
     child: Child,
-    stdin: ChildStdin,
+    /// None once it is to end.
+    stdin: Option<ChildStdin>,
     words: Lines<BufReader<ChildStdout>>,
     data: ChildStderr,
     tmp: TempDir,
@@ -117,7 +118,7 @@ impl Worker {
         };
         Ok(Self {
             child,
-            stdin,
+            stdin: Some(stdin),
             words: BufReader::new(stdout).lines(),
             data,
             tmp,
@@ -152,14 +153,14 @@ impl Worker {
         None
     }
 
+    /// Returns what a worker said that is at its end before it began.
     async fn complaint(&mut self) -> WorkerError {
         let mut text = Vec::new();
         let mut said = (&mut self.data).take(COMPLAINT_BYTES_MAX);
-        let read = tokio::time::timeout(WATCH_EVERY, said.read_to_end(&mut text)).await;
-        let text = String::from_utf8_lossy(&text).trim().to_owned();
-        match (read, text.is_empty()) {
-            (Ok(Err(_)), true) | (_, true) => WorkerError::Lost,
-            _ => WorkerError::Start(text),
+        let _all = tokio::time::timeout(DEATH_MAX, said.read_to_end(&mut text)).await;
+        match String::from_utf8_lossy(&text).trim() {
+            "" => WorkerError::Lost,
+            text => WorkerError::Start(text.to_owned()),
         }
     }
 
@@ -209,7 +210,8 @@ impl Worker {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut text = Vec::new();
         let (mut sent, mut done) = (false, None);
-        let sending = send(&mut self.stdin, request);
+        let stdin = self.stdin.as_mut().ok_or(WorkerError::Lost)?;
+        let sending = send(stdin, request);
         tokio::pin!(sending);
         loop {
             let event = tokio::select! {
@@ -239,14 +241,19 @@ impl Worker {
                 && text.ends_with(done.end.as_bytes())
             {
                 text.truncate(text.len() - done.end.len());
-                let is_clean = sent && watch::empty(self.tmp.path()).is_ok();
                 return Ok(Ended {
                     status: done.status,
                     text,
-                    is_clean,
+                    is_clean: sent && emptied(self.tmp.path()).await,
                 });
             }
         }
+    }
+
+    /// Lets the worker end by itself, which it does when there can be no more requests.
+    pub(super) async fn retire(mut self) {
+        drop(self.stdin.take());
+        let _ended = tokio::time::timeout(DEATH_MAX, self.child.wait()).await;
     }
 
     /// Returns how many grades it began.
@@ -290,6 +297,13 @@ async fn send(stdin: &mut ChildStdin, request: &[u8]) -> std::io::Result<()> {
     stdin.write_all(&length.to_be_bytes()).await?;
     stdin.write_all(request).await?;
     stdin.flush().await
+}
+
+/// Returns whether nothing is left in a folder.
+async fn emptied(tmp: &Path) -> bool {
+    let tmp = tmp.to_owned();
+    let emptied = tokio::task::spawn_blocking(move || watch::empty(&tmp)).await;
+    matches!(emptied, Ok(Ok(())))
 }
 
 /// Counting files may take a while, and is not for the threads that everybody shares.

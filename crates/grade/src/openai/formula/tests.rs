@@ -1,3 +1,5 @@
+//! Formulas against values worked out by hand and against trees evaluated by the book.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -5,14 +5,17 @@
 //! strip carries over to the next is a bit for each symbol of the text. So memory grows with the texts and
 //! not with their product, and time is counted: who compares novels is told so and not kept waiting.
 
-/// How many steps one comparison may take: a few seconds.
+/// How many steps one comparison may take: some two seconds of a slow processor.
 ///
-/// Two texts of n symbols take n² / 64 steps, so this is two texts of 350,000 symbols.
-pub(super) const STEPS_MAX: u64 = 2_000_000_000;
+/// Two texts of n symbols that have nothing in common at their ends take n² / 64 steps, so this is two
+/// texts of 250,000 symbols.
+pub(super) const STEPS_MAX: u64 = 1_000_000_000;
 
 /// The texts would take more steps than are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the texts are too long to be compared")]
+#[error(
+    "the texts are too long to be compared by this metric: it would take over {STEPS_MAX} steps"
+)]
 pub(super) struct TooLong;
 
 /// A comparer with its scratch memory and the steps that it may still take.
@@ -45,11 +48,8 @@ impl Lcs {
         // fewer steps: the last strip of the longer one is as good as full
         let (pattern, text) = if a.len() < b.len() { (b, a) } else { (a, b) };
         let mut inside = 0;
-        self.strips(pattern, text, |at, row| {
-            if at + 1 == text.len() {
-                inside += row.count_zeros() as usize;
-            }
-        })?;
+        let ended = |row: u64| inside += row.count_zeros() as usize;
+        self.strips(pattern, text, |_, _| (), ended)?;
         Ok(prefix + inside + suffix)
     }
 
@@ -61,18 +61,19 @@ impl Lcs {
         text: &[u32],
     ) -> Result<Vec<usize>, TooLong> {
         let mut lengths = vec![0; text.len()];
-        self.strips(pattern, text, |at, row| {
-            lengths[at] += row.count_zeros() as usize
-        })?;
+        let seen = |at: usize, row: u64| lengths[at] += row.count_zeros() as usize;
+        self.strips(pattern, text, seen, |_| ())?;
         Ok(lengths)
     }
 
-    /// Works off the pattern in strips; `seen` is told the row of a strip behind each symbol of the text.
+    /// Works off the pattern in strips. `seen` is told the row of a strip behind each symbol of the text,
+    /// `ended` behind the last.
     fn strips(
         &mut self,
         pattern: &[u32],
         text: &[u32],
         mut seen: impl FnMut(usize, u64),
+        mut ended: impl FnMut(u64),
     ) -> Result<(), TooLong> {
         let steps = pattern.len().div_ceil(64) as u64 * text.len() as u64;
         self.steps_left = self.steps_left.checked_sub(steps).ok_or(TooLong)?;
@@ -91,6 +92,7 @@ impl Lcs {
                 row = sum | (row - hits);
                 seen(at, row);
             }
+            ended(row);
             for symbol in strip {
                 self.places[*symbol as usize] = 0;
             }

@@ -55,26 +55,26 @@ type Condition = fn(&[char]) -> bool;
 /// A suffix, what replaces it, and the condition.
 type Rule = (&'static str, &'static str, Condition);
 
-fn is_consonant(word: &[char], at: usize) -> bool {
-    match word[at] {
-        'a' | 'e' | 'i' | 'o' | 'u' => false,
-        // a y is a consonant at the beginning and behind a vowel; so in a run of them they take turns
-        'y' => {
-            let before = word[..at].iter().rev().take_while(|c| **c == 'y').count();
-            let first_is_consonant = match at - before {
-                0 => true,
-                first => matches!(word[first - 1], 'a' | 'e' | 'i' | 'o' | 'u'),
-            };
-            first_is_consonant == before.is_multiple_of(2)
-        }
-        _ => true,
-    }
+/// Tells of each letter, one after the other, whether it is a consonant. A y is one at the beginning and
+/// behind a vowel, so in a run of them they take turns.
+fn consonants(word: &[char]) -> impl Iterator<Item = bool> {
+    word.iter().scan(false, |before, letter| {
+        *before = match letter {
+            'a' | 'e' | 'i' | 'o' | 'u' => false,
+            'y' => !*before,
+            _ => true,
+        };
+        Some(*before)
+    })
 }
 
 /// Returns how often a consonant follows a vowel: Porter's m.
 fn measure(word: &[char]) -> usize {
-    let follows = |at: &usize| is_consonant(word, *at) && !is_consonant(word, at - 1);
-    (1..word.len()).filter(follows).count()
+    let (before, behind) = (consonants(word), consonants(word).skip(1));
+    before
+        .zip(behind)
+        .filter(|pair| *pair == (false, true))
+        .count()
 }
 
 fn has_measure(word: &[char]) -> bool {
@@ -86,25 +86,24 @@ fn has_more_measure(word: &[char]) -> bool {
 }
 
 fn has_vowel(word: &[char]) -> bool {
-    (0..word.len()).any(|at| !is_consonant(word, at))
+    consonants(word).any(|consonant| !consonant)
+}
+
+fn ends_with_consonant(word: &[char]) -> bool {
+    consonants(word).last() == Some(true)
 }
 
 fn ends_with_double_consonant(word: &[char]) -> bool {
-    match word {
-        [.., a, b] => a == b && is_consonant(word, word.len() - 1),
-        _ => false,
-    }
+    matches!(word, [.., a, b] if a == b) && ends_with_consonant(word)
 }
 
 /// Porter's *o: consonant, vowel, consonant other than w, x, y. For nltk a word of a vowel and a consonant
 /// counts too.
 fn ends_short(word: &[char]) -> bool {
-    let consonant = |back: usize| is_consonant(word, word.len() - back);
-    match word {
-        [.., _, _, last] => {
-            consonant(3) && !consonant(2) && consonant(1) && !matches!(last, 'w' | 'x' | 'y')
-        }
-        [_, _] => !consonant(2) && consonant(1),
+    let kinds: Vec<bool> = consonants(word).collect();
+    match (kinds.as_slice(), word.last()) {
+        ([.., true, false, true], Some(last)) => !matches!(last, 'w' | 'x' | 'y'),
+        ([false, true], _) => true,
         _ => false,
     }
 }
@@ -188,7 +187,7 @@ fn past_and_progressive(word: Word) -> Word {
 
 /// Step 1c; of nltk is the condition: behind a consonant that is not alone.
 fn final_y(word: Word) -> Word {
-    let condition = |stem: &[char]| stem.len() > 1 && is_consonant(stem, stem.len() - 1);
+    let condition = |stem: &[char]| stem.len() > 1 && ends_with_consonant(stem);
     apply(word, &[("y", "i", condition)])
 }
 

@@ -117,6 +117,11 @@ fn texts_of_a_megabyte_are_compared_or_refused_but_not_waited_for() {
         }
         text
     };
+    // one word of a megabyte
+    assert_eq!(
+        score("meteor", &"y".repeat(1_000_000), &"ya".repeat(500_000)),
+        0.0
+    );
     let (a, b) = (text(1, 1_000_000), text(2, 1_000_000));
     for metric in ["bleu", "gleu", "meteor", "rouge_1", "rouge_5"] {
         let score = score(metric, &a, &b);

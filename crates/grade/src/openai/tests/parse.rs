@@ -1,3 +1,5 @@
+//! Which definitions are graders, and what is said of those that are not.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -150,9 +150,6 @@ impl Grader {
     }
 
     /// Grades one row. What goes wrong becomes a flag of the report, and the reward 0.
-    ///
-    /// Comparing long texts keeps the thread busy for up to some seconds: who runs other things on it
-    /// runs graders elsewhere.
     pub async fn run(&self, subject: Subject<'_>, services: &Services<'_>) -> GraderReport {
         match &self.definition {
             Definition::Single(single) => {

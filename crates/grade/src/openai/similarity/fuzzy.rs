@@ -160,22 +160,15 @@ fn partial_ratio(lcs: &mut Lcs, a: &[u32], b: &[u32], floor: f64) -> Result<f64,
 /// Returns the best of the longer text's beginnings and ends and of its windows of the shorter's length.
 fn best_place(lcs: &mut Lcs, shorter: &[u32], longer: &[u32], floor: f64) -> Result<f64, TooLong> {
     let width = shorter.len();
-    let mut best: f64 = 0.0;
-    for (i, common) in lcs
-        .of_prefixes(shorter, &longer[..width])?
-        .into_iter()
-        .enumerate()
-    {
-        best = best.max(likeness(common, width + i + 1));
-    }
     let backwards = |text: &[u32]| text.iter().rev().copied().collect::<Vec<u32>>();
+    let beginnings = lcs.of_prefixes(shorter, &longer[..width])?;
     let end = backwards(&longer[longer.len() - width..]);
-    for (i, common) in lcs
-        .of_prefixes(&backwards(shorter), &end)?
-        .into_iter()
-        .enumerate()
-    {
-        best = best.max(likeness(common, width + i + 1));
+    let ends = lcs.of_prefixes(&backwards(shorter), &end)?;
+    let mut best: f64 = 0.0;
+    for lengths in [beginnings, ends] {
+        for (i, common) in lengths.into_iter().enumerate() {
+            best = best.max(likeness(common, width + i + 1));
+        }
     }
     let to_beat = (best.max(floor) / 100.0 * width as f64) as usize;
     let common = best_window(lcs, shorter, longer, to_beat)?;

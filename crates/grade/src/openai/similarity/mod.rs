@@ -2,6 +2,10 @@
 //!
 //! OpenAI says which metrics there are and names a library or two, no more. What is computed here is what
 //! the libraries in its grader image compute: rapidfuzz 3.10.1, nltk 3.9.1, rouge-score 0.1.2.
+//!
+//! Counting runs of words takes time as the texts are long. `fuzzy_match` and `rouge_l` take time as the
+//! product of both, which is bounded: two texts of some 250,000 characters that have little in common, or
+//! one of 5,000 in one of 50,000 without a word in common, are refused with a flag.
 
 mod cosine;
 mod fuzzy;
@@ -11,6 +15,10 @@ mod ngrams;
 mod stem;
 mod synonyms;
 mod words;
+
+use std::thread;
+
+use futures::channel::oneshot;
 
 use super::definition::{Position, pass_threshold, template};
 use super::problems::Fields;
@@ -113,10 +121,31 @@ impl TextSimilarity {
         let reference = self.reference.render(subject)?;
         match self.metric {
             Metric::Cosine => cosine::score(&input, &reference, services).await,
-            Metric::Words(metric) => (metric.score(&input, &reference))
-                .map_err(|too_long| Fault::Other(too_long.to_string())),
+            Metric::Words(metric) => compared(metric, input, reference).await,
         }
     }
+}
+
+/// Above which product of their lengths in bytes texts are compared on a thread of their own.
+const PRODUCT_INLINE_MAX: usize = 4_000_000;
+
+/// Compares two texts. Long ones take up to some seconds, for which no thread is held up that others wait
+/// for.
+async fn compared(metric: WordMetric, input: String, reference: String) -> Result<f64, Fault> {
+    let product = (input.len() + 1).saturating_mul(reference.len() + 1);
+    let score = if product <= PRODUCT_INLINE_MAX {
+        metric.score(&input, &reference)
+    } else {
+        let (sender, receiver) = oneshot::channel();
+        let compare = move || sender.send(metric.score(&input, &reference));
+        let thread = thread::Builder::new().name("text-similarity".to_owned());
+        thread
+            .spawn(compare)
+            .map_err(|error| Fault::Other(format!("no thread to compare texts on: {error}")))?;
+        let lost = |_| Fault::Other("the texts could not be compared".to_owned());
+        receiver.await.map_err(lost)?
+    };
+    score.map_err(|too_long| Fault::Other(too_long.to_string()))
 }
 
 /// Reads `evaluation_metric`.

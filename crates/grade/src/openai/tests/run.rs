@@ -163,6 +163,29 @@ fn a_similarity_passes_from_its_threshold_on() {
 }
 
 #[test]
+fn long_texts_are_compared_elsewhere_and_too_long_ones_are_flagged() {
+    let definition = json!({
+        "type": "text_similarity", "name": "t", "evaluation_metric": "fuzzy_match",
+        "pass_threshold": 0.5, "input": "{{item.long}}", "reference": "{{sample.output_text}}",
+    });
+    let grader = parsed(&definition, Place::Eval);
+    let grade = |long: String, text: String| {
+        let (item, sample) = (json!({"long": long}), sample_of_text(&text));
+        let subject = Subject {
+            item: &item,
+            sample: &sample,
+        };
+        block_on(grader.run(subject, &no_services()))
+    };
+    let report = grade("a b".repeat(2000), format!("x{}", "a b".repeat(2000)));
+    assert!(report.reward > 0.99 && report.passed == Some(true));
+    let report = grade("ab".repeat(500_000), "cd".repeat(500_000));
+    let reason = "the texts are too long to be compared by this metric: it would take over \
+                  1000000000 steps";
+    failed(&report, &["other_error"], reason);
+}
+
+#[test]
 fn cosine_asks_for_both_vectors() {
     let definition = json!({
         "type": "text_similarity", "name": "t", "evaluation_metric": "cosine", "pass_threshold": 0.5,

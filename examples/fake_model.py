@@ -4,7 +4,7 @@
     export OPENAI_BASE_URL=http://127.0.0.1:9000/v1 OPENAI_API_KEY=fake
 
 It speaks Chat Completions and Responses, streamed and whole. Offered a tool that was not called yet, it calls it with
-"Paris" for every argument; otherwise it answers "It is sunny in Paris."
+"Paris" for every argument; asked by a JSON schema, it answers the first thing that fits; otherwise "It is sunny in Paris."
 """
 
 import itertools
@@ -25,11 +25,26 @@ def decide(offered, called):
     return None
 
 
+def fitting(schema):
+    """Returns a value that fits a JSON schema of the kind that models are asked by."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema.get("type") == "object":
+        return {key: fitting(inner) for key, inner in schema.get("properties", {}).items()}
+    return {"array": [], "number": 1.0, "integer": 1, "boolean": True, "null": None}.get(schema.get("type"), ANSWER)
+
+
+def words(schema):
+    """Returns the answer in words: free ones, or JSON if a schema asks for it."""
+    return json.dumps(fitting(schema)) if schema else ANSWER
+
+
 def chat_answer(request):
     offered = {tool["function"]["name"]: tool["function"].get("parameters") for tool in request.get("tools") or []}
     calls = [call for message in request["messages"] for call in message.get("tool_calls") or []]
     tool = decide(offered, {call["function"]["name"] for call in calls})
-    message = {"role": "assistant", "content": None if tool else ANSWER, "refusal": None}
+    form = (request.get("response_format") or {}).get("json_schema") or {}
+    message = {"role": "assistant", "content": None if tool else words(form.get("schema")), "refusal": None}
     if tool:
         function = {"name": tool[0], "arguments": tool[1]}
         message["tool_calls"] = [{"id": f"call_{len(calls)}", "type": "function", "function": function}]
@@ -67,7 +82,8 @@ def responses(request):
         call_id = f"call_{len(called)}"
         item = {"type": "function_call", "id": "fc_1", "call_id": call_id, "name": tool[0], "arguments": tool[1]}
     else:
-        text = {"type": "output_text", "text": ANSWER, "annotations": [], "logprobs": []}
+        form = (request.get("text") or {}).get("format") or {}
+        text = {"type": "output_text", "text": words(form.get("schema")), "annotations": [], "logprobs": []}
         item = {"type": "message", "id": "msg_1", "role": "assistant", "content": [text]}
     item["status"] = "completed"
     response = {

@@ -1,10 +1,11 @@
-"""Runs the programs in docs/connect against a real server and a fake model, with the real packages.
+"""Runs the programs in docs/connect and docs/grading against a real server and a fake model, with the real packages.
 
     python3 scripts/snippets.py target/debug/tracegrade
 
 A Python block behind `<!-- run: … -->` is run as it stands (only the server's address is put in its place), and the trace
-that it leaves is held against what the comment says. Other blocks are checked for their syntax. The packages go to a
-virtual environment below target/, which is made once.
+that it leaves is held against what the comment says. Behind `<!-- eval: … -->` it has to print the word. Other blocks are
+checked for their syntax. Then scripts/openai_evals.py is run with several versions of OpenAI's client. The packages go to virtual
+environments below target/, which are made once.
 """
 
 import json
@@ -19,11 +20,13 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ROOT / "docs" / "connect"
+PAGES = [ROOT / "docs" / "connect", ROOT / "docs" / "grading"]
 VENV = ROOT / "target" / "snippets"
+# the newest, and one of the line before that is still in use
+OPENAI_VERSIONS = ["3.57.0", "2.8.0"]
 ADDRESS = "http://127.0.0.1:4318"
 RUN_SECONDS_MAX = 120
-BLOCK = re.compile(r"(?:<!-- run: (?P<want>.*?) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.S)
+BLOCK = re.compile(r"(?:<!-- (?:run: (?P<want>.*?)|eval: (?P<word>.*?)) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.S)
 
 sys.path.insert(0, str(ROOT / "examples"))
 import fake_model  # noqa: E402
@@ -34,28 +37,33 @@ class Failed(Exception):
 
 
 def blocks():
-    """Returns every block of code of every page, with what is expected of it."""
-    for page in sorted(PAGES.glob("*.md")):
+    """Returns every block of code of every page, with what is expected of it: of its trace, or of what it prints."""
+    for page in sorted(page for folder in PAGES for page in folder.glob("*.md")):
         text = page.read_text()
         for found in BLOCK.finditer(text):
             line = text.count("\n", 0, found.start("code"))
-            yield f"{page.relative_to(ROOT)}:{line}", found["language"], found["code"], found["want"]
+            yield f"{page.relative_to(ROOT)}:{line}", found["language"], found["code"], (found["want"], found["word"])
 
 
-def install(codes):
-    """Makes the virtual environment with all that the snippets name in their first lines."""
+def named(codes):
+    """Returns the packages that snippets name in their first lines."""
     lines = [line for code in codes for line in code.splitlines() if line.startswith("# pip install ")]
-    packages = sorted({package for line in lines for package in shlex.split(line)[3:]})
-    stamp = VENV / "packages"
+    return sorted({package for line in lines for package in shlex.split(line)[3:]})
+
+
+def install(venv, packages):
+    """Makes a virtual environment with these packages, and returns its interpreter."""
+    python = venv / "bin" / "python"
+    stamp = venv / "packages"
     if stamp.exists() and stamp.read_text() == "\n".join(packages):
-        return
+        return python
     print(f"installing {len(packages)} packages", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-    python = VENV / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
     # uv finds versions that go together in seconds where pip takes minutes
     subprocess.run([python, "-m", "pip", "--quiet", "install", "uv"], check=True)
-    subprocess.run([VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", python, *packages], check=True)
+    subprocess.run([venv / "bin" / "uv", "pip", "install", "--quiet", "--python", python, *packages], check=True)
     stamp.write_text("\n".join(packages))
+    return python
 
 
 class Server:
@@ -64,7 +72,9 @@ class Server:
     def __init__(self, binary, folder, model_url):
         command = [binary, "serve", "--listen", "127.0.0.1:0", "--grpc-listen", "off", "--data-dir", folder]
         command += ["--log", "warn", "--upstream", f"openai={model_url}/v1"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # graders and runs of evals ask the fake model too
+        models = {"OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_API_KEY": "fake"}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **models})
         greeting = self.process.stdout.readline()
         self.url = re.search(r"http://[\d.:]+", greeting)[0]
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
@@ -104,19 +114,25 @@ def holds(word, value, traces):
     return any(span["type"] == word and span["name"] == value for span in spans)
 
 
-def run(server, model_url, code, want):
-    """Runs a Python snippet and looks at what it left."""
-    before = server.traces()
+def execute(python, code, model_url, word, arguments=()):
+    """Runs a Python program in a folder of its own. It has to print a word."""
     own = {"OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_API_KEY": "fake", "PATH": os.environ["PATH"]}
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "snippet.py"
-        program.write_text(code.replace(ADDRESS, server.url))
+        program.write_text(code)
         done = subprocess.run(
-            [VENV / "bin" / "python", program], env={**own, "HOME": folder}, cwd=folder, capture_output=True, text=True,
+            [python, program, *arguments], env={**own, "HOME": folder}, cwd=folder, capture_output=True, text=True,
             timeout=RUN_SECONDS_MAX,
         )
-    if done.returncode != 0 or fake_model.ANSWER not in done.stdout:
+    if done.returncode != 0 or word not in done.stdout:
         raise Failed(f"ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def run(server, model_url, code, want):
+    """Runs a Python snippet and looks at what it left."""
+    before = server.traces()
+    done = execute(VENV / "bin" / "python", code.replace(ADDRESS, server.url), model_url, fake_model.ANSWER)
     traces = [trace for id, trace in server.traces().items() if id not in before]
     missing = [f"{word} {value}".strip() for word, value in wanted(want) if not holds(word, value, traces)]
     if missing:
@@ -145,28 +161,46 @@ def check_syntax(language, code):
         raise Failed(done.stderr)
 
 
+def check(server, model_url, language, code, wants):
+    """Runs a block, or checks its syntax, as its page says."""
+    want, word = wants
+    if want:
+        run(server, model_url, code, want)
+    elif word:
+        execute(VENV / "bin" / "python", code.replace(ADDRESS, server.url), model_url, word)
+    else:
+        check_syntax(language, code)
+
+
+def drive(server, model_url, version):
+    """Runs the whole Evals API with a version of OpenAI's client."""
+    python = install(ROOT / "target" / f"openai-{version}", [f"openai=={version}"])
+    program = ROOT / "scripts" / "openai_evals.py"
+    execute(python, program.read_text(), model_url, "the whole cycle", [f"{server.url}/v1"])
+
+
 def main(binary):
     found = list(blocks())
-    install([code for _, _, code, _ in found])
+    install(VENV, named(code for _, _, code, _ in found))
     model = fake_model.serve()
     threading.Thread(target=model.serve_forever, daemon=True).start()
     model_url = f"http://127.0.0.1:{model.server_address[1]}"
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         server = Server(binary, folder, model_url)
+        steps = [(place, lambda block=block: check(server, model_url, *block)) for place, *block in found]
+        for version in OPENAI_VERSIONS:
+            steps.append((f"openai {version}", lambda version=version: drive(server, model_url, version)))
         try:
-            for place, language, code, want in found:
+            for place, step in steps:
                 try:
-                    if want:
-                        run(server, model_url, code, want)
-                    else:
-                        check_syntax(language, code)
+                    step()
                 except (Failed, subprocess.TimeoutExpired) as error:
                     failed += 1
                     print(f"{place}: {error}", file=sys.stderr)
         finally:
             server.stop()
-    print(f"{len(found) - failed} passed, {failed} failed")
+    print(f"{len(steps) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -61,7 +61,7 @@ const DOC: Step = Step {
 };
 const SNIPPETS: Step = Step {
     name: "snippets",
-    about: "the programs in docs/connect, with the real packages",
+    about: "the programs in docs/connect and docs/grading, with the real packages",
     run: snippets,
 };
 

@@ -24,6 +24,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::archive::Archive;
 use crate::auth::{Credentials, Door};
 use crate::config::Config;
+use crate::evals::{GradeServices, Runs};
 use crate::forward::Forwards;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
@@ -35,7 +36,7 @@ use crate::projects::Projects;
 use crate::proxy::{self, Proxy};
 use crate::scope::Scope;
 use crate::state::{AppState, Shared};
-use crate::{auth, capture, grpc, http, listen, operate, origin, otlp, read, sampling};
+use crate::{auth, capture, evals, grpc, http, listen, operate, origin, otlp, read, sampling};
 
 /// How often the use of keys is written down.
 const KEY_USE_SAVED_EVERY: Duration = Duration::from_secs(60);
@@ -146,6 +147,8 @@ impl App {
             projects: Projects::load(meta).await?,
             losses: LossLedger::new(clock.now()),
             forwards: Forwards::open(&store, &config.forwards).await?,
+            graders: GradeServices::of(&config.grading),
+            runs: Runs::default(),
             metrics: Metrics::new(),
             langfuse: tokio::sync::Mutex::new(()),
             decoders: Arc::new(Semaphore::new(2 * cores())),
@@ -165,6 +168,14 @@ impl App {
     /// Returns the store, for commands that work on a data folder without a server.
     pub fn store(&self) -> &Store {
         &self.state.store
+    }
+
+    /// Grades with these in place of what the settings name.
+    #[cfg(test)]
+    pub(crate) fn with_graders(mut self, graders: GradeServices) -> Self {
+        let shared = Arc::get_mut(&mut self.state).expect("nobody has it yet");
+        shared.graders = graders;
+        self
     }
 
     /// Returns what handlers share.
@@ -275,8 +286,9 @@ impl App {
         tasks.spawn(save_key_use(Arc::clone(&self.state), stopping(stopped)));
         tasks.spawn(sampling::run(
             Arc::clone(&self.state),
-            stopping(stopped_last),
+            stopping(stopped_last.clone()),
         ));
+        tasks.spawn(evals::run(Arc::clone(&self.state), stopping(stopped_last)));
         Ok(Running {
             addresses,
             stop,
@@ -431,6 +443,7 @@ pub(crate) fn router(state: &AppState) -> Router {
         .merge(captured(capture::import_routes(), Source::Import))
         .merge(passing.route_layer(account(Source::Proxy)))
         .merge(limited(read::routes(), Scope::Read))
+        .merge(limited(evals::routes(), Scope::Read))
         .merge(limited(operate::admin_routes(), Scope::Admin))
         .merge(operate::reader_routes().route_layer(door(Scope::Read)))
         .merge(operate::open_routes())

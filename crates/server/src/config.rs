@@ -6,6 +6,7 @@
 //! the environment, and nothing asks for a setting by its name. The list of settings is
 //! [`settings`]: flags, `--help` and `--print-config` are made from it, so none can be forgotten.
 
+mod grading;
 mod processing;
 mod settings;
 mod upstreams;
@@ -24,6 +25,7 @@ use store::StoreConfig;
 use crate::archive::ArchiveConfig;
 use crate::forward::ForwardSettings;
 
+pub use grading::Grading;
 pub use processing::Processing;
 pub(crate) use processing::is_share;
 pub(crate) use settings::duration;
@@ -90,6 +92,8 @@ pub struct Config {
     pub queries: EngineConfig,
     /// What is done with what comes in, before it is stored.
     pub processing: Processing,
+    /// Whom graders and runs of evals ask.
+    pub grading: Grading,
     /// Where accepted spans go on to: the tables `[[forward]]` of the TOML file.
     pub forwards: Vec<ForwardSettings>,
     origins: BTreeMap<&'static str, Origin>,
@@ -181,6 +185,18 @@ impl Config {
         let mut forwards = Vec::new();
         if let Some(path) = &path {
             forwards = config.take_file(path.clone())?;
+        }
+        // What OpenAI's clients are told by is heard here too, where nothing else is said.
+        for (name, variable) in [
+            ("model_url", grading::MODEL_URL_ENV),
+            ("model_key", grading::MODEL_KEY_ENV),
+        ] {
+            let setting = find(name, variable)?;
+            if let Some(value) = environment(variable)
+                && !config.origins.contains_key(name)
+            {
+                config.take(setting, &value, Origin::Environment(variable.to_owned()))?;
+            }
         }
         for setting in settings() {
             if let Some(value) = environment(&setting.env()) {
@@ -342,6 +358,7 @@ impl Default for Config {
             store: StoreConfig::new("tracegrade-data"),
             queries: EngineConfig::default(),
             processing: Processing::default(),
+            grading: Grading::default(),
             forwards: Vec::new(),
             origins: BTreeMap::new(),
         }
@@ -451,6 +468,30 @@ mod tests {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
             assert!(line.contains(by), "{line}");
         }
+    }
+
+    #[test]
+    fn the_variables_of_openais_clients_are_heard_where_nothing_else_is_said() {
+        let openai = [
+            ("OPENAI_BASE_URL", "http://a/v1"),
+            ("OPENAI_API_KEY", "sk-1"),
+        ];
+        let config = load("", &openai, &[]).unwrap();
+        assert_eq!(config.grading.model_url.as_deref(), Some("http://a/v1"));
+        assert_eq!(config.grading.model_key.as_deref(), Some("sk-1"));
+        let text = config.to_toml();
+        assert!(
+            text.contains("# from OPENAI_BASE_URL") && !text.contains("sk-1"),
+            "{text}"
+        );
+        let config = load(
+            "model_url = \"http://b/v1\"",
+            &openai,
+            &[("model_key", "sk-2")],
+        );
+        let grading = config.unwrap().grading;
+        assert_eq!(grading.model_url.as_deref(), Some("http://b/v1"));
+        assert_eq!(grading.model_key.as_deref(), Some("sk-2"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use store::meta::MetaError;
-use store::{AppendError, DeleteError, Limit, Refusal, ShareFull, StoreError};
+use store::{AppendError, DbError, DeleteError, Limit, Refusal, ShareFull, StoreError};
 use utoipa::ToSchema;
 
 /// The longest time that a sender is asked to wait: the Agents SDK caps it there.
@@ -57,6 +57,8 @@ error_codes! {
     ProjectMissing = BAD_REQUEST, "invalid_request_error", "project_missing";
     /// A query that cannot be run as it is written.
     InvalidQuery = BAD_REQUEST, "invalid_request_error", "invalid_query";
+    /// It needs what whoever runs the server has not set up.
+    Unconfigured = BAD_REQUEST, "invalid_request_error", "not_configured";
     /// A key is needed and none was given.
     KeyMissing = UNAUTHORIZED, "invalid_request_error", "api_key_missing";
     /// The key is unknown or was revoked.
@@ -298,8 +300,15 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Stopped(_) => Self::stopped(error),
+            StoreError::Meta(error) => error.into(),
             _ => Self::internal(error),
         }
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Self::internal(error)
     }
 }
 

@@ -12,6 +12,7 @@ mod body;
 mod capture;
 pub mod config;
 mod error;
+mod evals;
 mod forward;
 mod grpc;
 mod http;
@@ -43,6 +44,8 @@ mod state;
 pub use app::{App, BuildError, Running, ServeError, Signals, run};
 pub use config::{Config, ConfigError, Flags};
 pub use forward::{ForwardSettings, TargetKind};
+/// What a program does first that runs Python graders: it may have been started to become their box.
+pub use grade::sandbox::enter_if_asked as enter_sandbox_if_asked;
 pub use intake::{IntakeError, Rejected, Taken, Wire};
 pub use listen::{Addresses, BindError, Listeners, bind};
 /// What the command line needs of the crates below, which it does not see itself.

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::archive::Archive;
 use crate::config::Config;
+use crate::evals::{GradeServices, Runs};
 use crate::forward::Forwards;
 use crate::keyring::Keyring;
 use crate::loss::LossLedger;
@@ -48,6 +49,10 @@ pub(crate) struct Shared {
     pub(crate) proxy: Proxy,
     /// Where accepted spans go on to.
     pub(crate) forwards: Forwards,
+    /// Whom graders may ask.
+    pub(crate) graders: GradeServices,
+    /// The runs of evals that are being worked on.
+    pub(crate) runs: Runs,
     /// Figures for `/metrics`.
     pub(crate) metrics: Metrics,
     /// One permit for each request that may be worked on.

@@ -1,7 +1,7 @@
 //! A copy of the whole store while it serves, and a store made of such a copy.
 //!
-//! A backup is a folder like a data folder: both databases, the files of one catalog version, and the
-//! log behind that version's cursor, so that everything acknowledged before it began is in it. Files
+//! A backup is a folder like a data folder: both databases, the files of one catalog version, those that
+//! people sent, and the log behind that version's cursor, so that everything acknowledged before it began is in it. Files
 //! of the lake never change, so where the file system allows it they are linked, not copied. The
 //! manifest is written last: a folder without one is no backup.
 
@@ -17,9 +17,10 @@ use crate::config::StoreConfig;
 use crate::delete::DeleteError;
 use crate::disk::{Appender, Disk, DiskError, RealDisk};
 use crate::engine::{Engine, StoreError};
-use crate::meta::{DeletedTrace, Meta, MetaError};
+use crate::meta::{DeletedTrace, Meta, MetaError, Upload};
 use crate::sqlite::DbError;
 use crate::store::Store;
+use crate::uploads::UPLOADS_DIR;
 use crate::wal::Wal;
 
 /// The name of the manifest in a backup.
@@ -144,6 +145,12 @@ impl Engine {
             .extend(blocking(move || this.copy_log(cursor, &to)).await?);
         // Last, for whatever is in the log refers to projects that were there before it.
         self.meta.vacuum_into(&dest.join("meta.db")).await?;
+        // Behind `meta.db`: what it knows of is there, or was deleted meanwhile.
+        let uploads = self.meta.all_uploads().await?;
+        let (this, to) = (Arc::clone(self), dest.to_owned());
+        manifest
+            .files
+            .extend(blocking(move || this.copy_uploads(&uploads, &to)).await?);
         for name in ["catalog.db", "meta.db"] {
             manifest
                 .files
@@ -187,6 +194,33 @@ impl Engine {
                 blake3: blake3::Hash::from_bytes(file.checksum).to_hex().to_string(),
             };
             files.insert(file.path.clone(), described);
+        }
+        sync_dirs(&*self.disk, dest, files.keys())?;
+        Ok(files)
+    }
+
+    /// Copies the files that people sent.
+    fn copy_uploads(
+        &self,
+        uploads: &[Upload],
+        dest: &Path,
+    ) -> Result<BTreeMap<String, ManifestFile>, BackupError> {
+        let mut files = BTreeMap::new();
+        for upload in uploads {
+            let path = format!("{UPLOADS_DIR}/{}", upload.id);
+            match link_or_copy(
+                &*self.disk,
+                &self.upload_path(&upload.id),
+                &dest.join(&path),
+            ) {
+                Err(error) if error.is_not_found() => continue,
+                copied => copied?,
+            }
+            let described = ManifestFile {
+                bytes: upload.bytes,
+                blake3: upload.checksum.clone(),
+            };
+            files.insert(path, described);
         }
         sync_dirs(&*self.disk, dest, files.keys())?;
         Ok(files)

@@ -34,6 +34,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod uploads;
 pub mod wal;
 mod writer;
 

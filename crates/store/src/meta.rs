@@ -1,18 +1,24 @@
-//! What did people decide? Projects, keys, prices, settings, and who changed them.
+//! What did people decide? Projects, keys, prices, settings, evals with their runs, and who changed them.
 //!
 //! Nothing here can be rebuilt, so it has a database of its own, apart from the catalog of files: it
 //! is small, it is backed up, and no flush or compaction writes to it. Every change names who made it
 //! and is entered in the audit log by the same transaction, so the log cannot miss one.
 
 mod deleted;
+mod eval;
+mod eval_item;
+mod eval_run;
+#[cfg(test)]
+mod eval_tests;
 mod key;
 mod log_cursor;
+mod paging;
 mod project;
 mod schema;
 mod setting;
-
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,9 +27,14 @@ use model::{Clock, Time};
 use uuid::Uuid;
 
 pub use deleted::DeletedTrace;
+pub use eval::{Eval, EvalOrder, NewEval};
+pub use eval_item::{GradedItem, ItemStatus, NewItem, OutputItem, QueuedItem, UnknownItemStatus};
+pub use eval_run::{EvalRun, ModelUse, NewRun, RunStatus, RunTally, UnknownRunStatus};
 pub use key::{ApiKey, KeyProjects, NewKey};
+pub use paging::{Page, PageAsked};
 pub use project::{DEFAULT_PROJECT, Project, ProjectSettings};
 pub use setting::{AuditEntry, PriceOverride};
+pub use upload::{NewUpload, Upload};
 
 use crate::sqlite::{Building, Connection, Db, DbError, Write, parsed};
 use schema::MIGRATIONS;
@@ -113,6 +124,14 @@ impl Meta {
     /// Writes a compact copy to `dest`, which must not exist: all of it or nothing.
     pub async fn vacuum_into(&self, dest: &Path) -> Result<(), DbError> {
         self.db.copy_to(dest).await
+    }
+
+    /// Writes a compact copy without runs of evals to `dest`: all of it or nothing.
+    pub(crate) async fn copy_without_runs(&self, dest: &Path) -> Result<(), DbError> {
+        let building = dest.with_extension("building");
+        self.db
+            .copy_cut_to(&building, "DELETE FROM eval_runs", dest)
+            .await
     }
 
     /// Empties the database's journal, so that deleted bytes are gone from disk. Returns whether that

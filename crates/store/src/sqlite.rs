@@ -239,6 +239,29 @@ impl Db {
         install(&partial, dest).await
     }
 
+    /// As [`Db::copy_to`], by way of `building`, of which a statement takes something out.
+    pub(crate) async fn copy_cut_to(
+        &self,
+        building: &Path,
+        cut: &'static str,
+        dest: &Path,
+    ) -> Result<(), DbError> {
+        for leftover in ["", "-wal", "-shm"] {
+            remove_if_there(&with_suffix(building, leftover)).await?;
+        }
+        self.copy_to(building).await?;
+        let failed = self.failed("take something out of a copy of what is");
+        let mut connection = connect_options(building).connect().await.map_err(&failed)?;
+        for statement in [cut, "VACUUM"] {
+            sqlx::query(statement)
+                .execute(&mut connection)
+                .await
+                .map_err(&failed)?;
+        }
+        connection.close().await.map_err(&failed)?;
+        install(building, dest).await
+    }
+
     /// Moves what was written into the main file and empties the journal, so that bytes which were
     /// deleted are gone from both. Returns whether that worked: a long reader is in the way of it.
     pub(crate) async fn checkpoint(&self) -> Result<bool, DbError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use model::{Batch, Clock, ProjectId, Source, Time, TraceId, TraceRow};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -23,7 +24,7 @@ use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::live::{Live, Published, TraceKey};
 use crate::lock::DataLock;
-use crate::meta::Meta;
+use crate::meta::{Meta, NewUpload, Upload};
 use crate::outputs::{self, LAKE_DIR, PARTIAL_SUFFIX, QUARANTINE_DIR};
 use crate::record::{BatchRecord, Record};
 use crate::snapshot::Snapshot;
@@ -132,6 +133,7 @@ impl Store {
         // Not before the log was seen to go on where the catalog ends: with a catalog that somebody
         // brought back from an earlier day, the newer files are no strays.
         engine.remove_strays()?;
+        engine.remove_stray_uploads().await?;
         let readers = engine.meta.log_cursors().await?;
         engine.start(wal, queue, readers.into_values().min());
         // What a commit has covered need not be read at the next start.
@@ -472,9 +474,36 @@ impl Store {
         self.engine.delete_for_good(project, traces).await
     }
 
-    /// Deletes every trace of a project. Close it for new rows first; what slips in is found later.
+    /// Deletes every trace and every uploaded file of a project. Close it for new rows first; what slips
+    /// in is found later.
     pub async fn delete_project_rows(&self, project: &ProjectId) -> Result<usize, StoreError> {
+        self.engine.delete_uploads_of(project).await?;
         self.engine.delete_project_rows(project).await
+    }
+
+    /// Keeps a file that somebody sent: once this returns it is on disk.
+    pub async fn keep_upload(
+        &self,
+        who: &str,
+        new: NewUpload,
+        content: Bytes,
+    ) -> Result<Upload, StoreError> {
+        self.engine.keep_upload(who, new, content).await
+    }
+
+    /// Returns the content of a file that somebody sent.
+    pub async fn read_upload(&self, project: &ProjectId, id: &str) -> Result<Bytes, StoreError> {
+        self.engine.read_upload(project, id).await
+    }
+
+    /// Deletes a file that somebody sent.
+    pub async fn delete_upload(
+        &self,
+        who: &str,
+        project: &ProjectId,
+        id: &str,
+    ) -> Result<(), StoreError> {
+        self.engine.delete_upload(who, project, id).await
     }
 
     /// Copies the whole store to a folder that is not there yet, while it serves.

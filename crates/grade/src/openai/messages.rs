@@ -125,6 +125,56 @@ pub(super) fn render(messages: &[Message], subject: Subject<'_>) -> Result<Vec<V
         .collect()
 }
 
+/// Returns messages that a row brings along as Chat Completions has them; what is not of the form of the
+/// Responses API stays as it is.
+pub(super) fn of_chat(mut messages: Vec<Value>) -> Vec<Value> {
+    for message in &mut messages {
+        let Some(content) = message.get_mut("content") else {
+            continue;
+        };
+        match content {
+            Value::Object(_) => match text_of(content) {
+                Some(text) => *content = text,
+                None => *content = Value::Array(vec![part_of_chat(content)]),
+            },
+            Value::Array(parts) => {
+                for part in parts {
+                    *part = part_of_chat(part);
+                }
+            }
+            _ => {}
+        }
+    }
+    messages
+}
+
+fn text_of(part: &Value) -> Option<Value> {
+    match part.get("type")?.as_str()? {
+        "input_text" | "output_text" => part.get("text").cloned(),
+        _ => None,
+    }
+}
+
+fn part_of_chat(part: &Value) -> Value {
+    if let Some(text) = text_of(part) {
+        return json!({"type": "text", "text": text});
+    }
+    match (
+        part.get("type").and_then(Value::as_str),
+        part.get("image_url"),
+    ) {
+        (Some("input_image"), Some(url)) => {
+            let mut image = Map::new();
+            image.insert("url".into(), url.clone());
+            if let Some(detail) = part.get("detail") {
+                image.insert("detail".into(), detail.clone());
+            }
+            json!({"type": "image_url", "image_url": image})
+        }
+        _ => part.clone(),
+    }
+}
+
 impl Message {
     fn render(&self, subject: Subject<'_>) -> Result<Value, Fault> {
         let content = match self.content.as_slice() {

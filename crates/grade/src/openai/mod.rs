@@ -14,6 +14,7 @@ mod label_model;
 mod messages;
 mod multi;
 mod problems;
+mod prompt;
 mod python;
 mod report;
 mod score_model;
@@ -23,6 +24,7 @@ mod template;
 
 pub use grader::{Grader, Kind, Services};
 pub use problems::{Problem, Problems};
+pub use prompt::Prompt;
 pub use report::{Errors, GraderCall, GraderReport, Step};
 
 /// Where a grader is used: the API accepts other types in each place.

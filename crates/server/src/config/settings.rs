@@ -9,7 +9,7 @@ use super::words::{
     Wanted, address, address_or_off, count, count_text, log_format, memory_size, millis,
     millis_text, origins, size, size_text, switch,
 };
-use super::{Config, processing};
+use super::{Config, grading, processing};
 
 /// One setting.
 #[derive(Debug)]
@@ -387,6 +387,36 @@ static SETTINGS: &[Setting] = &[
         processing.rules.redact_secret = processing::maybe_secret,
         |secret: &Option<String>| processing::hidden(secret.as_deref().unwrap_or_default()),
         "With a secret, what is taken out leaves a keyed hash behind, so that equal values can be told to be equal."
+    ),
+    setting!(
+        "model_url",
+        grading.model_url = grading::maybe_url,
+        |url: &Option<String>| text(url.as_deref().unwrap_or_default()),
+        "Where the models are that judge and that runs of evals ask, an API that speaks OpenAI's; OPENAI_BASE_URL does as well; empty: OpenAI's own."
+    ),
+    setting!(
+        "model_key",
+        grading.model_key = processing::maybe_secret,
+        |secret: &Option<String>| processing::hidden(secret.as_deref().unwrap_or_default()),
+        "The key for model_url; OPENAI_API_KEY does as well. Without a key and a URL no model is asked."
+    ),
+    setting!(
+        "embedding_model",
+        grading.embedding_model = grading::maybe_name,
+        |name: &Option<String>| text(name.as_deref().unwrap_or_default()),
+        "The model there that makes vectors of texts, such as text-embedding-3-large; empty: texts are not compared by vectors."
+    ),
+    setting!(
+        "python",
+        grading.python = path,
+        |path: &std::path::PathBuf| text(&path.to_string_lossy()),
+        "The interpreter of Python graders, of a virtual environment with what they import; a name or a path."
+    ),
+    setting!(
+        "unsafe_code_graders",
+        grading.unsafe_code_graders = switch,
+        |on: &bool| Value::Boolean(*on),
+        "Run Python graders where there is no sandbox: they may then do whatever this server may."
     ),
 ];
 

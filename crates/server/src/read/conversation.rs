@@ -86,7 +86,8 @@ fn in_order(loaded: &Loaded) -> Vec<usize> {
     calls.chain(around).collect()
 }
 
-fn contents(span: &Span, messages: &Messages) -> Contents {
+/// Returns what went into a call of a model and what came out of it.
+pub(super) fn contents(span: &Span, messages: &Messages) -> Contents {
     let told = match is_telemetry(span) {
         true => telemetry_contents(span, messages),
         false => {

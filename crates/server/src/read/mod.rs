@@ -4,6 +4,7 @@
 //! which traces are meant and in which order, is decided in `query` and `store`. Disks are read on the
 //! blocking pool; answers of any size leave in pieces.
 
+mod calls;
 mod conversation;
 mod cursors;
 mod deletion;
@@ -27,6 +28,9 @@ use axum::routing::{get, post};
 use utoipa::OpenApi;
 
 use crate::state::AppState;
+
+pub(crate) use calls::{CallsAsked, RecordedCall, recorded_calls};
+pub(crate) use params::{Direction, Params};
 
 /// Returns the routes for a key that may read. Deleting asks for more by itself.
 pub(crate) fn routes() -> Router<AppState> {

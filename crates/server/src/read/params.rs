@@ -16,7 +16,7 @@ const LIMIT_MAX: usize = 1_000;
 
 /// The parameters of a request that were not read yet.
 #[derive(Debug)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(crate) struct Params(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
@@ -31,25 +31,25 @@ impl<S: Sync> FromRequestParts<S> for Params {
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     Ascending,
     Descending,
 }
 
 /// What else comes with a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Include {
+pub(crate) struct Include {
     /// On lists: the spans of each trace.
-    pub(super) spans: bool,
+    pub(crate) spans: bool,
     /// Spans that tell of a model call which another span tells of better.
-    pub(super) merged: bool,
+    pub(crate) merged: bool,
     /// On skeletons: the ids of the spans.
-    pub(super) ids: bool,
+    pub(crate) ids: bool,
 }
 
 impl Params {
     /// Takes a parameter that may be given once.
-    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+    pub(crate) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         let mut taken = self.take_all(name);
         let first = taken.pop();
         match taken.is_empty() {
@@ -68,7 +68,7 @@ impl Params {
     }
 
     /// Takes what says which traces are meant. Dates are reckoned from `now`.
-    pub(super) fn take_filter(&mut self, now: Time) -> Result<TraceFilter, ApiError> {
+    pub(crate) fn take_filter(&mut self, now: Time) -> Result<TraceFilter, ApiError> {
         let pairs = std::mem::take(&mut self.0);
         let texts = pairs
             .iter()
@@ -82,7 +82,7 @@ impl Params {
     }
 
     /// Takes `limit`.
-    pub(super) fn take_limit(&mut self) -> Result<usize, ApiError> {
+    pub(crate) fn take_limit(&mut self) -> Result<usize, ApiError> {
         let Some(text) = self.take("limit")? else {
             return Ok(LIMIT_DEFAULT);
         };
@@ -99,7 +99,7 @@ impl Params {
     }
 
     /// Takes `order`.
-    pub(super) fn take_order(&mut self, default: Direction) -> Result<Direction, ApiError> {
+    pub(crate) fn take_order(&mut self, default: Direction) -> Result<Direction, ApiError> {
         match self.take("order")?.as_deref() {
             None => Ok(default),
             Some("asc") => Ok(Direction::Ascending),
@@ -112,7 +112,7 @@ impl Params {
     }
 
     /// Takes `payload`.
-    pub(super) fn take_payload(&mut self) -> Result<Option<Detail>, ApiError> {
+    pub(crate) fn take_payload(&mut self) -> Result<Option<Detail>, ApiError> {
         let Some(word) = self.take("payload")? else {
             return Ok(None);
         };
@@ -123,7 +123,7 @@ impl Params {
     }
 
     /// Takes `include`, of which only `known` words are meant here.
-    pub(super) fn take_include(&mut self, known: &[&str]) -> Result<Include, ApiError> {
+    pub(crate) fn take_include(&mut self, known: &[&str]) -> Result<Include, ApiError> {
         let mut include = Include::default();
         // OpenAI's clients write lists with brackets.
         let lists = [self.take_all("include"), self.take_all("include[]")].concat();
@@ -145,7 +145,7 @@ impl Params {
     }
 
     /// Refuses what was not taken.
-    pub(super) fn finish(mut self) -> Result<(), ApiError> {
+    pub(crate) fn finish(mut self) -> Result<(), ApiError> {
         if self.take("rule")?.is_some() {
             let message =
                 "rules are not available yet: narrow the list with the fields of a filter";

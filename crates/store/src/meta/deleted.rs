@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use model::{ProjectId, Time, TraceId};
 
-use super::Meta;
+use super::{Meta, eval_item};
 use crate::sqlite::{DbError, execute_rows, parsed, time};
 
 /// A trace that was deleted.
@@ -22,7 +22,7 @@ pub struct DeletedTrace {
 }
 
 impl Meta {
-    /// Writes down deleted traces, to be kept until a moment. What is known of a trace is only ever
+    /// Writes down deleted traces, to be kept until a moment, and deletes what runs of evals hold of them. What is known of a trace is only ever
     /// extended, so writing it twice is writing it once.
     pub async fn keep_deleted(
         &self,
@@ -59,6 +59,11 @@ impl Meta {
         })
         .await
         .map_err(&failed)?;
+        for one in rows {
+            eval_item::delete_rows_of(write.connection(), &one.project_id, &one.trace_id)
+                .await
+                .map_err(&failed)?;
+        }
         drop(write.commit().await.map_err(&failed)?);
         Ok(())
     }

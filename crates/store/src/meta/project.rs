@@ -133,7 +133,8 @@ impl Meta {
             .await?)
     }
 
-    /// Marks a project as deleted; its rows in the lake are somebody else's work.
+    /// Marks a project as deleted, and deletes its evals; its rows in the lake and its files are
+    /// somebody else's work.
     pub async fn delete_project(&self, who: &str, id: &ProjectId) -> Result<(), MetaError> {
         let mut write = self.db.begin().await?;
         let done =
@@ -146,6 +147,11 @@ impl Meta {
         if done.rows_affected() == 0 {
             return Err(not_found(id));
         }
+        sqlx::query("DELETE FROM evals WHERE project_id = $1")
+            .bind(id.as_str())
+            .execute(write.connection())
+            .await
+            .map_err(self.db.failed("delete the evals of a project"))?;
         Ok(self
             .finish(write, who, &format!("deleted project {id}"))
             .await?)

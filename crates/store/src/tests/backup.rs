@@ -34,7 +34,11 @@ async fn filled() -> World {
 
 impl World {
     /// Goes on with what is restored from a backup in place of what was there.
-    async fn restore(&mut self, backup: &std::path::Path, with_deletions: bool) -> crate::Restored {
+    pub(super) async fn restore(
+        &mut self,
+        backup: &std::path::Path,
+        with_deletions: bool,
+    ) -> crate::Restored {
         let old = self.dir().join("meta.db");
         self.kill().await;
         let config = StoreConfig {

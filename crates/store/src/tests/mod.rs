@@ -11,4 +11,5 @@ mod meta_copies;
 mod rebuild;
 mod schedules;
 mod set_aside;
+mod uploads;
 mod world;

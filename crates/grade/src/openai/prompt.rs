@@ -1,0 +1,140 @@
+//! What a run asks the model under test: its `input_messages`.
+//!
+//! They are the messages of a model grader, or a reference to a list of messages that each row brings
+//! along, so that rows may hold conversations of any length.
+
+use serde_json::{Value, json};
+
+use super::Subject;
+use super::messages::{self, Message};
+use super::problems::{Fields, Problems};
+use super::template::Template;
+
+/// The prompt of a run, read once and filled for many rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt(Form);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Form {
+    Template(Vec<Message>),
+    /// A template of one hole, which is filled by what the path leads to.
+    Reference(Template),
+}
+
+impl Prompt {
+    /// Reads `{"type":"template","template":[…]}` or `{"type":"item_reference","item_reference":"item.…"}`,
+    /// or says everything that is wrong with it.
+    pub fn parse(input_messages: &Value) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let parsed = parse(input_messages, &mut problems);
+        match parsed {
+            Some(form) if problems.is_empty() => Ok(Self(form)),
+            _ => Err(problems),
+        }
+    }
+
+    /// Returns the messages for a row, as Chat Completions has them, or says what the row does not have.
+    pub fn render(&self, subject: Subject<'_>) -> Result<Vec<Value>, String> {
+        match &self.0 {
+            Form::Template(list) => {
+                messages::render(list, subject).map_err(|fault| fault.to_string())
+            }
+            Form::Reference(path) => {
+                let text = path.render(subject).map_err(|fault| fault.to_string())?;
+                match serde_json::from_str(&text) {
+                    Ok(Value::Array(list)) => Ok(messages::of_chat(list)),
+                    _ => Ok(vec![json!({"role": "user", "content": text})]),
+                }
+            }
+        }
+    }
+}
+
+fn parse(value: &Value, problems: &mut Problems) -> Option<Form> {
+    let mut fields = Fields::of(value, "", problems)?;
+    let help = "write `template` or `item_reference`";
+    match fields.text("type", help)? {
+        "template" => {
+            let list = fields.required("template", "write a list of messages")?;
+            // The messages of a grader stand in `input`.
+            let whole = json!({"input": list});
+            let mut fields = Fields::of(&whole, "", fields.problems)?;
+            messages::parse(&mut fields).map(Form::Template)
+        }
+        "item_reference" => {
+            let path = fields.text("item_reference", "write a path such as `item.input`")?;
+            let is_path = path.split(['.', '[']).next() == Some("item");
+            match Template::parse(&format!("{{{{{path}}}}}")) {
+                Ok(template) if is_path => Some(Form::Reference(template)),
+                _ => {
+                    let message = format!("`{path}` is no path into a row");
+                    fields.note("item_reference", message, "write one such as `item.input`");
+                    None
+                }
+            }
+        }
+        other => {
+            let message = format!("`{other}` is no form of messages");
+            fields.note("type", message, help);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input_messages: Value, want: Result<Value, &str>) {
+        let item = json!({"name": "Ada", "chat": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": {"type": "input_text", "text": "Hi"}},
+            {"role": "user", "content": [{"type": "input_text", "text": "a"},
+                                         {"type": "input_image", "image_url": "http://x/y.png"}]},
+        ]});
+        let sample = Value::Null;
+        let subject = Subject {
+            item: &item,
+            sample: &sample,
+        };
+        let got = Prompt::parse(&input_messages)
+            .map_err(|problems| problems.to_string())
+            .and_then(|prompt| prompt.render(subject));
+        match (got, want) {
+            (Ok(got), Ok(want)) => assert_eq!(Value::Array(got), want),
+            (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
+            (got, want) => panic!("{got:?} is not {want:?}"),
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_a_template_or_what_the_row_brings_along() {
+        check(
+            json!({"type": "template", "template": [{"role": "user", "content": "I am {{ item.name }}."}]}),
+            Ok(json!([{"role": "user", "content": "I am Ada."}])),
+        );
+        check(
+            json!({"type": "item_reference", "item_reference": "item.chat"}),
+            Ok(json!([
+                {"role": "developer", "content": "Be brief."},
+                {"role": "user", "content": "Hi"},
+                {"role": "user", "content": [{"type": "text", "text": "a"},
+                                             {"type": "image_url", "image_url": {"url": "http://x/y.png"}}]},
+            ])),
+        );
+        check(
+            json!({"type": "item_reference", "item_reference": "item.name"}),
+            Ok(json!([{"role": "user", "content": "Ada"}])),
+        );
+        check(
+            json!({"type": "item_reference", "item_reference": "item.x"}),
+            Err("item.x"),
+        );
+        check(
+            json!({"type": "item_reference", "item_reference": "sample.x"}),
+            Err("no path"),
+        );
+        check(json!({"type": "template", "template": "hi"}), Err("list"));
+        check(json!({"type": "chat"}), Err("template"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Whom graders and runs may ask: a model, and a box for code.
+
+use std::fmt;
+use std::sync::Arc;
+
+use grade::judge::{Client, Endpoint, Key};
+use grade::openai::{Answer, Model, Python, PythonError, Services, Subject};
+use grade::sandbox::{self, Pool};
+use tokio::sync::OnceCell;
+
+use crate::config::Grading;
+
+/// Where models are if nobody says where.
+const OPENAI_URL: &str = "https://api.openai.com/v1";
+
+/// What is there to grade with.
+#[derive(Clone, Default)]
+pub(crate) struct GradeServices {
+    /// Answers prompts, and gives vectors of texts.
+    pub(crate) model: Option<Arc<dyn Model>>,
+    /// Runs Python graders.
+    pub(crate) python: Option<Arc<dyn Python>>,
+}
+
+impl GradeServices {
+    /// Returns what the settings name.
+    pub(crate) fn of(config: &Grading) -> Self {
+        let python = match std::env::current_exe() {
+            Ok(launcher) => Some(Arc::new(LazyPool::new(config, launcher)) as Arc<dyn Python>),
+            Err(error) => {
+                tracing::warn!(%error, "this program does not know where it lies: Python graders cannot run");
+                None
+            }
+        };
+        Self {
+            model: model(config),
+            python,
+        }
+    }
+
+    /// Returns them as graders ask for them.
+    pub(super) fn get(&self) -> Services<'_> {
+        Services {
+            model: self.model.as_deref(),
+            python: self.python.as_deref(),
+        }
+    }
+}
+
+impl fmt::Debug for GradeServices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// Returns whoever answers prompts, if an endpoint or a key is named.
+fn model(config: &Grading) -> Option<Arc<dyn Model>> {
+    if config.model_url.is_none() && config.model_key.is_none() {
+        return None;
+    }
+    let url = config.model_url.as_deref().unwrap_or(OPENAI_URL);
+    let endpoint = Endpoint {
+        embedding_model: config.embedding_model.clone(),
+        ..Endpoint::new(url, config.model_key.as_deref().map(Key::new))
+    };
+    match Client::new(endpoint) {
+        Ok(client) => Some(Arc::new(client)),
+        Err(error) => {
+            tracing::error!(%error, url, "no model can be asked");
+            None
+        }
+    }
+}
+
+/// A box for code that is opened when the first grader needs it: most servers never do, and an
+/// interpreter takes memory.
+#[derive(Debug)]
+struct LazyPool {
+    config: sandbox::Config,
+    pool: OnceCell<Pool>,
+}
+
+impl LazyPool {
+    fn new(config: &Grading, launcher: std::path::PathBuf) -> Self {
+        Self {
+            config: sandbox::Config {
+                python: config.python.clone(),
+                unsafe_code_graders: config.unsafe_code_graders,
+                ..sandbox::Config::new(launcher)
+            },
+            pool: OnceCell::new(),
+        }
+    }
+
+    /// Returns the pool. One that could not be opened is tried again: whoever installs the interpreter
+    /// need not restart the server.
+    async fn open(&self) -> Result<&Pool, PythonError> {
+        let pool = self
+            .pool
+            .get_or_try_init(|| Pool::open(self.config.clone()));
+        pool.await
+            .map_err(|error| PythonError::Absent(error.to_string()))
+    }
+}
+
+impl Python for LazyPool {
+    fn grade<'a>(
+        &'a self,
+        source: &'a str,
+        subject: Subject<'a>,
+    ) -> Answer<'a, Result<f64, PythonError>> {
+        Box::pin(async move { self.open().await?.grade(source, subject).await })
+    }
+}

@@ -4,3 +4,4 @@
 pub mod judge;
 pub mod openai;
 pub mod sandbox;
+pub mod trace;

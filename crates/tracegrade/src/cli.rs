@@ -60,6 +60,9 @@ variables over the file. Nothing is sent anywhere.")]
   tracegrade sql --format parquet --output spans.parquet 'select * from spans'
   tracegrade sql - < report.sql")]
     Sql(Sql),
+    /// Try graders on the traces that are there.
+    #[command(subcommand)]
+    Graders(Graders),
     /// Bring in recorded traces from files, of tracegrade or of other products.
     #[command(after_help = "Examples:
   tracegrade import traces.jsonl
@@ -271,6 +274,47 @@ pub(crate) struct TracesDelete {
     /// Delete without a look at the count first.
     #[arg(long, short)]
     pub(crate) yes: bool,
+}
+
+/// `graders`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Graders {
+    /// Say what a draft would say of the newest traces; nothing is kept.
+    #[command(after_help = "Examples:
+  tracegrade graders try --rule 'tool_errors == 0'
+  tracegrade graders try --rule '!calls(\"issue_refund\").any()' --workflow-name support-triage --limit 500
+  tracegrade graders try --detector D01 --start-date -7d
+  tracegrade graders try --grader grader.json
+
+The language of rules: docs/grading/rules.md. The detectors: docs/detectors.md.")]
+    Try(GradersTry),
+}
+
+/// `graders try`.
+#[derive(Debug, Args)]
+pub(crate) struct GradersTry {
+    #[command(flatten)]
+    pub(crate) grader: Draft,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// So many traces, the newest, 1000 at most.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// What is tried.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Draft {
+    /// A rule, such as 'duration_ms < 5000'.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) rule: Option<String>,
+    /// A detector by its id, such as D01.
+    #[arg(long, value_name = "ID")]
+    pub(crate) detector: Option<String>,
+    /// A file with a definition in JSON; - takes it from stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grader: Option<PathBuf>,
 }
 
 /// `sql`.

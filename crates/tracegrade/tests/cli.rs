@@ -583,6 +583,36 @@ fn what_is_refused_is_told_with_its_place_and_the_exit_code() {
 }
 
 #[test]
+fn a_draft_of_a_grader_is_tried() {
+    let server = Server::start();
+    let file = server.dir.path().join("log.json");
+    std::fs::write(&file, sample("inspect/tools.json")).unwrap();
+    server.ok(&["import", file.to_str().unwrap()]);
+    let told = server.ok(&["graders", "try", "--rule", "tool_errors == 0"]);
+    assert!(
+        told.starts_with("rule on 2 traces: 1 fail, 1 pass\n"),
+        "{told}"
+    );
+    assert!(told.contains("pass rate 50.0 % ["), "{told}");
+    assert!(told.contains("  fail  "), "{told}");
+    let told = server.ok(&["graders", "try", "--detector", "D26", "--limit", "1"]);
+    assert!(told.contains(" on 1 trace: "), "{told}");
+    let grader = server.dir.path().join("grader.json");
+    std::fs::write(
+        &grader,
+        r#"{"type":"trajectory","metric":"tool_validity","name":"valid"}"#,
+    )
+    .unwrap();
+    let told = server.ok(&["graders", "try", "--grader", grader.to_str().unwrap()]);
+    assert!(told.starts_with("valid on 2 traces: "), "{told}");
+    let wrong = server.run(&["graders", "try", "--rule", "tool_eror == 0"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    let told = String::from_utf8(wrong.stderr).unwrap();
+    assert!(told.contains("tool_errors"), "{told}");
+    assert_eq!(server.run(&["graders", "try"]).status.code(), Some(2));
+}
+
+#[test]
 fn an_archive_of_inspect_says_what_its_log_does() {
     let traces = |name: &str| {
         let server = Server::start();

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{Places, ProjectId, Span, Time, TraceId, places, shared_names};
+use ingest::contents::{Doubles, fill_doubles};
+use model::{Places, ProjectId, Span, Time, TraceId, TraceStatus, places, shared_names};
 use store::{
     Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
 };
@@ -13,7 +14,6 @@ use crate::objects::{
     own_bytes,
 };
 
-use super::doubles::{self, Doubles};
 use super::pieces::Piece;
 
 /// A trace whose payload has more bytes is told with previews unless all of it is asked for.
@@ -94,7 +94,7 @@ impl Loaded {
             false => (Columns::all(Table::Spans), snapshot.messages(id)?),
         };
         let mut rows = snapshot.spans(&entry, &columns)?;
-        let doubles = doubles::fill(&mut rows, (!is_narrow).then_some(&mut messages));
+        let doubles = filled(&mut rows, (!is_narrow).then_some(&mut messages));
         let detail = detail.unwrap_or_else(|| fitting(&rows, &messages));
         let moment = Moment {
             now: snapshot.now(),
@@ -116,7 +116,7 @@ impl Loaded {
         let room = ledger.reserve(Share::Queries, guessed_bytes(&entry))?;
         let columns = Columns::named(Table::Spans, columns).map_err(ReadError::from)?;
         let mut rows = snapshot.spans(&entry, &columns)?;
-        let doubles = doubles::fill(&mut rows, None);
+        let doubles = filled(&mut rows, None);
         let moment = Moment {
             now: snapshot.now(),
             idle_micros: snapshot.idle_micros(),
@@ -166,6 +166,18 @@ impl Loaded {
         rows.chain(texts).sum()
     }
 
+    /// Returns the spans that are merged into the one in row `at`.
+    pub(super) fn doubles_of(&self, at: usize) -> Vec<&Span> {
+        let from = self.doubles.get(&at).into_iter().flatten();
+        from.map(|at| &*self.rows[*at].span).collect()
+    }
+
+    /// Returns the status of the trace at the moment of reading.
+    pub(super) fn status(&self) -> TraceStatus {
+        let Moment { now, idle_micros } = self.moment;
+        self.entry.row.status_at(now, idle_micros)
+    }
+
     /// Returns up to when open spans are reckoned.
     pub(super) fn horizon(&self) -> Time {
         horizon(&self.entry.row, self.moment.now, self.moment.idle_micros)
@@ -203,9 +215,7 @@ impl Loaded {
             agent: self.agents[at].as_deref(),
             horizon: self.horizon(),
         };
-        let from = self.doubles.get(&at).into_iter().flatten();
-        let doubles: Vec<&Span> = from.map(|at| &*self.rows[*at].span).collect();
-        let shown = Shown::of(&row.span, &doubles, self.detail, &self.messages);
+        let shown = Shown::of(&row.span, &self.doubles_of(at), self.detail, &self.messages);
         json(&SpanObject::new(row, place, &shown))
     }
 
@@ -230,6 +240,12 @@ impl Loaded {
 /// Returns the JSON of one of our objects.
 pub(super) fn json(object: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(object).expect("objects have text keys and nothing else that could fail")
+}
+
+/// Fills the gaps of rows that others are merged into, and returns which those are.
+fn filled(rows: &mut [SpanRow], messages: Option<&mut Messages>) -> Doubles {
+    let mut spans: Vec<&mut Arc<Span>> = rows.iter_mut().map(|row| &mut row.span).collect();
+    fill_doubles(&mut spans, messages)
 }
 
 /// Returns what a trace may weigh, as far as its own row tells.

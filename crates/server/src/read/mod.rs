@@ -8,7 +8,6 @@ mod calls;
 mod conversation;
 mod cursors;
 mod deletion;
-mod doubles;
 mod errors;
 mod export;
 mod find;
@@ -22,6 +21,8 @@ mod snapshots;
 mod spans;
 mod sql;
 mod traces;
+mod trial;
+mod view;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -52,6 +53,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .route("/v1/traces/{id}/search", get(find::search_trace))
         .route("/v1/groups", get(groups::list_groups))
         .route("/v1/workflows", get(groups::list_workflows))
+        .route("/v1/graders/try", post(trial::try_grader))
         .route("/v1/sql", post(sql::run_sql))
         .route("/v1/export", get(export::export))
 }
@@ -71,6 +73,7 @@ pub(crate) fn routes() -> Router<AppState> {
         find::search_trace,
         groups::list_groups,
         groups::list_workflows,
+        trial::try_grader,
         sql::run_sql,
         export::export,
     ),

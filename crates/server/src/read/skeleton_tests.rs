@@ -1,12 +1,12 @@
 //! Tests of the skeleton.
 
+use ingest::contents::Doubles;
 use model::{SpanId, TraceId, TraceItem};
 use serde_json::{Value, json};
 use store::SpanRow;
 
 use super::*;
 use crate::objects::{Detail, Messages, samples};
-use crate::read::doubles::Doubles;
 use crate::read::loaded::Moment;
 
 /// Returns a trace of spans, each with its id, its parent's and its start.

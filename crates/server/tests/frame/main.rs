@@ -20,3 +20,4 @@ mod reads;
 mod run;
 mod slow;
 mod support;
+mod trial;

@@ -4,6 +4,7 @@ mod completions;
 mod demo;
 mod export;
 pub(crate) mod filter;
+mod graders;
 mod import;
 mod keys;
 mod local;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(serve) => serve::run(serve).await,
         Command::Traces(traces) => traces::run(&ask()?, traces).await,
         Command::Sql(sql) => sql::run(&ask()?, sql).await,
+        Command::Graders(graders) => graders::run(&ask()?, graders).await,
         Command::Import(import) => import::run(&cli.connection, cli.json, import).await,
         Command::Export(export) => export::run(&ask()?, export).await,
         Command::Keys(keys) => keys::run(&cli.connection, cli.json, keys).await,

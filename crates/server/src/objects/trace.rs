@@ -184,14 +184,10 @@ impl<'a> TraceObject<'a> {
             start_time: row.started_at,
             end_time: ended_at,
             duration_ms,
-            // Abandoned: what is open will not end, and the trace is not told as complete.
-            open: open || row.open_spans > 0,
+            open,
             status,
-            state: if open || row.open_spans > 0 {
-                "in_progress"
-            } else {
-                "completed"
-            },
+            // Of an abandoned trace nothing more is expected: whoever waits for the end would wait for ever.
+            state: if open { "in_progress" } else { "completed" },
             error: TraceErrorObject::of(row, status),
             llm_ms: row.llm_ms,
             tool_ms: row.tool_ms,

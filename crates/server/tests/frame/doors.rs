@@ -164,15 +164,23 @@ async fn keys_open_what_their_scopes_say_until_they_are_revoked() {
 }
 
 #[tokio::test]
-async fn revoking_the_last_key_does_not_open_the_door() {
+async fn the_last_key_that_manages_keys_stays_and_a_revoked_one_opens_nothing() {
     let server = TestServer::new().await;
     let (id, admin) = server
         .make_key(None, json!({"name": "admin", "scopes": ["admin"]}))
         .await;
-    let revoke = server
-        .request(Method::DELETE, &format!("/v1/keys/{id}"))
-        .bearer_auth(&admin);
-    assert_eq!(send(revoke).await.status, 200);
+    let revoke = || {
+        let path = format!("/v1/keys/{id}");
+        send(server.request(Method::DELETE, &path).bearer_auth(&admin))
+    };
+    let refused = revoke().await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text.contains("last key"), "{}", refused.text);
+    server
+        .make_key(Some(&admin), json!({"name": "heir", "scopes": ["admin"]}))
+        .await;
+    assert_eq!(revoke().await.status, 200);
+    assert_eq!(revoke().await.status, 401);
     assert_eq!(
         server.get("/v1/keys").await.error(),
         (401, "api_key_missing".into())

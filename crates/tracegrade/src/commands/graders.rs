@@ -101,8 +101,15 @@ impl Trial {
             false => counts.join(", "),
         });
         out.push('\n');
-        if let Some(rate) = &self.pass_rate {
-            out.push_str(&rate.words());
+        let was_graded = ["pass", "fail"]
+            .iter()
+            .any(|outcome| self.counts.get(*outcome).is_some_and(|n| *n > 0));
+        match &self.pass_rate {
+            Some(rate) => out.push_str(&rate.words()),
+            None if was_graded => out.push_str(
+                "no pass rate: all traces are of one group, which says nothing of others\n",
+            ),
+            None => {}
         }
         let of_interest = self.data.iter().filter(|told| told.outcome != "pass");
         let (mut told, mut more) = (0, 0_u64);

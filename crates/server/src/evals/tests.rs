@@ -242,7 +242,7 @@ fn exact() -> Value {
 /// Rows of which every second one is right.
 fn rows(count: usize) -> Value {
     let row = |n: usize| {
-        let said = if n % 2 == 0 { "a" } else { "b" };
+        let said = if n.is_multiple_of(2) { "a" } else { "b" };
         json!({"item": {"label": "a", "n": n}, "sample": {"output_text": said}})
     };
     (0..count).map(row).collect()

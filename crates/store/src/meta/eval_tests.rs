@@ -54,7 +54,9 @@ impl Bench {
         let item = |n: usize| NewItem {
             trace_id: (n < 2).then(|| TraceId::new(&format!("t{n}")).unwrap()),
             item: format!("{{\"n\":{n}}}"),
-            given: (n % 2 == 0).then(|| "{\"output_text\":\"x\"}".to_owned()),
+            given: n
+                .is_multiple_of(2)
+                .then(|| "{\"output_text\":\"x\"}".to_owned()),
         };
         let new = NewRun {
             name: "r".to_owned(),

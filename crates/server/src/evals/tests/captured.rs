@@ -91,10 +91,7 @@ async fn check(version: &str) {
             continue;
         }
         let reply = &call["reply"];
-        let want = match reply["status"].as_u64() {
-            Some(status) => status,
-            None => 200,
-        };
+        let want = reply["status"].as_u64().unwrap_or(200);
         assert_eq!(u64::from(status), want, "{version} {name}: {got}");
         let missing: Vec<_> = keys(&reply["body"])
             .difference(&keys(&got))

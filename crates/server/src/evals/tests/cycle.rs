@@ -3,6 +3,7 @@
 use super::*;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn an_eval_is_made_run_read_and_deleted() {
     let bench = Bench::new().await;
     let eval = bench.make("/v1/evals", &exact()).await;
@@ -138,6 +139,7 @@ async fn files_are_kept_listed_read_and_deleted() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn what_cannot_be_meant_is_refused_by_its_place() {
     let bench = Bench::new().await;
     let eval = bench.make("/v1/evals", &exact()).await;

@@ -598,6 +598,15 @@ fn a_draft_of_a_grader_is_tried() {
     assert!(told.contains("  fail  "), "{told}");
     let told = server.ok(&["graders", "try", "--detector", "D26", "--limit", "1"]);
     assert!(told.contains(" on 1 trace: "), "{told}");
+    let told = server.ok(&["graders", "try", "--rule", "!calls(\"pay\").any()"]);
+    assert!(told.starts_with("rule on 2 traces: 2 pass\n"), "{told}");
+    let told = server.ok(&[
+        "graders",
+        "try",
+        "--rule",
+        "calls(\"pay\").all(s, s.duration_ms < 1)",
+    ]);
+    assert!(told.contains("in 2 traces it holds only because"), "{told}");
     let grader = server.dir.path().join("grader.json");
     std::fs::write(
         &grader,

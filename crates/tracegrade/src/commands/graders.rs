@@ -43,6 +43,7 @@ struct Verdict {
     unscored_reason: Option<String>,
     reasoning: Option<String>,
     citations: Vec<String>,
+    vacuous: bool,
 }
 
 /// Runs a command of the family.
@@ -111,6 +112,13 @@ impl Trial {
             ),
             None => {}
         }
+        let vacuous = self.data.iter().filter(|told| told.vacuous).count() as u64;
+        if vacuous > 0 {
+            out.push_str(&format!(
+                "in {} it holds only because there was nothing to look at\n",
+                text::traces(vacuous)
+            ));
+        }
         let of_interest = self.data.iter().filter(|told| told.outcome != "pass");
         let (mut told, mut more) = (0, 0_u64);
         for verdict in of_interest {
@@ -140,15 +148,20 @@ impl Rate {
             ""
         };
         format!(
-            "pass rate {} % [{}, {}] of {} in {} groups, design effect {:.2}{few}\n",
+            "pass rate {} % [{}, {}] of {} in {}, design effect {:.2}{few}\n",
             percent(self.estimate),
             percent(self.interval[0]),
             percent(self.interval[1]),
             text::traces(self.n),
-            text::count(self.groups),
+            groups(self.groups),
             self.design_effect
         )
     }
+}
+
+fn groups(number: u64) -> String {
+    let noun = if number == 1 { "group" } else { "groups" };
+    format!("{} {noun}", text::count(number))
 }
 
 impl Verdict {

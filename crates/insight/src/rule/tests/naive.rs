@@ -406,7 +406,7 @@ fn any(found: &[Option<bool>]) -> Naive {
     kleene(one_of(&found).ok().flatten())
 }
 
-/// Small numbers only are generated, so that doubles compare them exactly.
+/// Returns a number as the double nearest to it.
 fn number(value: &Naive) -> Option<f64> {
     match value {
         N::Int(int) => Some(*int as f64),
@@ -429,11 +429,27 @@ fn equal(left: &Naive, right: &Naive) -> Option<bool> {
             let unequal: Vec<_> = unequal.map(|one| Ok(one.map(|bool| !bool))).collect();
             one_of(&unequal).ok().flatten().map(|bool| !bool)
         }
-        (left, right) => Some(match (number(left), number(right)) {
-            (Some(left), Some(right)) => left == right,
-            _ => left == right,
-        }),
+        (N::Int(int), N::Double(double)) | (N::Double(double), N::Int(int)) => {
+            Some(exact_order(*int, *double) == Some(Ordering::Equal))
+        }
+        (left, right) => Some(left == right),
     }
+}
+
+/// Compares on the number line: no integer is rounded to the double nearest to it.
+fn exact_order(int: i64, double: f64) -> Option<Ordering> {
+    const BEYOND: f64 = 1e30;
+    if double.is_nan() {
+        return None;
+    }
+    let whole = double.clamp(-BEYOND, BEYOND).floor();
+    let order = i128::from(int).cmp(&(whole as i128));
+    let has_more = double > whole;
+    Some(if order == Ordering::Equal && has_more {
+        Ordering::Less
+    } else {
+        order
+    })
 }
 
 fn compared(compare: Compare, left: &Naive, right: &Naive) -> Result<Option<bool>, Broken> {
@@ -448,6 +464,9 @@ fn compared(compare: Compare, left: &Naive, right: &Naive) -> Result<Option<bool
         (N::Text(left), N::Text(right)) => Some(left.cmp(right)),
         (N::Time(left), N::Time(right)) => Some(left.cmp(right)),
         (N::Bool(left), N::Bool(right)) => Some(left.cmp(right)),
+        (N::Int(left), N::Int(right)) => Some(left.cmp(right)),
+        (N::Int(left), N::Double(right)) => exact_order(*left, *right),
+        (N::Double(left), N::Int(right)) => exact_order(*right, *left).map(Ordering::reverse),
         (left, right) => match (number(left), number(right)) {
             (Some(left), Some(right)) => left.partial_cmp(&right),
             _ => return Err(Broken),

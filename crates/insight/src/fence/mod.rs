@@ -22,6 +22,9 @@ pub(crate) use plain::is_plain;
 /// Each stand-in begins with it.
 pub(crate) const STAND_IN: char = '⟦';
 
+/// How often a text is looked through for markers at most.
+const ROUNDS_MAX: usize = 8;
+
 /// A name that is fenced is shown up to this length.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -104,15 +107,32 @@ impl Fence {
     /// Returns `text` without invisible characters, with stand-ins for reserved markers, for anything
     /// that begins like a tag of a fence, and for the nonce.
     pub fn clean<'a>(&self, text: &'a str) -> Cleaned<'a> {
-        let (text, hidden) = hidden::without_hidden(text);
-        let folded = fold::Folded::of(&text);
+        let (mut text, mut hidden) = hidden::without_hidden(text);
+        let mut markers = 0;
+        // A stand-in ends the word beside it, which may then be a marker too. Each round takes some away,
+        // and a second one rarely finds anything.
+        for _ in 0..ROUNDS_MAX {
+            let Some((clean, found)) = self.without_markers(&text) else {
+                break;
+            };
+            markers += found;
+            let (visible, more) = hidden::without_hidden(&clean);
+            hidden += more;
+            text = visible.into_owned().into();
+        }
+        Cleaned {
+            text,
+            hidden,
+            markers,
+        }
+    }
+
+    /// Returns `text` with stand-ins and how many there are; `None` if there is nothing to replace.
+    fn without_markers(&self, text: &str) -> Option<(String, usize)> {
+        let folded = fold::Folded::of(text);
         let found = markers::found(&folded, self.nonce.as_str());
         if found.is_empty() {
-            return Cleaned {
-                text,
-                hidden,
-                markers: 0,
-            };
+            return None;
         }
         let mut clean = String::with_capacity(text.len() + 8 * found.len());
         let mut done = 0;
@@ -122,11 +142,7 @@ impl Fence {
             done = marker.range.end;
         }
         clean.push_str(&text[done..]);
-        Cleaned {
-            text: clean.into(),
-            hidden,
-            markers: found.len(),
-        }
+        Some((clean, found.len()))
     }
 
     /// Returns `text` without invisible characters and nothing else changed.

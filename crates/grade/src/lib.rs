@@ -2,6 +2,7 @@
 //! its box, and how a run of thousands survives a crash.
 
 pub mod judge;
+pub mod library;
 pub mod openai;
 pub mod sandbox;
 pub mod trace;

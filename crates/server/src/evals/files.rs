@@ -13,7 +13,7 @@ use serde::Serialize;
 use store::meta::{NewUpload, Upload};
 use utoipa::ToSchema;
 
-use super::pages::{ListPage, seconds, take_page};
+use crate::pages::{ListPage, seconds, take_page};
 use super::{form, read_file};
 use crate::auth::Principal;
 use crate::capture::ROOM_PATIENCE;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use store::meta::{ItemStatus, OutputItem};
 use utoipa::ToSchema;
 
-use super::pages::{ListPage, raw, seconds, take_page, take_word};
+use crate::pages::{ListPage, raw, seconds, take_page, take_word};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::read::{Direction, Params};

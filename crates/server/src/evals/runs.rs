@@ -11,7 +11,7 @@ use store::meta::{Eval, EvalRun, NewItem, NewRun, RunStatus, RunTally};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use super::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
+use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
 use super::{criteria, read_file, read_json, recorded};

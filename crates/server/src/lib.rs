@@ -14,6 +14,7 @@ pub mod config;
 mod error;
 mod evals;
 mod forward;
+mod grading;
 mod grpc;
 mod http;
 mod intake;
@@ -39,7 +40,9 @@ mod read;
 mod replay;
 mod sampling;
 mod scope;
+mod services;
 mod state;
+mod turns;
 
 pub use app::{App, BuildError, Running, ServeError, Signals, run};
 pub use config::{Config, ConfigError, Flags};

@@ -5,4 +5,7 @@ pub mod judge;
 pub mod library;
 pub mod openai;
 pub mod sandbox;
+mod scale;
 pub mod trace;
+
+pub use scale::GraderScale;

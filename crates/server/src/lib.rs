@@ -41,7 +41,9 @@ mod read;
 mod replay;
 mod sampling;
 mod scope;
+mod services;
 mod state;
+mod turns;
 
 pub use app::{App, BuildError, Running, ServeError, Signals, run};
 pub use config::{Config, ConfigError, Flags};

@@ -4,12 +4,18 @@
 //! is small, it is backed up, and no flush or compaction writes to it. Every change names who made it
 //! and is entered in the audit log by the same transaction, so the log cannot miss one.
 
+mod annotation;
 mod deleted;
 mod eval;
 mod eval_item;
 mod eval_run;
 #[cfg(test)]
 mod eval_tests;
+mod grader;
+mod grading_item;
+mod grading_run;
+mod grading_status;
+mod judge_answer;
 mod key;
 mod log_cursor;
 mod paging;
@@ -19,6 +25,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,15 +33,24 @@ use std::sync::Arc;
 use model::{Clock, Time};
 use uuid::Uuid;
 
+pub use annotation::{Annotation, AnnotationFilter, NewAnnotation, Rating, UnknownRating};
 pub use deleted::DeletedTrace;
 pub use eval::{Eval, EvalOrder, NewEval};
 pub use eval_item::{GradedItem, ItemStatus, NewItem, OutputItem, QueuedItem, UnknownItemStatus};
 pub use eval_run::{EvalRun, ModelUse, NewRun, RunStatus, RunTally, UnknownRunStatus};
+pub use grader::{NewGrader, StoredGrader};
+pub use grading_item::{
+    Finished, FinishedItem, GradingItem, GradingItemSeen, GradingItemStatus, ItemEnd,
+    NewGradingItem, UnknownGradingItemStatus,
+};
+pub use grading_run::{GraderUse, GradingRun, GradingRunFilter, NewGradingRun};
+pub use grading_status::{GradingStatus, UnknownGradingStatus};
 pub use key::{ApiKey, KeyProjects, NewKey};
 pub use paging::{Page, PageAsked};
 pub use project::{DEFAULT_PROJECT, Project, ProjectSettings};
 pub use setting::{AuditEntry, PriceOverride};
 pub use upload::{NewUpload, Upload};
+pub use watch::{Decision, NewWatch, Watch, WatchChange};
 
 use crate::sqlite::{Building, Connection, Db, DbError, Write, parsed};
 use schema::MIGRATIONS;

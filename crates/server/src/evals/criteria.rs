@@ -4,8 +4,8 @@
 use grade::openai::{Grader, Place, Problems};
 use serde_json::{Map, Value, json};
 
-use super::services::GradeServices;
 use crate::error::{ApiError, ErrorCode};
+use crate::services::GradeServices;
 
 /// The configurations of data sources that are known.
 const CONFIG_TYPES: &str = "custom, logs, stored_completions";

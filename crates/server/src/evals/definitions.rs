@@ -216,7 +216,7 @@ pub(super) async fn delete_eval(
     let runs = meta
         .delete_eval(principal.who(), &principal.project, &id)
         .await?;
-    runs.iter().for_each(|run| state.runs.stop(run));
+    runs.iter().for_each(|run| state.runs.cut_off(run));
     Ok(Json(DeletedEval {
         object: "eval.deleted",
         deleted: true,

@@ -18,7 +18,6 @@ mod items;
 mod recorded;
 mod runs;
 mod sampling;
-mod services;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -38,8 +37,7 @@ use crate::body::{self, Hold};
 use crate::error::{ApiError, ErrorCode};
 use crate::state::AppState;
 
-pub(crate) use services::GradeServices;
-pub(crate) use worker::{Runs, run};
+pub(crate) use worker::run;
 
 /// Returns the routes for a key that may read. Those that change something ask for more by themselves.
 pub(crate) fn routes() -> Router<AppState> {

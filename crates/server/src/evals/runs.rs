@@ -309,7 +309,7 @@ pub(super) async fn cancel_run(
         let message = format!("the run is {} already", run.status);
         return Err(ApiError::invalid("run_id", message));
     }
-    state.runs.stop(&run_id);
+    state.runs.cut_off(&run_id);
     counted(&state, &principal, run).await
 }
 
@@ -356,7 +356,7 @@ pub(super) async fn delete_run(
     let meta = state.store.meta();
     meta.delete_run(principal.who(), &principal.project, &eval_id, &run_id)
         .await?;
-    state.runs.stop(&run_id);
+    state.runs.cut_off(&run_id);
     Ok(Json(DeletedRun {
         object: "eval.run.deleted",
         deleted: true,

@@ -19,7 +19,7 @@ use store::disk::RealDisk;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::GradeServices;
+use crate::services::GradeServices;
 use crate::{App, Config, Running, bind};
 
 /// A model that answers by its name, and box for code that knows one program.
@@ -71,6 +71,7 @@ impl Scripted {
                 total: 15,
                 cached: 2,
             },
+            logprobs: Vec::new(),
         })
     }
 }

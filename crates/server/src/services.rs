@@ -39,7 +39,7 @@ impl GradeServices {
     }
 
     /// Returns them as graders ask for them.
-    pub(super) fn get(&self) -> Services<'_> {
+    pub(crate) fn get(&self) -> Services<'_> {
         Services {
             model: self.model.as_deref(),
             python: self.python.as_deref(),

@@ -1,0 +1,61 @@
+//! Grading of what was recorded: from a request to grades that can be read.
+//!
+//! A run is made in one request (`start`): graders are looked up and frozen, traces are chosen and frozen
+//! (`select`), and what it will cost is told before it is spent (`estimate`). What is done then is written
+//! in `meta.db`, item by item, and [`run`] does it (`worker`): it can be cut off at any moment and goes on
+//! with what waits. A watch (`watch`) is a run that never ends, to which traces come as they settle.
+
+use std::future::Future;
+
+use axum::Router;
+use utoipa::OpenApi;
+
+use crate::app::ServeError;
+use crate::state::AppState;
+use crate::turns::Turns;
+
+/// The grading that is being done.
+#[derive(Debug, Default)]
+pub(crate) struct Gradings {
+    /// The runs that are being worked on.
+    turns: Turns,
+}
+
+impl Gradings {
+    /// Says that there may be something to do: a run was made, resumed, or may spend more.
+    pub(crate) fn wake(&self) {
+        self.turns.wake();
+    }
+
+    /// Says that a run was paused, canceled or deleted: what is under way is finished, and nothing more
+    /// begun.
+    pub(crate) fn stop(&self, run_id: &str) {
+        self.turns.stop(run_id);
+    }
+}
+
+/// Returns the routes for a key that may read. Those that change something ask for more by themselves.
+pub(crate) fn routes() -> Router<AppState> {
+    Router::new()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(),
+    tags((name = "grade", description = "Graders, runs over traces, and what came of them"))
+)]
+struct Grading;
+
+/// Returns the description of these endpoints.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    Grading::openapi()
+}
+
+/// Grades until the server stops.
+pub(crate) async fn run(
+    _state: AppState,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    stopped.await;
+    Ok(())
+}

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 pub(crate) struct GradeObject {
     /// `grade`.
     object: &'static str,
+    /// Its id, `grade_…`: it follows from run, item, attempt, grader and span.
+    pub(super) id: String,
     run_id: String,
     /// The trace, or the case of a dataset.
     item_id: String,
@@ -76,9 +78,11 @@ struct JudgeTokens {
 
 impl From<Grade> for GradeObject {
     fn from(grade: Grade) -> Self {
+        let id = grade.id();
         let verdict = grade.verdict;
         Self {
             object: "grade",
+            id,
             run_id: grade.run_id,
             item_id: grade.item_id,
             attempt: grade.attempt,

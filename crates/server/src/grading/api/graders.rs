@@ -343,7 +343,7 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn take_version(params: &mut Params) -> Result<Option<u32>, ApiError> {
+pub(super) fn take_version(params: &mut Params) -> Result<Option<u32>, ApiError> {
     let Some(text) = params.take("version")? else {
         return Ok(None);
     };

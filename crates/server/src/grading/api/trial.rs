@@ -26,7 +26,7 @@ use super::grade_object::JudgeObject;
 use super::named;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
-use crate::grading::services::ProjectJudge;
+use crate::grading::judge::ProjectJudge;
 use crate::json::JsonBody;
 use crate::read::{Viewed, of_project, view_of};
 use crate::scope::Scope;
@@ -171,7 +171,7 @@ pub(super) async fn try_grader(
     }
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
     let budget = Budget::new(wanted.cap, NanoUsd(0));
-    let judge = ProjectJudge::of(&state, &principal.project, &budget);
+    let judge = ProjectJudge::of(&state, &principal.project, budget);
     let attempt = Attempt {
         state: &state,
         grader: &meant.grader,
@@ -336,7 +336,8 @@ impl Attempt<'_> {
                     trace_hash: &viewed.trace_hash,
                     ..Subject::new(&viewed.view, &context)
                 };
-                match self.grader.grade(&subject, &self.judge.services()).await {
+                let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
+                match self.grader.grade(&subject, &bill.services()).await {
                     Ok(graded) => (viewed.group_id.clone(), graded),
                     Err(halt) => return Ok(Err(halt)),
                 }

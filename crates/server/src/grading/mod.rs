@@ -5,6 +5,8 @@
 //! in `meta.db`, item by item, and [`run`] does it (`worker`): it can be cut off at any moment and goes on
 //! with what waits. A watch (`watch`) is a run that never ends, to which traces come as they settle.
 
+mod api;
+
 use std::future::Future;
 
 use axum::Router;
@@ -14,11 +16,15 @@ use crate::app::ServeError;
 use crate::state::AppState;
 use crate::turns::Turns;
 
+pub(crate) use api::{annotations_of, grades_of};
+
 /// The grading that is being done.
 #[derive(Debug, Default)]
 pub(crate) struct Gradings {
     /// The runs that are being worked on.
     turns: Turns,
+    /// What was gathered of grades lately.
+    gathered: api::GatheredRuns,
 }
 
 impl Gradings {
@@ -36,7 +42,7 @@ impl Gradings {
 
 /// Returns the routes for a key that may read. Those that change something ask for more by themselves.
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
+    Router::new().merge(api::routes())
 }
 
 #[derive(OpenApi)]
@@ -48,7 +54,9 @@ struct Grading;
 
 /// Returns the description of these endpoints.
 pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
-    Grading::openapi()
+    let mut described = Grading::openapi();
+    described.merge(api::openapi());
+    described
 }
 
 /// Grades until the server stops.

@@ -20,7 +20,7 @@ use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::json::JsonBody;
 use crate::listing::List;
 use crate::pages::{ListPage, take_page};
-use crate::read::{Direction, Params, span_ids};
+use crate::read::{blocking, Direction, Params, span_ids};
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -249,7 +249,7 @@ async fn require_subjects(
         }
         Ok(())
     };
-    tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)?
+    blocking(look).await?
 }
 
 impl AnnotationSent {

@@ -11,14 +11,13 @@ use stats::Level;
 use store::meta::{
     Annotation, AnnotationFilter, GradingRun, GradingRunFilter, PageAsked, Rating, StoredGrader,
 };
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::gathered::{frozen, gather, run_of};
 use super::graders::take_version;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
-use crate::read::Params;
+use crate::read::{blocking, Params};
 use crate::state::AppState;
 
 /// Annotations and runs that are read at a time.
@@ -94,7 +93,7 @@ pub(super) async fn calibration(
     };
     let grader_id = grader.id.clone();
     let work = move || calibrate(&gathered.collected, &grader_id, &labels, &options);
-    let calibration = spawn_blocking(work).await.map_err(ApiError::internal)?;
+    let calibration = blocking(work).await?;
     let calibration = calibration.map_err(|error| {
         let code = match error {
             CalibrateError::NoGrader(_) => ErrorCode::NotFound,

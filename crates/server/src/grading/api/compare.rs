@@ -7,13 +7,13 @@ use grade::gate::{GateOptions, GateReport, gate};
 use serde::{Deserialize, Serialize};
 use stats::Level;
 use store::meta::GradingStatus;
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::sides::{Pairing, Side, SideSent};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::JsonBody;
+use crate::read::blocking;
 use crate::state::AppState;
 
 /// Two runs to be compared.
@@ -122,7 +122,7 @@ pub(super) async fn compare_runs(
         object: "trace.grading_comparison",
         baseline_run_id,
         candidate_run_id,
-        comparison: spawn_blocking(work).await.map_err(ApiError::internal)?,
+        comparison: blocking(work).await?,
     }))
 }
 
@@ -170,7 +170,7 @@ pub(super) async fn gate_run(
     };
     let (baseline_run_id, candidate_run_id) = (baseline.run.id.clone(), candidate.run.id.clone());
     let work = move || gate(baseline.collected(), candidate.collected(), &options);
-    let report = spawn_blocking(work).await.map_err(ApiError::internal)?;
+    let report = blocking(work).await?;
     let wants = |form: &str| asked.include.iter().any(|word| word == form);
     Ok(Json(GateObject {
         object: "trace.grading_gate",

@@ -19,7 +19,6 @@ use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Columns, Snapshot, Table};
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::gathered::{frozen, gather, run_of};
@@ -27,7 +26,7 @@ use super::of_trace::latest_grades;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::JsonBody;
-use crate::read::{of_project, view_of};
+use crate::read::{blocking, of_project, view_of};
 use crate::state::AppState;
 
 /// So many failing traces are looked at, and as many that went well.
@@ -190,7 +189,7 @@ impl Question {
             let pass_from = |grader: &str| thresholds.get(grader).copied().unwrap_or(1.0);
             analyze(cases, &templates, &pass_from)
         };
-        let mut report = spawn_blocking(work).await.map_err(ApiError::internal)?;
+        let mut report = blocking(work).await?;
         report.left_out += left_out;
         Ok(report)
     }
@@ -295,7 +294,7 @@ impl OfRun {
                 thresholds,
             }
         };
-        spawn_blocking(work).await.map_err(ApiError::internal)
+        blocking(work).await
     }
 }
 
@@ -358,12 +357,12 @@ impl Looking {
             }
             Ok::<_, ApiError>(looked)
         };
-        spawn_blocking(work).await.map_err(ApiError::internal)?
+        blocking(work).await?
     }
 
     fn look(&self, subject: Subject, looked: &mut Looked) -> Result<(), ApiError> {
-        let ledger = self.state.store.ledger();
-        let Some(viewed) = view_of(&self.snapshot, ledger, &subject.id)? else {
+        let project = self.snapshot.project();
+        let Some(viewed) = view_of(&self.state, project, &subject.id)? else {
             return match self.must_be_there {
                 true => Err(ApiError::not_found("trace", subject.id.as_str())),
                 // It was deleted meanwhile.

@@ -17,10 +17,9 @@ use serde_json::Value;
 use store::meta::{GradingRun, GradingStatus};
 use store::{GradeFilter, Ledger, Reservation, Share, Snapshot};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 use crate::error::ApiError;
-use crate::read::of_project;
+use crate::read::{blocking, of_project};
 use crate::state::AppState;
 
 /// What a trace and what a grade takes, about.
@@ -135,14 +134,14 @@ pub(in crate::grading) async fn gather(
         return Ok(known);
     }
     let (collected, room) = read(state, run, None).await?;
-    let gathered = spawn_blocking(move || {
+    let gathered = blocking(move || {
         Arc::new(Gathered {
             results: collected.results(),
             collected,
             _room: room,
         })
-    });
-    let gathered = gathered.await.map_err(ApiError::internal)?;
+    })
+    .await?;
     runs.keep(&run.id, stamp, &gathered);
     Ok(gathered)
 }
@@ -181,8 +180,7 @@ async fn read(
             only: only.clone(),
             ledger: Arc::clone(state.store.ledger()),
         };
-        let read = spawn_blocking(move || reading.read(&snapshot)).await;
-        read.map_err(ApiError::internal)?
+        blocking(move || reading.read(&snapshot)).await?
     })
     .await
 }

@@ -7,14 +7,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use model::{Grade, Outcome, TraceId};
 use store::{GradeFilter, ReadError, Snapshot};
-use tokio::task::spawn_blocking;
 
 use super::gathered::run_of;
 use super::grade_object::GradeObject;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::pages::{ListPage, take_word};
-use crate::read::{Params, of_project};
+use crate::read::{blocking, Params, of_project};
 use crate::state::AppState;
 
 /// Which grades.
@@ -69,8 +68,7 @@ pub(super) async fn list_grades(
     params.finish()?;
     let (grades, has_more) = of_project(&state, &principal.project, async |snapshot| {
         let asked = asked.clone();
-        let read = spawn_blocking(move || page(&snapshot, &asked)).await;
-        Ok::<_, ApiError>(read.map_err(ApiError::internal)??)
+        Ok::<_, ApiError>(blocking(move || page(&snapshot, &asked)).await??)
     })
     .await?;
     let page = store::meta::Page {

@@ -20,8 +20,6 @@ mod results_object;
 mod run_object;
 mod runs;
 mod sides;
-#[cfg(test)]
-mod tests;
 mod trial;
 
 use axum::Router;

@@ -9,7 +9,6 @@ use axum::extract::{Path, State};
 use grade::results::{ItemFilter, ItemResult};
 use model::{Grade, Outcome, TraceId};
 use store::{GradeFilter, ReadError, Snapshot};
-use tokio::task::spawn_blocking;
 
 use super::gathered::{Gathered, gather, run_of};
 use super::grade_object::GradeObject;
@@ -18,7 +17,7 @@ use super::run_object::RunObject;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::pages::take_word;
-use crate::read::{Params, of_project};
+use crate::read::{blocking, Params, of_project};
 use crate::state::AppState;
 
 /// What is asked of results.
@@ -103,7 +102,7 @@ async fn choose(gathered: &Arc<Gathered>, asked: Asked) -> Result<(usize, Chosen
         let items = Arc::new(items);
         (total, Chosen { items, has_more })
     };
-    spawn_blocking(work).await.map_err(ApiError::internal)
+    blocking(work).await
 }
 
 /// Refuses a grader that is not in the run: nothing would match it, which is another answer.
@@ -140,7 +139,7 @@ async fn evidence(
         }
         Ok(told)
     };
-    Ok(spawn_blocking(work).await.map_err(ApiError::internal)??)
+    Ok(blocking(work).await??)
 }
 
 /// Returns the grades of an item that count: of each grader the latest attempt.

@@ -12,8 +12,9 @@ use axum::extract::State;
 use futures::StreamExt;
 use grade::judge::Budget;
 use grade::results::FigureObject;
-use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader};
-use model::{GroupId, NanoUsd, Outcome, TraceFilter, TraceId};
+use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, content_hash};
+use insight::Context;
+use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +29,7 @@ use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::judge::ProjectJudge;
 use crate::json::JsonBody;
-use crate::read::{Viewed, of_project, view_of};
+use crate::read::{LoadError, Viewed, blocking, of_project, view_of};
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -174,13 +175,11 @@ pub(super) async fn try_grader(
     let judge = ProjectJudge::of(&state, &principal.project, budget);
     let attempt = Attempt {
         state: &state,
+        project: &principal.project,
         grader: &meant.grader,
         judge: &judge,
     };
-    let tried = of_project(&state, &principal.project, async |snapshot| {
-        attempt.grade(snapshot, &wanted).await
-    })
-    .await?;
+    let tried = attempt.grade(&wanted).await?;
     Ok(Json(Trial::of(&meant.grader, tried)))
 }
 
@@ -235,6 +234,7 @@ impl Wanted {
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
     state: &'a AppState,
+    project: &'a ProjectId,
     grader: &'a Arc<TraceGrader>,
     judge: &'a ProjectJudge,
 }
@@ -256,14 +256,20 @@ struct Said {
 /// A trace at once, or what a judge needs to look at it.
 enum Looked {
     Done(Option<GroupId>, Graded),
-    Waits(Box<Viewed>),
+    /// With the hash of what can be read of it.
+    Waits(String, Box<Viewed>),
 }
 
 impl Attempt<'_> {
-    async fn grade(self, snapshot: Arc<Snapshot>, wanted: &Wanted) -> Result<Tried, ApiError> {
+    async fn grade(self, wanted: &Wanted) -> Result<Tried, ApiError> {
         let ids = match &wanted.ids {
             Some(ids) => ids.clone(),
-            None => self.newest(&snapshot, wanted).await?,
+            None => {
+                of_project(self.state, self.project, async |snapshot| {
+                    self.newest(&snapshot, wanted).await
+                })
+                .await?
+            }
         };
         // Without a judge one after the other: what each weighs is given back before the next is read.
         let at_once = match self.grader.cost() {
@@ -271,7 +277,7 @@ impl Attempt<'_> {
             Costs::Code | Costs::Judge => AT_ONCE,
         };
         let is_named = wanted.ids.is_some();
-        let one = |id: TraceId| self.one(Arc::clone(&snapshot), id, is_named);
+        let one = |id: TraceId| self.one(id, is_named);
         let mut verdicts = futures::stream::iter(ids).map(one).buffered(at_once);
         let mut tried = Tried::default();
         while let Some(said) = verdicts.next().await {
@@ -308,37 +314,36 @@ impl Attempt<'_> {
     /// deleted meanwhile.
     async fn one(
         self,
-        snapshot: Arc<Snapshot>,
         id: TraceId,
         is_named: bool,
     ) -> Result<Result<Vec<Said>, Halt>, ApiError> {
-        let (ledger, grader) = (Arc::clone(self.state.store.ledger()), Arc::clone(self.grader));
-        let wanted = id.clone();
-        let look = move || -> Result<Option<Looked>, ApiError> {
-            let Some(viewed) = view_of(&snapshot, &ledger, &wanted)? else {
+        let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
+        let (project, wanted) = (self.project.clone(), id.clone());
+        let look = move || -> Result<Option<Looked>, LoadError> {
+            let Some(viewed) = view_of(&state, &project, &wanted)? else {
                 return Ok(None);
             };
-            let context = insight::Context::default();
+            let context = Context::default();
             let now = grader.grade_now(&Subject::new(&viewed.view, &context));
             Ok(Some(match now {
-                Some(verdict) => Looked::Done(viewed.group_id, Graded::from(verdict)),
-                None => Looked::Waits(Box::new(viewed)),
+                Some(verdict) => Looked::Done(viewed.group_id().cloned(), bare(verdict)),
+                None => Looked::Waits(content_hash(&viewed.view), Box::new(viewed)),
             }))
         };
-        let looked = tokio::task::spawn_blocking(look).await;
-        let (group_id, graded) = match looked.map_err(ApiError::internal)?? {
+        let (group_id, graded) = match blocking(look).await?? {
             None if is_named => return Err(ApiError::not_found("trace", id.as_str())),
             None => return Ok(Ok(Vec::new())),
             Some(Looked::Done(group_id, graded)) => (group_id, vec![graded]),
-            Some(Looked::Waits(viewed)) => {
-                let context = insight::Context::default();
+            Some(Looked::Waits(trace_hash, viewed)) => {
+                let context = Context::default();
                 let subject = Subject {
-                    trace_hash: &viewed.trace_hash,
+                    trace_hash: &trace_hash,
+                    criteria_per_trace: self.grader.criteria(),
                     ..Subject::new(&viewed.view, &context)
                 };
                 let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
                 match self.grader.grade(&subject, &bill.services()).await {
-                    Ok(graded) => (viewed.group_id.clone(), graded),
+                    Ok(graded) => (viewed.group_id().cloned(), graded),
                     Err(halt) => return Ok(Err(halt)),
                 }
             }
@@ -349,6 +354,16 @@ impl Attempt<'_> {
             graded,
         };
         Ok(Ok(graded.into_iter().map(said).collect()))
+    }
+}
+
+/// Returns what a grader said that asks nobody.
+fn bare(verdict: Verdict) -> Graded {
+    Graded {
+        span_id: None,
+        verdict,
+        scores: BTreeMap::new(),
+        exchanges: Vec::new(),
     }
 }
 

@@ -290,7 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::samples::{
-        any_message_row, any_span_row, any_trace_entry, rows_of, span_row,
+        any_grade_row, any_message_row, any_span_row, any_trace_entry, rows_of, span_row,
     };
     use super::super::{Columns, MessageRow, SpanRow, TraceEntry, encode};
     use super::*;
@@ -320,6 +320,11 @@ mod tests {
 
         #[test]
         fn messages_survive(rows in proptest::collection::vec(any_message_row(), 0..4)) {
+            check(&rows);
+        }
+
+        #[test]
+        fn grades_survive(rows in proptest::collection::vec(any_grade_row(), 0..4)) {
             check(&rows);
         }
 

@@ -32,6 +32,7 @@ mod openapi;
 mod operate;
 mod origin;
 mod otlp;
+mod pages;
 mod prices;
 mod projects;
 mod protobuf;

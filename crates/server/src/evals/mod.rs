@@ -15,7 +15,6 @@ mod form;
 mod graders;
 mod grading;
 mod items;
-mod pages;
 mod recorded;
 mod runs;
 mod sampling;

@@ -40,7 +40,9 @@ pub(super) async fn baselines_of(
     plan: &Plan,
 ) -> Result<BTreeMap<String, f64>, ContextError> {
     let graders = plan.graders().iter();
-    let mut keys: Vec<String> = graders.flat_map(|one| one.grader.needs().baselines).collect();
+    let mut keys: Vec<String> = graders
+        .flat_map(|one| one.grader.needs().baselines)
+        .collect();
     keys.sort();
     keys.dedup();
     if keys.is_empty() {

@@ -82,9 +82,8 @@ impl Bench {
         let mut said = Said::default();
         for (place, planned) in self.plan.graders().iter().enumerate() {
             let subject = self.subject(item, view, "", &said);
-            let graded = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                planned.grader.grade_now(&subject)
-            }));
+            let graded =
+                std::panic::catch_unwind(AssertUnwindSafe(|| planned.grader.grade_now(&subject)));
             let verdict = match graded {
                 Ok(Some(verdict)) => verdict,
                 Ok(None) => Verdict::unscored(UnscoredReason::Code, "the grader cannot be run so"),

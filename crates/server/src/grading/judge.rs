@@ -35,7 +35,8 @@ impl ProjectJudge {
     /// Returns the judge of a project; what it costs is taken out of `budget`.
     pub(in crate::grading) fn of(state: &AppState, project: &ProjectId, budget: Budget) -> Self {
         let settings = state.projects.settings(project);
-        let named = settings.and_then(|it| it.other.get(JUDGE_SETTING)?.as_str().map(str::to_owned));
+        let named =
+            settings.and_then(|it| it.other.get(JUDGE_SETTING)?.as_str().map(str::to_owned));
         Self {
             state: Arc::clone(state),
             project: project.clone(),
@@ -141,7 +142,9 @@ impl Bill<'_> {
         // As the budget has it: what claims to have cost nothing is taken at its estimate.
         let cost = tariff.cost(request, &answer);
         let cost = cost.filter(|cost| *cost > NanoUsd::default());
-        let cost = cost.or_else(|| tariff.estimate(request)).unwrap_or_default();
+        let cost = cost
+            .or_else(|| tariff.estimate(request))
+            .unwrap_or_default();
         let mut entries = self.entries.lock();
         entries.fresh = entries.fresh.saturating_add(cost);
         entries.open.push((answer.clone(), cost));
@@ -150,8 +153,8 @@ impl Bill<'_> {
 
     async fn known(&self, key: &CacheKey) -> Option<ModelAnswer> {
         let meta = self.judge.state.store.meta();
-        let kept = meta.judge_answer(&self.judge.project, &key.to_string());
-        let kept = match kept.await {
+        let text = key.to_string();
+        let kept = match meta.judge_answer(&self.judge.project, &text).await {
             Ok(kept) => kept?,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "failed to look up what a judge answered; it is asked again");

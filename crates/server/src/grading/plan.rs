@@ -127,9 +127,7 @@ fn ordered(mut graders: Vec<Planned>) -> Result<Vec<Planned>, Vec<String>> {
         let Some(at) = graders.iter().position(is_ready) else {
             let names: Vec<&str> = graders.iter().map(|one| &*one.frozen.name).collect();
             let names = names.join("`, `");
-            return Err(vec![format!(
-                "`{names}` ask for the scores of each other"
-            )]);
+            return Err(vec![format!("`{names}` ask for the scores of each other")]);
         };
         placed.push(graders.remove(at));
     }

@@ -139,7 +139,11 @@ fn span(
     if record == RecordJudges::Full {
         let content = exchange.refusal.as_ref().unwrap_or(&exchange.answer);
         let mut answer = json!({"role": "assistant", "content": content});
-        if exchange.tool_calls.as_array().is_some_and(|calls| !calls.is_empty()) {
+        if exchange
+            .tool_calls
+            .as_array()
+            .is_some_and(|calls| !calls.is_empty())
+        {
             answer["tool_calls"] = exchange.tool_calls.clone();
         }
         span_data["input"] = Value::Array(exchange.messages.clone());

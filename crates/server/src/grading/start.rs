@@ -163,7 +163,10 @@ pub(super) async fn grade_traces(
             return Ok((StatusCode::OK, Json(Started::Draft(Box::new(draft.told())))));
         }
         let run = draft.start(&state, &who, &project).await?;
-        Ok((StatusCode::CREATED, Json(Started::Run(Box::new(RunObject::of(run)?)))))
+        Ok((
+            StatusCode::CREATED,
+            Json(Started::Run(Box::new(RunObject::of(run)?))),
+        ))
     };
     let started = detached(work).await?;
     started
@@ -307,7 +310,10 @@ fn asked(
             Some(Arc::new(rule))
         }
     };
-    for (field, number) in [("limit", request.limit), ("sample_size", request.sample_size)] {
+    for (field, number) in [
+        ("limit", request.limit),
+        ("sample_size", request.sample_size),
+    ] {
         if number == Some(0) {
             return Err(ApiError::invalid(field, "it is at least 1"));
         }
@@ -332,10 +338,7 @@ fn asked(
 }
 
 /// Reads how traces are drawn.
-fn strategy(
-    request: &GradeRequest,
-    now: Time,
-) -> Result<(Strategy, Vec<StratumAsked>), ApiError> {
+fn strategy(request: &GradeRequest, now: Time) -> Result<(Strategy, Vec<StratumAsked>), ApiError> {
     let refuse = |field: &str, message: &str| Err(ApiError::invalid(field, message));
     let sent = request.strata.as_deref().unwrap_or_default();
     if sent.len() > STRATA_MAX {

@@ -173,8 +173,7 @@ async fn turn_of(
     let meta = state.store.meta();
     if run.status == GradingStatus::Selecting {
         if run.created_at < began {
-            let why =
-                "the server stopped while the traces were being chosen; nothing was graded: ask again";
+            let why = "the server stopped while the traces were being chosen; nothing was graded: ask again";
             fail(state, &run.id, why).await;
         }
         // Else a request is at it.
@@ -279,11 +278,7 @@ impl Worker {
     }
 
     /// Keeps grades, then says that their traces are done. Returns whether the run goes on as it is.
-    async fn keep(
-        &self,
-        grades: Vec<Grade>,
-        finished: &[FinishedItem],
-    ) -> Result<bool, RunError> {
+    async fn keep(&self, grades: Vec<Grade>, finished: &[FinishedItem]) -> Result<bool, RunError> {
         let (store, run) = (&self.state().store, self.run());
         if !grades.is_empty() {
             store.wait_for_room(ROOM_PATIENCE).await?;
@@ -358,10 +353,7 @@ impl Worker {
     }
 
     /// Grades traces that were read at once; of those that are gone there is nothing to say.
-    fn grade_chunk_now(
-        &self,
-        items: &[GradingItem],
-    ) -> Result<Vec<Option<ItemGrades>>, LoadError> {
+    fn grade_chunk_now(&self, items: &[GradingItem]) -> Result<Vec<Option<ItemGrades>>, LoadError> {
         let store = &self.state().store;
         let snapshot = store.snapshot(&self.run().project);
         let traces: Vec<(TraceId, Time)> = (items.iter())
@@ -386,12 +378,11 @@ impl Worker {
     /// Grades traces one by one; one that cannot be read is unscored.
     fn grade_each_now(&self, items: &[GradingItem]) -> Vec<Option<ItemGrades>> {
         let now = self.state().clock.now();
-        let grade = |item: &GradingItem| {
-            match view_of(self.state(), &self.run().project, &item.trace_id) {
+        let grade =
+            |item: &GradingItem| match view_of(self.state(), &self.run().project, &item.trace_id) {
                 Ok(viewed) => viewed.map(|it| self.bench.grade_now(item, &it.view, now)),
                 Err(error) => Some(self.bench.unreadable(item, &chain(&error), now)),
-            }
-        };
+            };
         items.iter().map(grade).collect()
     }
 
@@ -485,7 +476,7 @@ impl Worker {
             }
         };
         let payer = format!("{}/{}/{}", self.run().id, item.position, item.attempt);
-        let bill = judge.bill(Some(&item.trace_id), Some(payer), item.spent);
+        let bill = judge.bill(Some(&item.trace_id), Some(payer), NanoUsd::default());
         let outcome = match &loaded {
             Ok(Some(viewed)) => {
                 let graded = self
@@ -496,7 +487,9 @@ impl Worker {
             // It was deleted: of what is gone there is nothing to say.
             Ok(None) => Ok(ItemGrades::default()),
             Err(LoadError::Full(_)) => return Err(loaded.map(|_| ()).unwrap_err().into()),
-            Err(error) => Ok(self.bench.unreadable(&item, &chain(error), state.clock.now())),
+            Err(error) => Ok(self
+                .bench
+                .unreadable(&item, &chain(error), state.clock.now())),
         };
         let spent = bill.unwritten();
         Ok(Done {
@@ -559,7 +552,8 @@ impl Worker {
             }
             TurnEnd::Dry if self.run().watch_id.is_some() => Ok(Next::Change),
             TurnEnd::Dry => {
-                let over = meta.set_grading_status(None, id, &at_work, GradingStatus::Completed, None);
+                let over =
+                    meta.set_grading_status(None, id, &at_work, GradingStatus::Completed, None);
                 if !over.await? && !self.turn.is_stopped() {
                     // Somebody else still holds some of it.
                     tokio::time::sleep(TRIED_AGAIN_AFTER).await;

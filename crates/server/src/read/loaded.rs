@@ -113,14 +113,7 @@ impl Loaded {
     pub(super) fn of_rows(snapshot: &Snapshot, entry: TraceEntry, mut rows: Vec<SpanRow>) -> Self {
         let doubles = filled(&mut rows, None);
         let moment = Moment::of(snapshot);
-        Self::new(
-            entry,
-            rows,
-            doubles,
-            Messages::new(),
-            Detail::None,
-            moment,
-        )
+        Self::new(entry, rows, doubles, Messages::new(), Detail::None, moment)
     }
 
     /// Returns the memory that is held for it, and lets go of the rest.

@@ -55,8 +55,7 @@ impl Observed {
             feature: Feature::LastEvents(first.word(), second.word()),
             span_id: Some(span_id(second.last)),
         });
-        let is_step =
-            |kind: EventKind| !matches!(kind, EventKind::Agent | EventKind::Answer);
+        let is_step = |kind: EventKind| !matches!(kind, EventKind::Agent | EventKind::Answer);
         let steps = events.iter().filter(|event| is_step(event.kind));
         let errors = view.spans.iter().filter(|span| span.has_failed());
         let errors = errors.filter_map(|span| {
@@ -140,7 +139,10 @@ fn suspects(observed: &[Observed]) -> HashSet<String> {
         .collect();
     suspects.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     suspects.truncate(SUSPECTS_MAX);
-    suspects.into_iter().map(|(label, _)| label.to_owned()).collect()
+    suspects
+        .into_iter()
+        .map(|(label, _)| label.to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -205,7 +207,11 @@ mod tests {
         let observed = failing
             .iter()
             .map(|view| Observed::of(view, &[], true, criterion.clone()))
-            .chain(passing.iter().map(|view| Observed::of(view, &[], false, Vec::new())));
+            .chain(
+                passing
+                    .iter()
+                    .map(|view| Observed::of(view, &[], false, Vec::new())),
+            );
         let (cases, templates) = cases(observed.collect());
         assert_eq!(templates.iter().len(), 1);
         let template = templates.iter().next().unwrap();
@@ -227,13 +233,18 @@ mod tests {
         assert_eq!(of(&cases[1]), of(&cases[0]));
         assert_eq!((of(&cases[2]), cases[2].failed), (Vec::new(), false));
         let error_span = cases[1].signs.iter().find(|sign| sign.feature == *error);
-        assert_eq!(error_span.unwrap().span_id.as_ref().unwrap().as_str(), "s1-1");
+        assert_eq!(
+            error_span.unwrap().span_id.as_ref().unwrap().as_str(),
+            "s1-1"
+        );
     }
 
     #[test]
     fn nobody_is_suspected_where_nothing_went_well() {
         let views = [view(0, &[("pay", None)]), view(1, &[("pay", None)])];
-        let observed = views.iter().map(|view| Observed::of(view, &[], true, Vec::new()));
+        let observed = views
+            .iter()
+            .map(|view| Observed::of(view, &[], true, Vec::new()));
         let (cases, _) = cases(observed.collect());
         let is_suspect = |sign: &Sign| matches!(sign.feature, Feature::SuspiciousEvent(_));
         assert!(!cases.iter().flat_map(|case| &case.signs).any(is_suspect));

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use store::meta::{Eval, EvalOrder, NewEval};
 use utoipa::ToSchema;
 
-use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page};
 use super::{criteria, read_json};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::JsonBody;
+use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page};
 use crate::read::{Direction, Params};
 use crate::scope::Scope;
 use crate::state::AppState;

@@ -11,7 +11,6 @@ use store::meta::{Eval, EvalRun, NewItem, NewRun, RunStatus, RunTally};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
 use super::{criteria, read_file, read_json, recorded};
@@ -19,6 +18,7 @@ use crate::auth::Principal;
 use crate::body::{COPIES, Hold};
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
+use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use crate::read::{Direction, Params, recorded_calls};
 use crate::scope::Scope;
 use crate::state::AppState;

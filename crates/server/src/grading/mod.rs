@@ -6,10 +6,24 @@
 //! with what waits. A watch (`watch`) is a run that never ends, to which traces come as they settle.
 
 mod api;
+mod context;
+mod estimate;
+mod graders;
+mod item;
+mod judge;
+mod plan;
+mod progress;
+mod recorded;
+mod select;
+mod start;
+mod worker;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::{get, post};
+use tokio::sync::watch;
 use utoipa::OpenApi;
 
 use crate::app::ServeError;
@@ -23,6 +37,8 @@ pub(crate) use api::{annotations_of, grades_of};
 pub(crate) struct Gradings {
     /// The runs that are being worked on.
     turns: Turns,
+    /// Whether the server stops: those who listen to a run are told to come back.
+    is_stopping: watch::Sender<bool>,
     /// What was gathered of grades lately.
     gathered: api::GatheredRuns,
 }
@@ -42,12 +58,18 @@ impl Gradings {
 
 /// Returns the routes for a key that may read. Those that change something ask for more by themselves.
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new().merge(api::routes())
+    Router::new()
+        .route("/v1/evals/traces/grade", post(start::grade_traces))
+        .route(
+            "/v1/evals/traces/grade/{run_id}/events",
+            get(progress::run_events),
+        )
+        .merge(api::routes())
 }
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(),
+    paths(start::grade_traces, progress::run_events),
     tags((name = "grade", description = "Graders, runs over traces, and what came of them"))
 )]
 struct Grading;
@@ -61,9 +83,13 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 
 /// Grades until the server stops.
 pub(crate) async fn run(
-    _state: AppState,
+    state: AppState,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    stopped.await;
-    Ok(())
+    let ending = Arc::clone(&state);
+    let stopped = async move {
+        stopped.await;
+        ending.grading.is_stopping.send_replace(true);
+    };
+    worker::run(state, stopped).await
 }

@@ -30,8 +30,12 @@ use utoipa::OpenApi;
 use crate::state::AppState;
 
 pub(crate) use calls::{CallsAsked, RecordedCall, recorded_calls};
+pub(crate) use loaded::LoadError;
 pub(crate) use params::{Direction, Params};
+pub(crate) use pieces::blocking;
+pub(crate) use snapshots::of_project;
 pub(crate) use spans::span_ids;
+pub(crate) use view::{Viewed, for_each_view, view_of};
 
 /// Returns the routes for a key that may read. Deleting asks for more by itself.
 pub(crate) fn routes() -> Router<AppState> {

@@ -20,7 +20,7 @@ use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::json::JsonBody;
 use crate::listing::List;
 use crate::pages::{ListPage, take_page};
-use crate::read::{blocking, Direction, Params, span_ids};
+use crate::read::{Direction, Params, blocking, span_ids};
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -108,12 +108,17 @@ pub(super) async fn annotate(
 ) -> Result<Response, ApiError> {
     principal.require(Scope::Ingest)?;
     let unclear = |error: serde_json::Error| {
-        ApiError::new(ErrorCode::InvalidBody, format!("the body cannot be used: {error}"))
+        ApiError::new(
+            ErrorCode::InvalidBody,
+            format!("the body cannot be used: {error}"),
+        )
     };
     if body.get("annotations").is_none() {
         let one = AnnotationSent::deserialize(body).map_err(unclear)?;
         let mut made = add(&state, &principal, vec![one], &|_| String::new()).await?;
-        let made = made.pop().ok_or_else(|| ApiError::internal("one was added and none came back"))?;
+        let made = made
+            .pop()
+            .ok_or_else(|| ApiError::internal("one was added and none came back"))?;
         return Ok(Json(made).into_response());
     }
     let sent = Several::deserialize(body).map_err(unclear)?.annotations;
@@ -157,7 +162,11 @@ pub(super) async fn list_annotations(
     let meta = state.store.meta();
     let filter = AnnotationFilter {
         trace_id: trace_id.as_deref().map(trace_id_of).transpose()?,
-        span_id: params.take("span_id")?.as_deref().map(span_id_of).transpose()?,
+        span_id: params
+            .take("span_id")?
+            .as_deref()
+            .map(span_id_of)
+            .transpose()?,
         grader_id: match grader {
             None => None,
             Some(named) => Some(meta.grader(&principal.project, &named, None).await?.id),
@@ -166,8 +175,13 @@ pub(super) async fn list_annotations(
         author: params.take("author")?,
     };
     params.finish()?;
-    let page = meta.annotations(&principal.project, &filter, &asked).await?;
-    Ok(Json(ListPage::of(page.map(AnnotationObject::from), |one| &one.id)))
+    let page = meta
+        .annotations(&principal.project, &filter, &asked)
+        .await?;
+    Ok(Json(ListPage::of(
+        page.map(AnnotationObject::from),
+        |one| &one.id,
+    )))
 }
 
 /// Delete an annotation.
@@ -189,7 +203,8 @@ pub(super) async fn delete_annotation(
 ) -> Result<Json<DeletedAnnotation>, ApiError> {
     principal.require(Scope::Admin)?;
     let meta = state.store.meta();
-    meta.delete_annotation(principal.who(), &principal.project, &id).await?;
+    meta.delete_annotation(principal.who(), &principal.project, &id)
+        .await?;
     Ok(Json(DeletedAnnotation {
         object: "annotation.deleted",
         deleted: true,
@@ -222,7 +237,9 @@ async fn add(
         new.push(one.checked(grader_id, principal.who(), &place(at))?);
     }
     require_subjects(state, principal, &new).await?;
-    let made = meta.add_annotations(principal.who(), &principal.project, &new).await?;
+    let made = meta
+        .add_annotations(principal.who(), &principal.project, &new)
+        .await?;
     Ok(made.into_iter().map(AnnotationObject::from).collect())
 }
 

@@ -17,7 +17,7 @@ use super::gathered::{frozen, gather, run_of};
 use super::graders::take_version;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
-use crate::read::{blocking, Params};
+use crate::read::{Params, blocking};
 use crate::state::AppState;
 
 /// Annotations and runs that are read at a time.
@@ -109,15 +109,10 @@ pub(super) async fn calibration(
     }))
 }
 
-fn is_in(
-    run: &GradingRun,
-    grader: &StoredGrader,
-    version: Option<u32>,
-) -> Result<bool, ApiError> {
+fn is_in(run: &GradingRun, grader: &StoredGrader, version: Option<u32>) -> Result<bool, ApiError> {
     let mut graders = frozen(run)?.into_iter();
-    Ok(graders.any(|one| {
-        one.id == grader.id && version.is_none_or(|version| version == one.version)
-    }))
+    Ok(graders
+        .any(|one| one.id == grader.id && version.is_none_or(|version| version == one.version)))
 }
 
 fn require_in(
@@ -127,7 +122,10 @@ fn require_in(
 ) -> Result<(), ApiError> {
     match is_in(run, grader, version)? {
         true => Ok(()),
-        false => Err(ApiError::invalid("run_id", "the grader was not in this run")),
+        false => Err(ApiError::invalid(
+            "run_id",
+            "the grader was not in this run",
+        )),
     }
 }
 
@@ -174,7 +172,11 @@ async fn labels(
         is_descending: false,
     };
     loop {
-        let page = state.store.meta().annotations(project, &filter, &asked).await?;
+        let page = state
+            .store
+            .meta()
+            .annotations(project, &filter, &asked)
+            .await?;
         asked.after = page.entries.last().map(|one| one.id.clone());
         labels.extend(page.entries.into_iter().filter_map(label));
         if !page.has_more {

@@ -105,7 +105,10 @@ pub(super) async fn compare_runs(
     JsonBody(asked): JsonBody<CompareRequest>,
 ) -> Result<Json<ComparisonObject>, ApiError> {
     let pairing = Pairing::parse(asked.pair_by.as_deref())?;
-    let margin = asked.margin.map(|margin| share("margin", margin)).transpose()?;
+    let margin = asked
+        .margin
+        .map(|margin| share("margin", margin))
+        .transpose()?;
     let baseline = Side::of(&state, &principal, &asked.baseline, &pairing).await?;
     let candidate = Side::of(&state, &principal, &asked.candidate, &pairing).await?;
     let options = CompareOptions {
@@ -146,7 +149,11 @@ pub(super) async fn gate_run(
     let pairing = Pairing::parse(asked.pair_by.as_deref())?;
     let defaults = GateOptions::default();
     let known_forms = ["junit", "markdown"];
-    if let Some(word) = asked.include.iter().find(|word| !known_forms.contains(&&***word)) {
+    if let Some(word) = asked
+        .include
+        .iter()
+        .find(|word| !known_forms.contains(&&***word))
+    {
         let message = format!("{word:?} cannot be included here; known: junit, markdown");
         return Err(ApiError::invalid("include", message));
     }

@@ -176,7 +176,9 @@ impl Question {
         };
         let mut looked = looking.at(subjects).await?;
         if let Self::Traces(ids) = self {
-            let others = self.others(state, &snapshot, ids, &looked.workflows).await?;
+            let others = self
+                .others(state, &snapshot, ids, &looked.workflows)
+                .await?;
             looked.add(looking.at(others).await?);
         }
         let mut thresholds = thresholds(state, snapshot.project(), &looked.graders).await?;
@@ -273,7 +275,8 @@ impl OfRun {
             let is_failing: HashSet<&str> = failing.iter().map(|item| &*item.item_id).collect();
             let fails = collected.count(&of(Outcome::Fail));
             // Those that a grader passed and another failed are among them, and failed.
-            let passing = collected.page(&of(Outcome::Pass), None, TRACES_MAX + fails.min(TRACES_MAX));
+            let passing =
+                collected.page(&of(Outcome::Pass), None, TRACES_MAX + fails.min(TRACES_MAX));
             let passing = passing.iter().filter(|item| {
                 let failed = |grade: &grade::results::ItemGrade| grade.outcome == Outcome::Fail;
                 !is_failing.contains(&*item.item_id) && !item.grades.iter().any(failed)
@@ -312,7 +315,10 @@ async fn newest(
         after: None,
         columns: Columns::narrow(Table::Traces),
     };
-    let page = state.engine.list_traces(Arc::clone(snapshot) as _, list).await?;
+    let page = state
+        .engine
+        .list_traces(Arc::clone(snapshot) as _, list)
+        .await?;
     let ids = page.items.into_iter();
     Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
 }
@@ -375,7 +381,11 @@ impl Looking {
                 let grades = latest_grades(&self.snapshot, &subject.id, false)?;
                 let failed = |grade: &Grade| grade.verdict.outcome == Outcome::Fail;
                 let failed = grades.into_iter().filter(failed).map(|grade| {
-                    let known = (grade.grader_name.clone(), grade.grader_id, grade.grader_version);
+                    let known = (
+                        grade.grader_name.clone(),
+                        grade.grader_id,
+                        grade.grader_version,
+                    );
                     looked.graders.insert(known);
                     let cited = grade.verdict.citations.into_iter().next();
                     (grade.grader_name, grade.span_id.or(cited))
@@ -402,8 +412,13 @@ async fn thresholds(
 ) -> Result<BTreeMap<String, f64>, ApiError> {
     let mut thresholds = BTreeMap::new();
     for (name, id, version) in graders {
-        let stored = state.store.meta().grader(project, id, Some(*version)).await?;
-        let definition: Value = serde_json::from_str(&stored.definition).map_err(ApiError::internal)?;
+        let stored = state
+            .store
+            .meta()
+            .grader(project, id, Some(*version))
+            .await?;
+        let definition: Value =
+            serde_json::from_str(&stored.definition).map_err(ApiError::internal)?;
         thresholds.extend(pass_threshold(&definition).map(|from| (name.clone(), from)));
     }
     Ok(thresholds)

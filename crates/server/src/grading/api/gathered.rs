@@ -153,7 +153,10 @@ pub(super) async fn gather_some(
     filter: &TraceFilter,
 ) -> Result<(Collected, Reservation), ApiError> {
     let ids = of_project(state, &run.project, async |snapshot| {
-        let ids = state.engine.trace_ids(snapshot as _, filter.clone()).await?;
+        let ids = state
+            .engine
+            .trace_ids(snapshot as _, filter.clone())
+            .await?;
         Ok::<_, ApiError>(ids)
     });
     let ids: HashSet<TraceId> = ids.await?.into_iter().collect();

@@ -107,7 +107,11 @@ pub(super) async fn list_graders(
 ) -> Result<Json<ListPage<GraderObject>>, ApiError> {
     let asked = take_page(&mut params, Direction::Ascending)?;
     params.finish()?;
-    let page = state.store.meta().graders(&principal.project, &asked).await?;
+    let page = state
+        .store
+        .meta()
+        .graders(&principal.project, &asked)
+        .await?;
     let page = page.try_map(GraderObject::of)?;
     Ok(Json(ListPage::of(page, |grader| &grader.id)))
 }
@@ -270,7 +274,9 @@ async fn save(
         description,
     };
     let meta = state.store.meta();
-    let stored = meta.save_grader(principal.who(), &principal.project, &new).await?;
+    let stored = meta
+        .save_grader(principal.who(), &principal.project, &new)
+        .await?;
     Ok(Json(GraderObject::of(stored)?))
 }
 
@@ -302,7 +308,8 @@ impl GraderSent {
         let name = self.name.or(inner);
         let name = match (name, old_name) {
             (Some(new), Some(old)) if new != old => {
-                let message = format!("the grader is called {old:?}; a name is not changed, but saved anew");
+                let message =
+                    format!("the grader is called {old:?}; a name is not changed, but saved anew");
                 return Err(ApiError::invalid("name", message));
             }
             (Some(name), _) | (None, Some(name)) => name,
@@ -332,9 +339,7 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     if name.chars().any(|c| c.is_control() || c == '/') {
         return refuse("it has a slash or a control character");
     }
-    if NOT_NAMES.contains(&name)
-        || name.starts_with("grader_")
-        || name.starts_with(LIBRARY_PREFIX)
+    if NOT_NAMES.contains(&name) || name.starts_with("grader_") || name.starts_with(LIBRARY_PREFIX)
     {
         return refuse(
             "it is taken: library, try, validate, and what begins with grader_ or library:",
@@ -359,11 +364,22 @@ mod tests {
 
     #[test]
     fn a_name_cannot_be_mistaken_for_something_else() {
-        for good in ["tool usage", "Güte 1", "a:b", "library"].map(|name| (name, name != "library")) {
+        for good in ["tool usage", "Güte 1", "a:b", "library"].map(|name| (name, name != "library"))
+        {
             assert_eq!(check_name(good.0).is_ok(), good.1, "{good:?}");
         }
         let long = "x".repeat(129);
-        for bad in ["", " ", "try", "validate", "grader_1", "library:x", "a/b", "a\nb", &long] {
+        for bad in [
+            "",
+            " ",
+            "try",
+            "validate",
+            "grader_1",
+            "library:x",
+            "a/b",
+            "a\nb",
+            &long,
+        ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
     }

@@ -13,7 +13,7 @@ use super::grade_object::GradeObject;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::pages::{ListPage, take_word};
-use crate::read::{blocking, Params, of_project};
+use crate::read::{Params, blocking, of_project};
 use crate::state::AppState;
 
 /// Which grades.
@@ -51,9 +51,9 @@ pub(super) async fn list_grades(
     mut params: Params,
 ) -> Result<Json<ListPage<GradeObject>>, ApiError> {
     let run = run_of(&state, &principal.project, &run_id).await?;
-    let trace_id = params.take("trace_id")?.map(|text| {
-        TraceId::new(&text).map_err(|_| ApiError::not_found("trace", &text))
-    });
+    let trace_id = params
+        .take("trace_id")?
+        .map(|text| TraceId::new(&text).map_err(|_| ApiError::not_found("trace", &text)));
     let asked = Asked {
         filter: GradeFilter {
             run_id: Some(run.id),

@@ -59,7 +59,8 @@ pub(in crate::grading) async fn meant(
                 (Some(id), None) => id,
                 (None, Some(name)) => name,
                 _ => {
-                    let message = "a grader is a definition with a `type`, or has an `id` or a `name`";
+                    let message =
+                        "a grader is a definition with a `type`, or has an `id` or a `name`";
                     return Err(ApiError::invalid(param, message));
                 }
             };
@@ -116,5 +117,9 @@ fn told(ready: &library::Ready) -> Result<GraderObject, ApiError> {
     let grader = TraceGrader::parse(&ready.definition)
         .map_err(|problems| ApiError::internal(problems.to_string()))?;
     let id = format!("{LIBRARY_PREFIX}{}", ready.name);
-    Ok(GraderObject::of_draft(id, Some(ready.description.clone()), &grader))
+    Ok(GraderObject::of_draft(
+        id,
+        Some(ready.description.clone()),
+        &grader,
+    ))
 }

@@ -70,8 +70,16 @@ pub(crate) async fn annotations_of(
         limit: ANNOTATIONS_MAX,
         is_descending: true,
     };
-    let page = state.store.meta().annotations(project, &filter, &asked).await?;
-    Ok(page.entries.into_iter().map(AnnotationObject::from).collect())
+    let page = state
+        .store
+        .meta()
+        .annotations(project, &filter, &asked)
+        .await?;
+    Ok(page
+        .entries
+        .into_iter()
+        .map(AnnotationObject::from)
+        .collect())
 }
 
 /// Returns what was said of a trace. The snapshot is the one that the trace is read from.

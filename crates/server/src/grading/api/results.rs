@@ -17,7 +17,7 @@ use super::run_object::RunObject;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::pages::take_word;
-use crate::read::{blocking, Params, of_project};
+use crate::read::{Params, blocking, of_project};
 use crate::state::AppState;
 
 /// What is asked of results.
@@ -96,7 +96,9 @@ async fn choose(gathered: &Arc<Gathered>, asked: Asked) -> Result<(usize, Chosen
         let total = gathered.collected.count(&asked.filter);
         // One more tells whether there are more.
         let after = asked.after.as_deref();
-        let mut items = gathered.collected.page(&asked.filter, after, asked.limit + 1);
+        let mut items = gathered
+            .collected
+            .page(&asked.filter, after, asked.limit + 1);
         let has_more = items.len() > asked.limit;
         items.truncate(asked.limit);
         let items = Arc::new(items);
@@ -172,7 +174,9 @@ pub(super) fn latest_attempts(mut grades: Vec<Grade>) -> Vec<Grade> {
         *attempt = grade.attempt.max(*attempt);
     }
     grades.retain(|grade| latest.get(&grade.grader_id) == Some(&grade.attempt));
-    grades.sort_by(|a, b| (&a.grader_name, &a.grader_id, &a.span_id).cmp(&(&b.grader_name, &b.grader_id, &b.span_id)));
+    grades.sort_by(|a, b| {
+        (&a.grader_name, &a.grader_id, &a.span_id).cmp(&(&b.grader_name, &b.grader_id, &b.span_id))
+    });
     grades
 }
 

@@ -67,7 +67,9 @@ pub(super) async fn list_runs(
     };
     params.finish()?;
     let meta = state.store.meta();
-    let page = meta.grading_runs(&principal.project, &filter, &asked).await?;
+    let page = meta
+        .grading_runs(&principal.project, &filter, &asked)
+        .await?;
     let page = page.try_map(RunObject::of)?;
     Ok(Json(ListPage::of(page, |run| &run.id)))
 }
@@ -222,7 +224,10 @@ pub(super) async fn cap_run(
     principal.require(Scope::Ingest)?;
     let is_price = |usd: &f64| usd.is_finite() && (0.0..=1e9).contains(usd);
     if !sent.max_cost_usd.as_ref().is_none_or(is_price) {
-        return Err(ApiError::invalid("max_cost_usd", "it is not an amount of dollars"));
+        return Err(ApiError::invalid(
+            "max_cost_usd",
+            "it is not an amount of dollars",
+        ));
     }
     let meta = state.store.meta();
     let cap = sent.max_cost_usd.map(NanoUsd::from_usd);

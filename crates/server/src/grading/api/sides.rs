@@ -141,7 +141,10 @@ async fn keys(
                 .await?;
             for entry in &page.items {
                 let item = &entry.row.item;
-                let value = item.metadata.as_ref().and_then(|text| metadata_value(text.as_str(), key));
+                let value = item
+                    .metadata
+                    .as_ref()
+                    .and_then(|text| metadata_value(text.as_str(), key));
                 keys.extend(value.map(|value| (item.trace_id.to_string(), value)));
             }
             after = page.next;
@@ -174,7 +177,10 @@ mod tests {
         };
         check(None, Some(Pairing::By(PairBy::Anything)));
         check(Some("trace"), Some(Pairing::By(PairBy::Item)));
-        check(Some("metadata.task"), Some(Pairing::Metadata("task".to_owned())));
+        check(
+            Some("metadata.task"),
+            Some(Pairing::Metadata("task".to_owned())),
+        );
         check(Some("metadata."), None);
         check(Some("user"), None);
     }

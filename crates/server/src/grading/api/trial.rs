@@ -216,7 +216,10 @@ impl Wanted {
         let ids = asked.trace_ids.as_ref();
         let cap = asked.max_cost_usd.unwrap_or(COST_USD);
         if !(0.0..=1e6).contains(&cap) {
-            return Err(ApiError::invalid("max_cost_usd", "it is not an amount of dollars"));
+            return Err(ApiError::invalid(
+                "max_cost_usd",
+                "it is not an amount of dollars",
+            ));
         }
         Ok(Self {
             ids: ids.map(|ids| ids.iter().map(id).collect()).transpose()?,
@@ -312,11 +315,7 @@ impl Attempt<'_> {
 
     /// Grades one trace; one that was named and is not there is the caller's mistake, one of a list was
     /// deleted meanwhile.
-    async fn one(
-        self,
-        id: TraceId,
-        is_named: bool,
-    ) -> Result<Result<Vec<Said>, Halt>, ApiError> {
+    async fn one(self, id: TraceId, is_named: bool) -> Result<Result<Vec<Said>, Halt>, ApiError> {
         let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
         let (project, wanted) = (self.project.clone(), id.clone());
         let look = move || -> Result<Option<Looked>, LoadError> {
@@ -378,7 +377,10 @@ impl Trial {
                 .entry(said.graded.verdict.outcome.as_str())
                 .or_default() += 1;
         }
-        let exchanges = tried.verdicts.iter().flat_map(|said| &said.graded.exchanges);
+        let exchanges = tried
+            .verdicts
+            .iter()
+            .flat_map(|said| &said.graded.exchanges);
         let cost: Option<f64> = exchanges
             .map(|exchange| exchange.cost.map(NanoUsd::to_usd))
             .sum();

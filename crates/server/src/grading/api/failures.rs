@@ -427,7 +427,7 @@ async fn thresholds(
 /// Returns from which number on a grader passes, if it gives numbers.
 fn pass_threshold(definition: &Value) -> Option<f64> {
     match TraceGrader::parse(definition).ok()?.scale() {
-        grade::scale::GraderScale::Number { pass_threshold, .. } => pass_threshold,
+        grade::GraderScale::Number { pass_threshold, .. } => pass_threshold,
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! A grader as the API tells it.
 
-use grade::scale::GraderScale;
+use grade::GraderScale;
 use grade::trace::{Costs, TraceGrader};
 use model::Time;
 use serde::Serialize;

@@ -189,18 +189,13 @@ pub(super) async fn retry_run(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<Json<RunObject>, ApiError> {
-    use GradingStatus::{Canceled, Completed, Failed, Queued};
     principal.require(Scope::Ingest)?;
     let meta = state.store.meta();
     let run = meta.grading_run(&principal.project, &id).await?;
-    if run.status == Canceled {
+    if run.status == GradingStatus::Canceled {
         return Err(refused(&run, "is tried again"));
     }
-    if meta.retry_grading_items(&run.id).await? > 0 {
-        // One that is not over goes on anyway, or when somebody resumes it.
-        let who = Some(principal.who());
-        meta.set_grading_status(who, &run.id, &[Completed, Failed], Queued, None)
-            .await?;
+    if meta.retry_grading_items(principal.who(), &run.id).await? > 0 {
         state.grading.wake();
     }
     told(&state, &principal, &id).await
@@ -271,11 +266,6 @@ pub(super) async fn delete_run(
     meta.delete_grading_run(principal.who(), &principal.project, &run.id)
         .await?;
     state.grading.stop(&run.id);
-    // After the run, which grades are written for as long as it is there.
-    state
-        .store
-        .delete_grades_of_run(&principal.project, &run.id)
-        .await?;
     Ok(Json(DeletedGradingRun {
         object: "trace.grading_run.deleted",
         deleted: true,

@@ -6,15 +6,16 @@ use std::pin::Pin;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-mod canonical;
+pub(crate) mod canonical;
 mod definition;
-mod formula;
+pub(crate) mod formula;
 mod grader;
-mod judge;
+mod held;
+pub(crate) mod judge;
 mod label_model;
 mod messages;
 mod multi;
-mod problems;
+pub(crate) mod problems;
 mod prompt;
 mod python;
 mod report;
@@ -35,6 +36,8 @@ pub enum Place {
     Eval,
     /// `graders/run` and `graders/validate`.
     GradersRun,
+    /// A grader of traces: `{{trace}}` and `{{spans}}` may stand in its templates.
+    Trace,
 }
 
 /// What a grader is held against: one row and what was answered to it.

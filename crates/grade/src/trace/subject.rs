@@ -1,5 +1,6 @@
 //! What a trace is graded with, and what comes back.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -57,6 +58,14 @@ impl<'a> Subject<'a> {
             baselines: &NO_NUMBERS,
             schemas: &NO_SCHEMAS,
             cited: &[],
+        }
+    }
+
+    /// Returns the hash of the trace, made here if nobody gave one.
+    pub(super) fn hash(&self) -> Cow<'a, str> {
+        match self.trace_hash {
+            "" => super::content_hash(self.view).into(),
+            hash => hash.into(),
         }
     }
 }

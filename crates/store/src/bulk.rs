@@ -102,6 +102,16 @@ impl Snapshot {
         traces: &[(TraceId, Time)],
         columns: &Columns,
     ) -> Result<HashMap<TraceId, TraceSpans>, ReadError> {
+        self.spans_with_lookups(traces, columns, LOOKUPS_MAX)
+    }
+
+    /// As [`Snapshot::spans_of_many`], with another bound for looking traces up one by one.
+    pub(crate) fn spans_with_lookups(
+        &self,
+        traces: &[(TraceId, Time)],
+        columns: &Columns,
+        lookups_max: usize,
+    ) -> Result<HashMap<TraceId, TraceSpans>, ReadError> {
         let mut found: HashMap<TraceId, TraceSpans> = HashMap::with_capacity(traces.len());
         let mut enter = |entry: TraceEntry| {
             let spans = Vec::new();
@@ -114,23 +124,12 @@ impl Snapshot {
                 known.entry = entry;
             }
         };
-        let rows = self.many(
-            traces,
-            &Columns::all(Table::Traces),
-            |entry: &TraceEntry| Key {
-                trace_id: &entry.row.item.trace_id,
-                span_id: None,
-                seq: entry.row.seq,
-            },
-        )?;
+        let columns_of_traces = Columns::all(Table::Traces);
+        let rows = self.many(traces, &columns_of_traces, lookups_max, key_of_trace)?;
         rows.into_iter().for_each(&mut enter);
         let views = || traces.iter().filter_map(|(id, _)| self.view_of(id));
         views().for_each(|view| enter(trace_entry(self.project(), view)));
-        let mut rows = self.many(traces, columns, |row: &SpanRow| Key {
-            trace_id: &row.span.trace_id,
-            span_id: Some(&row.span.span_id),
-            seq: row.seq,
-        })?;
+        let mut rows = self.many(traces, columns, lookups_max, key_of_span)?;
         rows.extend(views().flat_map(|view| span_rows(self.project(), view, self.cursor())));
         for row in rows {
             if let Some(of) = found.get_mut(&row.span.trace_id) {
@@ -148,6 +147,7 @@ impl Snapshot {
         &self,
         traces: &[(TraceId, Time)],
         columns: &Columns,
+        lookups_max: usize,
         key_of: fn(&R) -> Key<'_>,
     ) -> Result<Vec<R>, ReadError> {
         let columns = columns.with_keys();
@@ -156,7 +156,7 @@ impl Snapshot {
         for file in self.entries(R::TABLE) {
             let may_be = traces.iter().filter(|(id, _)| self.may_hold(file, id));
             let of_file: Vec<&(TraceId, Time)> = may_be.collect();
-            if of_file.len() > LOOKUPS_MAX {
+            if of_file.len() > lookups_max {
                 self.read_across(file, &of_file, &columns, &mut rows)?;
                 continue;
             }
@@ -211,4 +211,20 @@ struct Key<'a> {
     trace_id: &'a TraceId,
     span_id: Option<&'a SpanId>,
     seq: i64,
+}
+
+fn key_of_trace(entry: &TraceEntry) -> Key<'_> {
+    Key {
+        trace_id: &entry.row.item.trace_id,
+        span_id: None,
+        seq: entry.row.seq,
+    }
+}
+
+fn key_of_span(row: &SpanRow) -> Key<'_> {
+    Key {
+        trace_id: &row.span.trace_id,
+        span_id: Some(&row.span.span_id),
+        seq: row.seq,
+    }
 }

@@ -16,6 +16,8 @@ mod progress;
 mod recorded;
 mod select;
 mod start;
+mod watch;
+mod watches;
 mod worker;
 
 use std::future::Future;
@@ -23,10 +25,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 use utoipa::OpenApi;
 
-use crate::app::ServeError;
+use crate::app::{ServeError, stopping};
 use crate::state::AppState;
 use crate::turns::Turns;
 
@@ -38,7 +40,7 @@ pub(crate) struct Gradings {
     /// The runs that are being worked on.
     turns: Turns,
     /// Whether the server stops: those who listen to a run are told to come back.
-    is_stopping: watch::Sender<bool>,
+    is_stopping: Sender<bool>,
     /// What was gathered of grades lately.
     gathered: api::GatheredRuns,
 }
@@ -64,12 +66,40 @@ pub(crate) fn routes() -> Router<AppState> {
             "/v1/evals/traces/grade/{run_id}/events",
             get(progress::run_events),
         )
+        .route(
+            "/v1/evals/traces/watches",
+            get(watches::list_watches).post(watches::create_watch),
+        )
+        .route(
+            "/v1/evals/traces/watches/{id}",
+            get(watches::retrieve_watch)
+                .post(watches::update_watch)
+                .delete(watches::delete_watch),
+        )
+        .route(
+            "/v1/evals/traces/watches/{id}/decisions",
+            get(watches::list_decisions),
+        )
+        .route(
+            "/v1/evals/traces/watches/{id}/backfill",
+            post(watches::backfill_watch),
+        )
         .merge(api::routes())
 }
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(start::grade_traces, progress::run_events),
+    paths(
+        start::grade_traces,
+        progress::run_events,
+        watches::list_watches,
+        watches::create_watch,
+        watches::retrieve_watch,
+        watches::update_watch,
+        watches::delete_watch,
+        watches::list_decisions,
+        watches::backfill_watch,
+    ),
     tags((name = "grade", description = "Graders, runs over traces, and what came of them"))
 )]
 struct Grading;
@@ -91,5 +121,10 @@ pub(crate) async fn run(
         stopped.await;
         ending.grading.is_stopping.send_replace(true);
     };
-    worker::run(state, stopped).await
+    let watches = watch::run(
+        Arc::clone(&state),
+        stopping(state.grading.is_stopping.subscribe()),
+    );
+    let (worked, ()) = tokio::join!(worker::run(state, stopped), watches);
+    worked
 }

@@ -61,6 +61,9 @@ const LOADS_MAX: u32 = 60;
 /// ... after so long.
 const LOADED_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
+/// What the reason of a run begins with that pauses because its money is gone.
+pub(super) const BUDGET_REASON: &str = "budget: ";
+
 impl Job for GradingRun {
     fn id(&self) -> &str {
         &self.id
@@ -568,7 +571,7 @@ impl Worker {
 fn reason(halt: &Halt) -> String {
     match halt {
         Halt::Budget(exhausted) => format!(
-            "{exhausted}: allow it more with POST …/cap and resume it; what was graded is kept, and is a random sample of the rest"
+            "{BUDGET_REASON}{exhausted}: allow it more with POST …/cap and resume it; what was graded is kept, and is a random sample of the rest"
         ),
         Halt::Terminal(why) => format!("{why}: resume the run once that is put right"),
     }

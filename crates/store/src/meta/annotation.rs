@@ -8,7 +8,9 @@ use std::str::FromStr;
 
 use model::{ProjectId, SpanId, Time, TraceId};
 
-use super::{Meta, MetaError, Page, PageAsked};
+use super::paging::Listing;
+use super::{Meta, MetaError, Page, PageAsked, deleted, project};
+use crate::sqlite::{Row, column, execute_rows, fresh_id, maybe_parsed, parsed, time};
 
 /// Thumbs up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,10 +124,57 @@ impl Meta {
     pub async fn add_annotations(
         &self,
         who: &str,
-        project: &ProjectId,
+        project_id: &ProjectId,
         new: &[NewAnnotation],
     ) -> Result<Vec<Annotation>, MetaError> {
-        unimplemented!()
+        let failed = self.db.failed("keep annotations");
+        let now = self.clock.now();
+        let mut write = self.db.begin().await?;
+        let connection = write.connection();
+        if !project::is_live(connection, project_id)
+            .await
+            .map_err(&failed)?
+        {
+            return Err(project::not_found(project_id));
+        }
+        let traces = new.iter().map(|one| &one.trace_id);
+        let gone = deleted::of(connection, project_id, traces, now)
+            .await
+            .map_err(&failed)?;
+        let kept: Vec<Annotation> = new
+            .iter()
+            .filter(|one| !gone.contains(&one.trace_id))
+            .map(|one| one.made(project_id, now))
+            .collect();
+        let insert = (
+            "INSERT INTO annotations (id, project_id, trace_id, span_id, grader_id, rating, label,
+               note, author, source, created_at) ",
+            "",
+        );
+        execute_rows(connection, insert, &kept, |values, one| {
+            values
+                .push_bind(one.id.clone())
+                .push_bind(one.project.to_string())
+                .push_bind(one.trace_id.to_string())
+                .push_bind(one.span_id.as_ref().map(ToString::to_string))
+                .push_bind(one.grader_id.clone())
+                .push_bind(one.rating.map(Rating::as_str))
+                .push_bind(one.label.clone())
+                .push_bind(one.note.clone())
+                .push_bind(one.author.clone())
+                .push_bind(one.source.clone())
+                .push_bind(one.created_at.as_micros());
+        })
+        .await
+        .map_err(&failed)?;
+        match kept.len() {
+            0 => drop(write),
+            count => {
+                let what = format!("added {count} annotations to {project_id}");
+                self.finish(write, who, &what).await?;
+            }
+        }
+        Ok(kept)
     }
 
     /// Returns a page of a project's annotations.
@@ -135,12 +184,37 @@ impl Meta {
         filter: &AnnotationFilter,
         asked: &PageAsked,
     ) -> Result<Page<Annotation>, MetaError> {
-        unimplemented!()
+        let tests = [
+            ("trace_id =", filter.trace_id.as_ref().map(TraceId::as_str)),
+            ("span_id =", filter.span_id.as_ref().map(SpanId::as_str)),
+            ("grader_id =", filter.grader_id.as_deref()),
+            ("label =", filter.label.as_deref()),
+            ("author =", filter.author.as_deref()),
+        ];
+        let named = tests
+            .into_iter()
+            .filter_map(|(test, value)| Some((test, value?.to_owned())));
+        let listing = Listing {
+            what: "annotation",
+            table: "annotations",
+            order_by: "created_at",
+            owner: vec![("project_id =", project.to_string())],
+            filter: named.collect(),
+        };
+        self.page(&listing, asked, annotation).await
     }
 
     /// Returns an annotation of a project.
     pub async fn annotation(&self, project: &ProjectId, id: &str) -> Result<Annotation, MetaError> {
-        unimplemented!()
+        let failed = self.db.failed("look up an annotation");
+        let row = sqlx::query("SELECT * FROM annotations WHERE id = $1 AND project_id = $2")
+            .bind(id)
+            .bind(project.as_str())
+            .fetch_optional(self.db.readers())
+            .await
+            .map_err(&failed)?;
+        let row = row.ok_or_else(|| not_found(id))?;
+        Ok(annotation(&row).map_err(&failed)?)
     }
 
     /// Deletes an annotation.
@@ -150,6 +224,58 @@ impl Meta {
         project: &ProjectId,
         id: &str,
     ) -> Result<(), MetaError> {
-        unimplemented!()
+        let mut write = self.db.begin().await?;
+        let done = sqlx::query("DELETE FROM annotations WHERE id = $1 AND project_id = $2")
+            .bind(id)
+            .bind(project.as_str())
+            .execute(write.connection())
+            .await
+            .map_err(self.db.failed("delete an annotation"))?;
+        match done.rows_affected() {
+            0 => Err(not_found(id)),
+            _ => Ok(self.finish(write, who, &format!("deleted {id}")).await?),
+        }
     }
+}
+
+impl NewAnnotation {
+    fn made(&self, project: &ProjectId, now: Time) -> Annotation {
+        let new = self.clone();
+        Annotation {
+            id: format!("ann_{}", fresh_id(now).simple()),
+            project: project.clone(),
+            trace_id: new.trace_id,
+            span_id: new.span_id,
+            grader_id: new.grader_id,
+            rating: new.rating,
+            label: new.label,
+            note: new.note,
+            author: new.author,
+            created_at: new.created_at.unwrap_or(now),
+            source: new.source,
+        }
+    }
+}
+
+fn not_found(id: &str) -> MetaError {
+    MetaError::NotFound {
+        what: "annotation",
+        id: id.to_owned(),
+    }
+}
+
+fn annotation(row: &Row) -> Result<Annotation, sqlx::Error> {
+    Ok(Annotation {
+        id: column(row, "id")?,
+        project: parsed(row, "project_id")?,
+        trace_id: parsed(row, "trace_id")?,
+        span_id: maybe_parsed(row, "span_id")?,
+        grader_id: column(row, "grader_id")?,
+        rating: maybe_parsed(row, "rating")?,
+        label: column(row, "label")?,
+        note: column(row, "note")?,
+        author: column(row, "author")?,
+        created_at: time(row, "created_at")?,
+        source: column(row, "source")?,
+    })
 }

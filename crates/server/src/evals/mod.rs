@@ -21,6 +21,7 @@ mod sampling;
 mod source;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod worker;
 
 use axum::Router;

@@ -20,6 +20,8 @@ mod results_object;
 mod run_object;
 mod runs;
 mod sides;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use axum::Router;

@@ -114,22 +114,34 @@ impl Grade {
     /// Returns the id of the grade. It follows from its key: a later grade of the same run, item, attempt,
     /// grader and span has the same id, and takes the place of the earlier one.
     ///
-    /// The first [`GRADE_ITEM_ID_BYTES`] of it are the same for all grades of one attempt on an item.
+    /// The first [`GRADE_RUN_BYTES`] of it are the same for all grades of a run, the first
+    /// [`GRADE_ITEM_BYTES`] for all of one attempt on an item.
     pub fn id(&self) -> String {
         let attempt = self.attempt.to_le_bytes();
-        let item = digest(&[
-            self.run_id.as_bytes(),
-            self.item_id.as_bytes(),
-            attempt.as_slice(),
-        ]);
+        let item = digest(&[self.item_id.as_bytes(), attempt.as_slice()]);
         let span = self.span_id.as_ref().map_or("", SpanId::as_str);
         let part = digest(&[self.grader_id.as_bytes(), span.as_bytes()]);
-        format!("grade_{}{}", &item[..24], &part[..16])
+        let run = Self::run_part(&self.run_id);
+        format!("{run}{}{}", &item[..ITEM_DIGITS], &part[..PART_DIGITS])
+    }
+
+    /// Returns what the ids of a run's grades begin with.
+    pub fn run_part(run_id: &str) -> String {
+        let run = digest(&[run_id.as_bytes()]);
+        format!("{GRADE_PREFIX}{}", &run[..RUN_DIGITS])
     }
 }
 
-/// So many bytes of a grade's id tell its item.
-pub const GRADE_ITEM_ID_BYTES: usize = "grade_".len() + 24;
+const GRADE_PREFIX: &str = "grade_";
+const RUN_DIGITS: usize = 14;
+const ITEM_DIGITS: usize = 20;
+const PART_DIGITS: usize = 16;
+
+/// So many bytes of a grade's id tell its run.
+pub const GRADE_RUN_BYTES: usize = GRADE_PREFIX.len() + RUN_DIGITS;
+
+/// So many bytes of a grade's id tell its run and its item.
+pub const GRADE_ITEM_BYTES: usize = GRADE_RUN_BYTES + ITEM_DIGITS;
 
 /// Returns the hash of texts in hexadecimal. Their lengths go in too: where one ends decides.
 fn digest(parts: &[&[u8]]) -> String {
@@ -256,7 +268,7 @@ mod tests {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), 7);
-        let item = |grade: &Grade| grade.id()[..GRADE_ITEM_ID_BYTES].to_owned();
+        let item = |grade: &Grade| grade.id()[..GRADE_ITEM_BYTES].to_owned();
         assert_eq!(
             item(&others[3]),
             item(&one),
@@ -264,5 +276,10 @@ mod tests {
         );
         assert_eq!(item(&others[4]), item(&one), "another span, the same item");
         assert_ne!(item(&others[2]), item(&one), "another attempt");
+        let run = Grade::run_part("grun_1");
+        assert_eq!(run.len(), GRADE_RUN_BYTES);
+        for (grade, is_of_it) in others.iter().zip([false, true, true, true, true, false]) {
+            assert_eq!(grade.id().starts_with(&run), is_of_it, "{grade:?}");
+        }
     }
 }

@@ -105,6 +105,19 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// Returns a turn that nobody gave.
+    #[cfg(test)]
+    pub(crate) fn alone(state: &AppState, id: &str) -> Self {
+        let (_nobody, stopped) = watch::channel(false);
+        Self {
+            state: Arc::clone(state),
+            turns: |shared| &shared.runs,
+            id: id.to_owned(),
+            stopped,
+            changes: 0,
+        }
+    }
+
     /// Returns whether the work is to end now.
     pub(crate) fn is_stopped(&self) -> bool {
         *self.stopped.borrow()

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::append::{Ack, AppendError};
 use crate::catalog::{CatalogVersion, FileEntry};
+use crate::delete::DeleteError;
 use crate::engine::Engine;
 use crate::gate::Refusal;
 use crate::lake::{Columns, GradeRow, Table, TraceHash, TraceSet};
@@ -184,7 +185,7 @@ impl Engine {
         };
         let has_gone = batch.traces().any(is_gone);
         match has_gone {
-            true => batch.retaining(|row| !is_gone(&row.trace_id)),
+            true => batch.retaining(|row| !row.hangs_on_any(is_gone)),
             false => batch,
         }
     }
@@ -249,6 +250,18 @@ impl Store {
         grades: Vec<Grade>,
     ) -> Result<Ack, AppendError> {
         self.engine().append_grades(project, grades).await
+    }
+
+    /// Makes the grades of a run unreadable at once, and removes their bytes as those of deleted traces are.
+    /// For a day grades of the run are not kept; end the run first.
+    pub async fn delete_grades_of_run(
+        &self,
+        project: &ProjectId,
+        run_id: &str,
+    ) -> Result<(), DeleteError> {
+        let run = TraceId::new(&Grade::run_part(run_id)).map_err(AppendError::Item)?;
+        let deleted = self.engine().delete_for_good(project, vec![run]).await;
+        deleted.map(drop)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
-use model::{Message, MessageHash, ProjectId, SpanId, Time, TraceId};
+use model::{GRADE_RUN_BYTES, Message, MessageHash, ProjectId, SpanId, Time, TraceId};
 
 use crate::catalog::{FileEntry, FileId, Pin, ProjectHides};
 use crate::disk::DiskError;
@@ -85,8 +85,9 @@ pub struct ScanFile {
 }
 
 /// Which rows of files are gone or replaced, for one table of one project.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hides {
+    table: Table,
     /// What the catalog says.
     committed: Option<Arc<ProjectHides>>,
     /// What rows in memory replace, and what was deleted since the last commit.
@@ -100,15 +101,19 @@ impl Hides {
         self.committed.is_none() && self.traces.is_empty() && self.spans.is_empty()
     }
 
-    /// Returns whether a row of a file is hidden.
-    pub fn hides(&self, trace_id: &str, span_id: Option<&str>, seq: i64) -> bool {
+    /// Returns whether a row of a file is hidden. `part_id` is that of a span, or of a grade.
+    pub fn hides(&self, trace_id: &str, part_id: Option<&str>, seq: i64) -> bool {
         let by = |upto: Option<&i64>| upto.is_some_and(|upto| seq <= *upto);
+        let run = part_id.filter(|_| self.table == Table::Grades);
         by(self.traces.get(trace_id))
-            || span_id.is_some_and(|id| by(self.spans.get(trace_id).and_then(|ids| ids.get(id))))
+            || run
+                .and_then(|id| self.traces.get(id.get(..GRADE_RUN_BYTES)?))
+                .is_some_and(|upto| seq <= *upto)
+            || part_id.is_some_and(|id| by(self.spans.get(trace_id).and_then(|ids| ids.get(id))))
             || self
                 .committed
                 .as_ref()
-                .is_some_and(|hides| hides.hidden(trace_id, span_id, seq))
+                .is_some_and(|hides| hides.hides(self.table, trace_id, part_id, seq))
     }
 
     fn hide_trace(&mut self, trace_id: &TraceId, upto: i64) {
@@ -438,8 +443,10 @@ impl Snapshot {
     fn find_hides(&self, table: Table) -> Hides {
         let committed = self.pin.catalog().hides().of(table, &self.project).cloned();
         let mut hides = Hides {
+            table,
             committed,
-            ..Hides::default()
+            traces: HashMap::new(),
+            spans: HashMap::new(),
         };
         for (trace_id, upto) in &self.deleted {
             hides.hide_trace(trace_id, *upto);

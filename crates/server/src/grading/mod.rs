@@ -128,3 +128,6 @@ pub(crate) async fn run(
     let (worked, ()) = tokio::join!(worker::run(state, stopped), watches);
     worked
 }
+
+#[cfg(test)]
+mod tests;

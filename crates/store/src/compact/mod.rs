@@ -182,5 +182,5 @@ impl Engine {
 
 fn is_hidden(catalog: &CatalogVersion, file: &FileEntry, key: &RowKey<'_>) -> bool {
     let hides = catalog.hides().of_text(file.table, key.project);
-    hides.is_some_and(|hides| hides.hidden(key.trace_id, key.part_id, key.seq))
+    hides.is_some_and(|hides| hides.hides(file.table, key.trace_id, key.part_id, key.seq))
 }

@@ -8,8 +8,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use model::{
-    Grade, IdError, JsonText, JudgeUse, NanoUsd, Outcome, ProjectId, SpanId, Time, TraceId,
-    UnscoredReason, Verdict,
+    GRADE_RUN_BYTES, Grade, IdError, JsonText, JudgeUse, NanoUsd, Outcome, ProjectId, SpanId, Time,
+    TraceId, UnscoredReason, Verdict,
 };
 
 use super::columns::{
@@ -47,6 +47,17 @@ impl GradeRow {
             grade: Arc::new(grade),
             seq: 0,
         })
+    }
+
+    /// Returns what a row hangs on beside its trace: its run, as the part of its id that tells it. To delete
+    /// a run is to delete a trace of this id.
+    pub fn run(&self) -> Option<TraceId> {
+        TraceId::new(self.id.as_str().get(..GRADE_RUN_BYTES)?).ok()
+    }
+
+    /// Returns whether what it hangs on, its trace or its run, is one that `is_meant`.
+    pub fn hangs_on_any(&self, is_meant: impl Fn(&TraceId) -> bool) -> bool {
+        is_meant(&self.trace_id) || self.run().is_some_and(|run| is_meant(&run))
     }
 }
 

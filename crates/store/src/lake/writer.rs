@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use model::{IdError, ProjectId};
+use model::{GRADE_RUN_BYTES, IdError, ProjectId};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -378,6 +378,7 @@ impl<W: Write + Send> LakeWriter<W> {
         project.rows += rows.len() as u64;
         self.counts.rows += rows.len() as u64;
         let mut last_trace = None;
+        let mut last_run = None;
         for row in rows {
             let key = view.key(row);
             self.counts.min_seq = self.counts.min_seq.min(key.seq);
@@ -389,6 +390,11 @@ impl<W: Write + Send> LakeWriter<W> {
             }
             if let Some(id) = key.part_id.filter(|_| is_grades) {
                 self.traces.push(TraceHash::of_grade_item(key.project, id));
+                let run = id.get(..GRADE_RUN_BYTES);
+                if last_run != run {
+                    self.traces.push(TraceHash::of_grade_run(key.project, id));
+                    last_run = run;
+                }
             }
             if let Some(time) = view.time(row) {
                 project.min_time = Some(project.min_time.map_or(time, |min| min.min(time)));

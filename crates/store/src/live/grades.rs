@@ -20,7 +20,7 @@ pub(crate) struct GradeBatch {
     pub(crate) received_at: Time,
     /// Each key once.
     pub(crate) rows: Vec<GradeRow>,
-    /// What the rows hang on.
+    /// What the rows hang on: their traces and, by its part of their ids, their run.
     traces: HashSet<TraceId>,
 }
 
@@ -33,7 +33,8 @@ impl GradeBatch {
         mut rows: Vec<GradeRow>,
     ) -> Self {
         rows.iter_mut().for_each(|row| row.seq = seq);
-        let traces = rows.iter().map(|row| row.trace_id.clone()).collect();
+        let mut traces: HashSet<_> = rows.iter().map(|row| row.trace_id.clone()).collect();
+        traces.extend(rows.iter().filter_map(GradeRow::run));
         Self {
             project,
             seq,
@@ -106,7 +107,7 @@ impl LiveGrades {
             .collect()
     }
 
-    /// Drops every grade that hangs on one of these traces.
+    /// Drops every grade that hangs on one of these traces, or runs.
     pub(super) fn delete(&mut self, project: &ProjectId, traces: &[TraceId]) {
         let Some(batches) = self.projects.get_mut(project) else {
             return;
@@ -114,7 +115,8 @@ impl LiveGrades {
         let traces: HashSet<&TraceId> = traces.iter().collect();
         for batch in batches.iter_mut() {
             if batch.is_about_any(&traces) {
-                *batch = Arc::new(batch.retaining(|row| !traces.contains(&row.trace_id)));
+                *batch =
+                    Arc::new(batch.retaining(|row| !row.hangs_on_any(|id| traces.contains(id))));
             }
         }
         batches.retain(|batch| !batch.rows.is_empty());

@@ -339,3 +339,42 @@ async fn d5_a_lost_catalog_costs_no_grade_and_doubles_none() {
     assert!(faults.is_empty(), "{faults:?}");
     world.kill().await;
 }
+
+#[tokio::test]
+async fn a_run_is_deleted_wherever_its_grades_are_and_others_stay() {
+    let mut world = World::new().await;
+    for trace in ["t", "u"] {
+        world.send(&[span(trace, "a")]).await.unwrap();
+        world.grade("gone", trace, &["a", "b"]).await.unwrap();
+        world.grade("kept", trace, &["a"]).await.unwrap();
+    }
+    world.store().flush().await.unwrap();
+    let secret = "reasoning_5f1c0d77";
+    let late = grade("gone", "v", "a", secret);
+    let sent = world
+        .store()
+        .append_grades(&world.project, vec![late.clone()]);
+    sent.await.unwrap();
+    world.grade("kept", "v", &["a"]).await.unwrap();
+    let deleted = world.store().delete_grades_of_run(&world.project, "gone");
+    deleted.await.unwrap();
+    world.forget_run("gone");
+    let check = |world: &World, what: &str| {
+        world.check(what);
+        assert_eq!(world.grades(what, &of_run("gone")).len(), 0, "{what}");
+        assert_eq!(world.grades(what, &of_run("kept")).len(), 3, "{what}");
+    };
+    check(&world, "deleted");
+    let sent = world.store().append_grades(&world.project, vec![late]);
+    sent.await.unwrap();
+    check(&world, "graded after the deletion");
+    world.restart().await;
+    check(&world, "deleted, after a restart");
+    world.lose_catalog("a run was deleted").await;
+    check(&world, "deleted, without the catalog");
+    world.store().erase().await.unwrap();
+    check(&world, "erased");
+    assert_eq!(super::delete::on_disk(&world, secret), Vec::<String>::new());
+    assert_eq!(hides(&world), 0, "the files are written anew");
+    world.kill().await;
+}

@@ -376,6 +376,12 @@ impl World {
         self.graded.retain(|(id, _), _| id != trace_id);
     }
 
+    /// Says nothing more of the grades of a run.
+    pub(super) fn forget_run(&mut self, run: &str) {
+        let run = Grade::run_part(run);
+        self.graded.retain(|(_, id), _| !id.starts_with(&run));
+    }
+
     /// Notes that nothing can be said of a trace from now on.
     pub(super) fn note_unknown(&mut self, trace_id: &TraceId) {
         self.forget_sent(trace_id);

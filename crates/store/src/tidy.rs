@@ -31,6 +31,7 @@ impl Engine {
         self.drop_tombstones().await?;
         self.retire_deleted_projects().await?;
         self.retire_all().await?;
+        self.meta.sweep_grading().await?;
         self.copy_meta_daily().await
     }
 

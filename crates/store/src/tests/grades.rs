@@ -112,7 +112,11 @@ async fn d6_grades_go_with_their_trace_wherever_they_are() {
     world.delete("memory").await;
     world.check("deleted");
     // A worker that read the trace before may have its grade ready only now.
-    let late: Vec<Grade> = late.into_values().collect();
+    let late: Vec<Grade> = late
+        .into_values()
+        .filter(|grade| grade.item_id == secret)
+        .collect();
+    assert_eq!(late.len(), 2);
     let sent = world.store().append_grades(&world.project, late).await;
     sent.unwrap();
     world.check("graded after the deletion");
@@ -220,11 +224,7 @@ async fn filters_agree_with_a_scan_of_everything_and_a_break_ends_it() {
     let mut count = 0;
     let snapshot = world.store().snapshot(&world.project);
     let counted = snapshot.for_each_grade(&GradeFilter::default(), &mut |grade| {
-        assert_eq!(
-            grade.verdict.reasoning.is_some(),
-            count < 5,
-            "texts of memory alone"
-        );
+        assert_eq!(grade.verdict.reasoning, None, "no texts were asked for");
         count += 1;
         match count {
             7 => ControlFlow::Break(()),

@@ -7,7 +7,9 @@
 //!
 //! Whatever goes wrong on the way is a verdict without a score that says why; only what would go wrong with
 //! every other trace too halts the run. What a judgement went through stands in the parameters of the
-//! verdict's judge under `judgement`: `tier`, `reading`, `panel`, `samples` and so on.
+//! verdict's judge under `judgement`: the `tier`, `reading_calls` and `budget_exhausted`; of a panel its
+//! `judges`, their `votes` (null: none) and their `agreement`; `samples`, what one judge said each time; `chosen`,
+//! the score that was said where the mean of its chances counts; `said_without_text_to_the_judge`; a `warning`.
 
 mod ask;
 mod chances;
@@ -23,6 +25,7 @@ use insight::render::{Mask, Renderer, budget_of_window};
 use insight::template::TraceScope;
 use insight::{Detector, Detectors, Finding};
 use model::{NanoUsd, Outcome, SpanId, UnscoredReason, Verdict};
+use serde_json::{Value, json};
 
 pub(super) use ask::{Asking, Unanswered};
 pub(super) use definition::Llm;
@@ -285,7 +288,7 @@ impl Hearing<'_> {
         first: &Opinion,
         services: &Services<'_>,
         exchanges: &mut Vec<Exchange>,
-    ) -> Result<Vec<String>, Halt> {
+    ) -> Result<Vec<Value>, Halt> {
         let grader = self.grader;
         if grader.samples < 2 || grader.judges.len() > 1 || !self.is_sampled(target) {
             return Ok(Vec::new());
@@ -294,7 +297,7 @@ impl Hearing<'_> {
         let Ok((criterion, inputs)) = self.filled(&mask) else {
             return Ok(Vec::new());
         };
-        let mut words = vec![first.word()];
+        let mut votes = vec![first.vote()];
         for sample in 1..grader.samples {
             let session = Session {
                 hearing: self,
@@ -307,16 +310,16 @@ impl Hearing<'_> {
                 params: session::params(judge, grader, sample),
                 sample,
             };
-            words.push(session.hear(exchanges).await?.word());
+            votes.push(session.hear(exchanges).await?.vote());
         }
-        Ok(words)
+        Ok(votes)
     }
 
     fn is_sampled(&self, target: Target<'_>) -> bool {
         let span = target.span.map(SpanId::as_str).unwrap_or_default();
-        let parts = serde_json::json!({ "samples": span });
+        let parts = json!({ "samples": span });
         let hash = self.asking.trace_hash.as_bytes();
-        let key = CacheKey::new(&parts, hash, "", &serde_json::Value::Null);
+        let key = CacheKey::new(&parts, hash, "", &Value::Null);
         consistency::is_sampled(&key, self.grader.samples_share)
     }
 

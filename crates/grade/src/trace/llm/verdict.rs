@@ -48,10 +48,10 @@ pub(super) struct Notes {
     tier: Option<Tier>,
     reading: Option<ReadingNotes>,
     /// Who said what, if there are several.
-    panel: Vec<(String, String)>,
+    panel: Vec<(String, Value)>,
     agreement: Option<f64>,
     /// What one judge said each time that it was asked the same.
-    pub(super) samples: Vec<String>,
+    pub(super) samples: Vec<Value>,
     /// What the judges say without the words that speak to them.
     masked: Option<String>,
     pub(super) warning: Option<String>,
@@ -68,9 +68,19 @@ impl Heard {
         }
     }
 
-    /// Returns what was said, in a word.
-    pub(super) fn word(&self) -> String {
-        word_of(&self.said)
+    /// Returns what was said: a word or a number; null if nothing was.
+    pub(super) fn vote(&self) -> Value {
+        vote_of(&self.said)
+    }
+}
+
+fn vote_of(said: &Result<Answer, Silent>) -> Value {
+    match said {
+        Ok(answer) => match &answer.choice {
+            Choice::Score(score) => json!(score),
+            choice => word(choice).into(),
+        },
+        Err(_) => Value::Null,
     }
 }
 
@@ -108,7 +118,7 @@ pub(super) fn combined(mut heard: Vec<(String, Heard)>, offered: &Offered) -> Op
             },
         };
     }
-    let votes = heard.iter().map(|(model, one)| (model.clone(), one.word()));
+    let votes = heard.iter().map(|(model, one)| (model.clone(), one.vote()));
     let notes = Notes {
         tier: heard.iter().filter_map(|(_, one)| one.tier).max(),
         panel: votes.collect(),
@@ -216,8 +226,13 @@ impl Opinion {
     }
 
     /// Returns what was said, in a word.
-    pub(super) fn word(&self) -> String {
+    fn word(&self) -> String {
         word_of(&self.said)
+    }
+
+    /// Returns what was said: a word or a number; null if nothing was.
+    pub(super) fn vote(&self) -> Value {
+        vote_of(&self.said)
     }
 
     /// Returns this opinion if it stands without the words of spans that speak to a judge; if it does not,
@@ -356,12 +371,14 @@ impl Notes {
             notes.insert("budget_exhausted".into(), reading.is_exhausted.into());
         }
         if !self.panel.is_empty() {
-            let vote = |(model, said): &(String, String)| json!({"model": model, "said": said});
-            notes.insert("panel".into(), self.panel.iter().map(vote).collect());
+            let judges = self.panel.iter().map(|(model, _)| model.as_str());
+            notes.insert("judges".into(), judges.collect());
+            let votes = self.panel.iter().map(|(_, vote)| vote.clone());
+            notes.insert("votes".into(), votes.collect());
             notes.insert("agreement".into(), json!(self.agreement));
         }
         if !self.samples.is_empty() {
-            notes.insert("samples".into(), json!(self.samples));
+            notes.insert("samples".into(), self.samples.clone().into());
         }
         if let Some(masked) = &self.masked {
             notes.insert(

@@ -442,6 +442,13 @@ async fn a_verdict_that_depends_on_text_to_the_judge_is_none() {
             .concat()
             .contains("flights were found")
     );
+    // An outage in the middle of it is no injection.
+    let fails = Court::of(|_, nth| match nth {
+        0 => Ok(text(&quoting("verdict", &json!("pass"), "s3", ""))),
+        _ => Err(grade::openai::ModelError::Unavailable("503".to_owned())),
+    });
+    let told = fails.one(&definitions()[0], &view).await.verdict;
+    assert_eq!(told.unscored_reason, Some(UnscoredReason::Provider));
     // A judge that is not taken in gives the same verdict twice.
     let firm = Court::script(&[quoting("verdict", &json!("fail"), "s3", "")]);
     let graded = firm.one(&definitions()[0], &view).await;

@@ -217,7 +217,7 @@ impl Hearing<'_> {
             let mask = self.renderer.mask(&directed);
             let masked = self.panel(target, &mask, services, &mut exchanges).await?;
             let masked = masked.unwrap_or_else(Opinion::silent);
-            opinion = opinion.confirmed_by(&masked, &self.grader.offered, || {
+            opinion = opinion.confirmed_by(masked, &self.grader.offered, || {
                 let spans = &self.subject.view.spans;
                 directed
                     .iter()

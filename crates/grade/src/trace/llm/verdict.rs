@@ -236,10 +236,10 @@ impl Opinion {
     }
 
     /// Returns this opinion if it stands without the words of spans that speak to a judge; if it does not,
-    /// it was theirs.
+    /// it was theirs. Where there is no second opinion, it is not known whether it stands.
     pub(super) fn confirmed_by(
         mut self,
-        masked: &Self,
+        masked: Self,
         offered: &Offered,
         spans: impl FnOnce() -> Vec<SpanId>,
     ) -> Self {
@@ -251,20 +251,32 @@ impl Opinion {
             },
             Err(_) => (None, None),
         };
-        if decision(&self) == decision(masked) {
+        if decision(&self) == decision(&masked) {
             return self;
         }
-        let names: Vec<String> = spans().iter().map(ToString::to_string).collect();
-        let why = format!(
-            "text of the trace speaks to its judge, and the verdict depends on it: {} with it, {} without \
-             it; see {}",
-            self.word(),
-            masked.word(),
+        let names = || {
+            let names: Vec<String> = spans().iter().map(ToString::to_string).collect();
             names.join(", ")
-        );
-        self.said = Err(Silent {
-            reason: UnscoredReason::Injection,
-            why,
+        };
+        self.said = Err(match masked.said {
+            Err(silent) => Silent {
+                why: format!(
+                    "text of the trace speaks to its judge (see {}), and without it there is no verdict: {}",
+                    names(),
+                    silent.why
+                ),
+                ..silent
+            },
+            Ok(answer) => Silent {
+                reason: UnscoredReason::Injection,
+                why: format!(
+                    "text of the trace speaks to its judge, and the verdict depends on it: {} with it, {} \
+                     without it; see {}",
+                    self.word(),
+                    word(&answer.choice),
+                    names()
+                ),
+            },
         });
         self
     }

@@ -4,4 +4,7 @@
 pub mod judge;
 pub mod openai;
 pub mod sandbox;
+mod scale;
 pub mod trace;
+
+pub use scale::GraderScale;

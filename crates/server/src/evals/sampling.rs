@@ -164,7 +164,9 @@ pub(super) fn shown_error(error: &SamplingError) -> Value {
     let code = match error {
         SamplingError::Prompt(_) => "invalid_variable",
         SamplingError::Model(ModelError::Unavailable(_)) => "model_unavailable",
-        SamplingError::Model(ModelError::Refused(_)) => "model_refused_request",
+        SamplingError::Model(
+            ModelError::Refused(_) | ModelError::TooLong(_) | ModelError::Filtered(_),
+        ) => "model_refused_request",
         SamplingError::Model(ModelError::Absent) => "model_not_configured",
         SamplingError::Refusal(_) => "model_refusal",
     };

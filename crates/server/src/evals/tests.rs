@@ -71,6 +71,7 @@ impl Scripted {
                 total: 15,
                 cached: 2,
             },
+            logprobs: Vec::new(),
         })
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use grade::trace::TraceGrader;
-use model::{GroupId, Outcome, TraceFilter, TraceId, Verdict};
+use grade::trace::{Subject, TraceGrader};
+use model::{GroupId, Outcome, TraceFilter, TraceId, UnscoredReason, Verdict};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
 use stats::interval::Purpose;
@@ -164,6 +164,7 @@ async fn grade_newest(
         .collect();
     let (ledger, grader) = (Arc::clone(state.store.ledger()), Arc::clone(grader));
     let grade = move || {
+        let context = insight::Context::default();
         let mut graded = Vec::with_capacity(ids.len());
         for id in ids {
             // One after the other: what each weighs is given back before the next is read.
@@ -172,7 +173,12 @@ async fn grade_newest(
             let view = loaded.view();
             graded.push(Graded {
                 group_id: view.row.item.group_id.clone(),
-                verdict: grader.grade(&view, &insight::Context::default()),
+                verdict: grader
+                    .grade_now(&Subject::new(&view, &context))
+                    .unwrap_or_else(|| {
+                        let why = "it asks a judge or runs code, which this trial does not";
+                        Verdict::unscored(UnscoredReason::NoJudge, why)
+                    }),
                 trace_id: id,
             });
         }

@@ -281,7 +281,7 @@ impl From<AppendError> for ApiError {
         match error {
             AppendError::Refused(refusal) => refusal.into(),
             AppendError::TooLarge { .. } => Self::new(ErrorCode::BodyTooLarge, error.to_string()),
-            AppendError::Lookup(_) => Self::internal(error),
+            AppendError::Lookup(_) | AppendError::Item(_) => Self::internal(error),
             AppendError::Stopped(_) => Self::stopped(error),
         }
     }

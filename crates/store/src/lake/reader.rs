@@ -299,6 +299,29 @@ impl LakeFile {
         self.scan(columns, Some(self.row_groups(project)))
     }
 
+    /// Returns the rows of one project, in file order, but for pages in which a column cannot hold the text
+    /// that is wanted of it. Rows that do not hold it may come too.
+    pub fn scan_holding(
+        &self,
+        project: &ProjectId,
+        holding: &[(&'static str, &str)],
+        columns: &Columns,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ReadError>> + use<>, ReadError> {
+        let metadata = self.meta.parquet.metadata();
+        let mut scans = Vec::new();
+        for &group in self.row_groups(project) {
+            let group = group as usize;
+            let pages = holding.iter().filter_map(|(column, text)| {
+                page_selection(metadata, group, column, Sought::Text(text.as_bytes()))
+            });
+            let pages = pages.reduce(|all, some| all.intersection(&some));
+            if pages.as_ref().is_none_or(RowSelection::selects_any) {
+                scans.push(self.batches(columns, vec![group], pages)?);
+            }
+        }
+        Ok(scans.into_iter().flatten())
+    }
+
     fn row_groups(&self, project: &ProjectId) -> &[u32] {
         let found = self
             .meta

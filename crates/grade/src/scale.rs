@@ -5,9 +5,10 @@
 
 use insight::judging::Scale;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a grader answers with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum GraderScale {
     /// Pass or fail.

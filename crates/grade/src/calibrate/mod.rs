@@ -1,0 +1,328 @@
+//! Is the judge right? Its verdicts held against people's, and its rate corrected by what they show.
+//!
+//! A judge's rate is a measurement with an instrument of unknown error. Labels tell the error: of a random
+//! sample of what was graded by PPI++, which is right whatever the judge does; of labels from elsewhere by
+//! Rogan and Gladen, if the judge is better than a coin. Until there are enough labels, and until the judge
+//! meets the targets, its numbers are called uncalibrated.
+
+mod correct;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use stats::agreement::{
+    Agreement, Confusion, Judged, KAPPA_TARGET, Labels, RATE_TARGET, against_humans, kappa,
+};
+use stats::{Figure, Level, Refusal};
+use utoipa::ToSchema;
+
+use crate::results::{
+    Collected, FigureObject, Graded, GraderFacts, Said, Sample, Withheld, decimal, keep,
+};
+
+/// With fewer labelled traces a judge is uncalibrated whatever they say.
+pub const LABELS_MIN: usize = 30;
+
+/// What a person says of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HumanLabel {
+    /// The item: a trace's id.
+    pub item_id: String,
+    /// Who.
+    pub author: String,
+    /// Whether it passes.
+    pub passed: bool,
+}
+
+/// How the labelled traces were chosen. It decides what may be concluded from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// At random among the graded ones: the verdict played no part.
+    AtRandom,
+    /// Otherwise: by the verdict, by complaints, or from other traces.
+    Otherwise,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibrateOptions {
+    /// How the labelled traces were chosen.
+    pub chosen: Chosen,
+    /// How often intervals are to hold the truth.
+    pub level: Level,
+    /// Fixes resamples.
+    pub seed: u64,
+}
+
+/// How often which verdict met which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct ConfusionMatrix {
+    /// Both pass it.
+    pub both_pass: u64,
+    /// Only the judge passes it.
+    pub only_judge_passes: u64,
+    /// Only people pass it.
+    pub only_people_pass: u64,
+    /// Both fail it.
+    pub both_fail: u64,
+}
+
+/// A judge held against people.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[non_exhaustive]
+pub struct Calibration {
+    /// The grader in the version that was held against people: for no other version it says anything.
+    pub grader: GraderFacts,
+    /// The models that judged.
+    pub models: Vec<String>,
+    /// Traces that people labelled and the grader passed or failed.
+    pub labelled: usize,
+    /// Traces that the grader passed or failed.
+    pub judged: usize,
+    /// Labelled traces without a verdict; they are in no figure.
+    pub without_verdict: usize,
+    /// Traces on which as many people said yes as no; they are in no figure.
+    pub disputed: usize,
+    /// Whether it may be called calibrated.
+    pub calibrated: bool,
+    /// `calibrated`, or `uncalibrated` and why.
+    pub sentence: String,
+    /// How often which verdict met which.
+    pub confusion: ConfusionMatrix,
+    /// How often they agree.
+    pub agreement: Option<FigureObject>,
+    /// Of what people pass, the share that the judge passes. It should be at least 0.8.
+    pub sensitivity: Option<FigureObject>,
+    /// Of what people fail, the share that the judge fails. It should be at least 0.8.
+    pub specificity: Option<FigureObject>,
+    /// Agreement beyond luck (Cohen's κ). It should be at least 0.6.
+    pub kappa: Option<FigureObject>,
+    /// The same between two people, of traces that two labelled.
+    pub human_kappa: Option<FigureObject>,
+    /// Traces that two people labelled or more.
+    pub double_labelled: usize,
+    /// The pass rate as the judge gives it.
+    pub raw_rate: Option<FigureObject>,
+    /// The pass rate that people would give.
+    pub corrected_rate: Option<FigureObject>,
+    /// How the rate was corrected, or why it was not.
+    pub correction: String,
+    /// Figures that are null, and why.
+    pub withheld: Withheld,
+}
+
+/// Why nothing can be held against people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CalibrateError {
+    /// The run has no grader of this name or id.
+    #[error("the run has no grader “{0}”")]
+    NoGrader(String),
+    /// Verdicts of several versions or models are no verdicts of one judge.
+    #[error("the judge “{grader}” is not one: {told}; hold each against people by itself")]
+    Mixed {
+        /// The grader's name.
+        grader: String,
+        /// What differs.
+        told: String,
+    },
+}
+
+/// Holds a grader of a run, by its name or id, against people.
+///
+/// Of what one person says of a trace the last counts; of several persons the majority.
+pub fn calibrate(
+    run: &Collected,
+    grader: &str,
+    labels: &[HumanLabel],
+    options: &CalibrateOptions,
+) -> Result<Calibration, CalibrateError> {
+    let named = |it: &&Graded| it.facts.name == grader || it.facts.id == grader;
+    let graded = run.graded().iter().find(named);
+    let graded = graded.ok_or_else(|| CalibrateError::NoGrader(grader.to_owned()))?;
+    one_judge(graded)?;
+    let labelled = Labelled::of(run, graded, labels);
+    let mut withheld = Withheld::new();
+    let found = against_humans(&labelled.judged, options.level, options.seed);
+    let (calibrated, sentence) = standing(&labelled, found.as_ref().ok());
+    let mut figure = |name: &str, figure: Option<Result<Figure, Refusal>>| {
+        keep(figure.unwrap_or(Err(Refusal::Empty)), name, &mut withheld)
+    };
+    let found = found.ok();
+    let agreement = figure("agreement", found.as_ref().map(|it| Ok(it.agreement)));
+    let sensitivity = figure("sensitivity", found.as_ref().map(|it| it.sensitivity));
+    let specificity = figure("specificity", found.as_ref().map(|it| it.specificity));
+    let kappa_figure = figure("kappa", found.as_ref().map(|it| it.kappa));
+    let people = kappa(&labelled.doubles, options.level, options.seed);
+    let human_kappa = figure("human_kappa", Some(people));
+    let passes = Sample::of(run, |item| Said::pass(&graded.cell(item)));
+    let raw_rate = figure("raw_rate", Some(passes.rate()));
+    let (corrected_rate, correction) = correct::corrected(run, graded, &labelled, options);
+    Ok(Calibration {
+        grader: graded.facts.clone(),
+        models: graded
+            .judge
+            .models()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        labelled: labelled.judged.len(),
+        judged: passes.rows().map_or(0, |rows| rows.n()),
+        without_verdict: labelled.without_verdict,
+        disputed: labelled.disputed,
+        calibrated,
+        sentence,
+        confusion: found.map(|it| it.confusion.into()).unwrap_or_default(),
+        agreement,
+        sensitivity,
+        specificity,
+        kappa: kappa_figure,
+        human_kappa,
+        double_labelled: labelled.doubles.len(),
+        raw_rate,
+        corrected_rate,
+        correction,
+        withheld,
+    })
+}
+
+impl Calibration {
+    /// Returns why it says nothing of a run's grades: another version or another model gave them.
+    pub fn invalid_for(&self, run: &Collected) -> Option<String> {
+        let of = |it: &&Graded| it.facts.id == self.grader.id;
+        let Some(graded) = run.graded().iter().find(of) else {
+            return Some("the run has no grades of it".to_owned());
+        };
+        if graded.facts.hash != self.grader.hash || graded.of_other_versions > 0 {
+            return Some(format!(
+                "version {} was held against people, and version {} graded: label traces of that one",
+                self.grader.version, graded.facts.version
+            ));
+        }
+        let models = graded.judge.models();
+        let is_known = models
+            .iter()
+            .copied()
+            .eq(self.models.iter().map(String::as_str));
+        (!is_known && !models.is_empty())
+            .then(|| "another model judged than the one that was held against people".to_owned())
+    }
+}
+
+/// Refuses verdicts of several versions or models.
+fn one_judge(graded: &Graded) -> Result<(), CalibrateError> {
+    let models: Vec<&str> = graded.judge.models().into_iter().collect();
+    let told = match (graded.of_other_versions, graded.judge.is_one()) {
+        (0, true) => return Ok(()),
+        (0, false) => format!("{} judged", models.join(" and ")),
+        (others, _) => format!(
+            "{others} grades are of other versions than {}",
+            graded.facts.version
+        ),
+    };
+    Err(CalibrateError::Mixed {
+        grader: graded.facts.name.clone(),
+        told,
+    })
+}
+
+/// What people say of traces, beside what the grader says.
+struct Labelled {
+    judged: Vec<Judged>,
+    /// The item of each, in the same order.
+    items: Vec<(u32, bool)>,
+    /// Items with two labels or more: those of the first two authors by name.
+    doubles: Vec<Labels>,
+    without_verdict: usize,
+    disputed: usize,
+}
+
+impl Labelled {
+    fn of(run: &Collected, graded: &Graded, labels: &[HumanLabel]) -> Self {
+        let mut by_item: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
+        for label in labels {
+            let of_item = by_item.entry(&label.item_id).or_default();
+            of_item.insert(&label.author, label.passed);
+        }
+        let mut labelled = Self {
+            judged: Vec::new(),
+            items: Vec::new(),
+            doubles: Vec::new(),
+            without_verdict: 0,
+            disputed: 0,
+        };
+        for (id, authors) in by_item {
+            let item = run.item(id);
+            let group = item.and_then(|item| run.group(item));
+            let mut said = authors.values().copied();
+            if let (Some(first), Some(second)) = (said.next(), said.next()) {
+                labelled.doubles.push(Labels {
+                    first: u32::from(first),
+                    second: u32::from(second),
+                    group,
+                });
+            }
+            let yes = authors.values().filter(|passed| **passed).count();
+            if 2 * yes == authors.len() {
+                labelled.disputed += 1;
+                continue;
+            }
+            let human = 2 * yes > authors.len();
+            let verdict = item.and_then(|item| Some((item, graded.cell(item).passed()?)));
+            let Some((item, judge)) = verdict else {
+                labelled.without_verdict += 1;
+                continue;
+            };
+            labelled.items.push((item, human));
+            labelled.judged.push(Judged {
+                judge: judge > 0.5,
+                human,
+                group,
+            });
+        }
+        labelled
+    }
+}
+
+impl From<Confusion> for ConfusionMatrix {
+    fn from(counts: Confusion) -> Self {
+        Self {
+            both_pass: counts.true_positive,
+            only_judge_passes: counts.false_positive,
+            only_people_pass: counts.false_negative,
+            both_fail: counts.true_negative,
+        }
+    }
+}
+
+/// Returns whether the judge may be called calibrated, and if not what is missing.
+fn standing(labelled: &Labelled, found: Option<&Agreement>) -> (bool, String) {
+    let n = labelled.judged.len();
+    let mut missing = Vec::new();
+    if n < LABELS_MIN {
+        missing.push(format!("{n} labelled traces of the {LABELS_MIN} it takes"));
+    }
+    if let Some(found) = found {
+        let figures = [
+            ("sensitivity", &found.sensitivity, RATE_TARGET),
+            ("specificity", &found.specificity, RATE_TARGET),
+            ("κ", &found.kappa, KAPPA_TARGET),
+        ];
+        for (name, figure, target) in figures {
+            match figure {
+                Ok(figure) if figure.estimate >= target => {}
+                Ok(figure) => missing.push(format!(
+                    "{name} is {}, below {target}",
+                    decimal(figure.estimate, 2)
+                )),
+                Err(why) => missing.push(format!("{name} is not known: {why}")),
+            }
+        }
+    }
+    match missing.is_empty() {
+        true => (true, format!("calibrated on {n} labelled traces")),
+        false => (false, format!("uncalibrated: {}", missing.join("; "))),
+    }
+}

@@ -1,0 +1,217 @@
+//! One value of each item, with its group and its stratum, on the way to a figure.
+//!
+//! Weights are shares of the population of the strata. Where a question does not arise for all traces, the
+//! population of an answer is that part of a stratum for which it does, by the share seen in the sample;
+//! traces without a verdict are taken for traces like the others of their stratum. The whole of one
+//! stratum is that stratum, drawn plainly.
+
+use stats::interval::Purpose;
+use stats::{Figure, Level, Refusal, Row, Rows, cluster, quantile, strata};
+
+use super::cell::Cell;
+use super::collected::Collected;
+
+/// What is known of an item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Said {
+    /// This.
+    Value(f64),
+    /// There is no verdict.
+    Silent,
+    /// The question does not arise.
+    Inapplicable,
+    /// Nobody looked at it.
+    Nothing,
+}
+
+impl Said {
+    /// Whether it passed.
+    pub(crate) fn pass(cell: &Cell) -> Self {
+        Self::of(cell, cell.passed())
+    }
+
+    /// Its number.
+    pub(crate) fn score(cell: &Cell) -> Self {
+        Self::of(cell, cell.score())
+    }
+
+    /// Whether it has a label for which this holds.
+    pub(crate) fn label_of(cell: &Cell, holds: impl FnOnce(u16) -> bool) -> Self {
+        let label = cell.label();
+        Self::of(cell, label.map(|it| f64::from(u8::from(holds(it)))))
+    }
+
+    fn of(cell: &Cell, value: Option<f64>) -> Self {
+        use model::Outcome::{Fail, NotApplicable, Pass, Unscored, Value};
+        match (value, cell.outcome()) {
+            (_, None) => Self::Nothing,
+            (Some(value), _) => Self::Value(value),
+            (None, Some(Unscored)) => Self::Silent,
+            // a verdict of another kind is no answer to this question
+            (None, Some(NotApplicable | Pass | Fail | Value)) => Self::Inapplicable,
+        }
+    }
+
+    pub(crate) fn map(self, f: impl FnOnce(f64) -> f64) -> Self {
+        match self {
+            Self::Value(value) => Self::Value(f(value)),
+            other => other,
+        }
+    }
+}
+
+/// Values of items, by stratum.
+pub(crate) struct Sample<'a> {
+    collected: &'a Collected,
+    parts: Vec<Part>,
+    /// Items that are in no stratum that was counted.
+    apart: Part,
+}
+
+#[derive(Default)]
+struct Part {
+    rows: Vec<Row>,
+    silent: u64,
+    inapplicable: u64,
+}
+
+impl Part {
+    fn asked(&self) -> u64 {
+        self.rows.len() as u64 + self.silent + self.inapplicable
+    }
+}
+
+impl<'a> Sample<'a> {
+    /// Takes what is known of each item.
+    pub(crate) fn of(collected: &'a Collected, said: impl Fn(u32) -> Said) -> Self {
+        let mut sample = Self {
+            collected,
+            parts: collected.strata.iter().map(|_| Part::default()).collect(),
+            apart: Part::default(),
+        };
+        for item in collected.items() {
+            let part = match collected.stratum(item) {
+                Some(stratum) => &mut sample.parts[stratum],
+                None => &mut sample.apart,
+            };
+            match said(item) {
+                Said::Value(value) => part.rows.push(Row {
+                    value,
+                    group: collected.group(item),
+                }),
+                Said::Silent => part.silent += 1,
+                Said::Inapplicable => part.inapplicable += 1,
+                Said::Nothing => {}
+            }
+        }
+        sample
+    }
+
+    /// Returns whether there are parts to be weighted.
+    pub(crate) fn is_stratified(&self) -> bool {
+        self.collected.is_stratified()
+    }
+
+    /// Returns how many items there are that are in no stratum with a population.
+    pub(crate) fn without_stratum(&self) -> u64 {
+        let strata = self.collected.strata.iter().zip(&self.parts);
+        let uncounted = strata.filter(|(stratum, _)| stratum.population == 0);
+        self.apart.asked() + uncounted.map(|(_, part)| part.asked()).sum::<u64>()
+    }
+
+    /// Returns how many items of each stratum were looked at.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = u64> {
+        self.parts.iter().map(Part::asked)
+    }
+
+    /// Returns all values, whatever their stratum.
+    pub(crate) fn rows(&self) -> Result<Rows, Refusal> {
+        self.rows_less(0.0)
+    }
+
+    /// Returns all values, each less by so much.
+    pub(crate) fn rows_less(&self, less: f64) -> Result<Rows, Refusal> {
+        let parts = self.parts.iter().chain([&self.apart]);
+        let rows = parts.flat_map(|part| part.rows.iter());
+        Rows::new(rows.map(|row| Row {
+            value: row.value - less,
+            ..*row
+        }))
+    }
+
+    /// Returns the strata with the part of their population that the question is about, each value less
+    /// by so much.
+    pub(crate) fn strata(&self, less: f64) -> Result<Vec<strata::Stratum>, Refusal> {
+        let parts = self.collected.strata.iter().zip(&self.parts);
+        parts
+            .map(|(stratum, part)| {
+                let values = part.rows.len() as u64;
+                let known = values + part.inapplicable;
+                let share = match known {
+                    0 => 1.0,
+                    _ => values as f64 / known as f64,
+                };
+                let population = match part.inapplicable {
+                    0 => stratum.population,
+                    _ => (stratum.population as f64 * share).round() as u64,
+                };
+                Ok(strata::Stratum {
+                    population,
+                    sample: match values {
+                        0 => None,
+                        _ => Some(Rows::new(part.rows.iter().map(|row| Row {
+                            value: row.value - less,
+                            ..*row
+                        }))?),
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// Returns the share of values that are 1; all are 0 or 1.
+    pub(crate) fn rate(&self) -> Result<Figure, Refusal> {
+        if self.is_stratified() {
+            return strata::estimate(&self.strata(0.0)?, self.level()).overall;
+        }
+        cluster::rate(&self.rows()?, self.level(), Purpose::Report)
+    }
+
+    /// Returns the mean.
+    pub(crate) fn mean(&self) -> Result<Figure, Refusal> {
+        if self.is_stratified() {
+            return strata::estimate(&self.strata(0.0)?, self.level()).overall;
+        }
+        cluster::mean(&self.rows()?, self.level())
+    }
+
+    /// Returns the median; of a plain sample only.
+    pub(crate) fn median(&self) -> Result<Figure, Refusal> {
+        quantile::quantile(&self.rows()?, 0.5, self.level())
+    }
+
+    /// Returns the rate, or else the mean, of each stratum by itself.
+    pub(crate) fn by_stratum(&self, is_rate: bool) -> Vec<Result<Figure, Refusal>> {
+        let figure = |part: &Part| {
+            let rows = Rows::new(part.rows.iter().copied())?;
+            match is_rate {
+                true => cluster::rate(&rows, self.level(), Purpose::Report),
+                false => cluster::mean(&rows, self.level()),
+            }
+        };
+        self.parts.iter().map(figure).collect()
+    }
+
+    /// Returns how much single values vary, whatever their stratum.
+    pub(crate) fn variance(&self) -> Option<f64> {
+        let parts = self.parts.iter().chain([&self.apart]);
+        let values = parts.flat_map(|part| part.rows.iter().map(|row| row.value));
+        let n = values.clone().count() as f64;
+        let mean = values.clone().sum::<f64>() / n;
+        (n >= 2.0).then(|| values.map(|value| (value - mean).powi(2) / (n - 1.0)).sum())
+    }
+
+    pub(super) fn level(&self) -> Level {
+        self.collected.level()
+    }
+}

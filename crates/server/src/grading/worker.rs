@@ -479,7 +479,7 @@ impl Worker {
             }
         };
         let payer = format!("{}/{}/{}", self.run().id, item.position, item.attempt);
-        let bill = judge.bill(Some(&item.trace_id), Some(payer), NanoUsd::default());
+        let bill = judge.bill(Some(&item.trace_id), Some(payer), item.spent);
         let outcome = match &loaded {
             Ok(Some(viewed)) => {
                 let graded = self

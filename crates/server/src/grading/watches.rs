@@ -10,9 +10,7 @@ use model::{NanoUsd, Time, TraceFilter, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use store::meta::{
-    Decision, DecisionFilter, GraderUse, GradingRun, NewGradingRun, NewWatch, Watch, WatchChange,
-};
+use store::meta::{Decision, DecisionFilter, GraderUse, GradingRun, NewGradingRun, NewWatch, Watch, WatchChange};
 use utoipa::ToSchema;
 
 use super::api::RunObject;
@@ -352,30 +350,26 @@ pub(super) async fn list_decisions(
     Path(id): Path<String>,
     mut params: Params,
 ) -> Result<Json<DecisionList>, ApiError> {
-    let trace_id = params.take("trace_id")?;
-    let trace_id = trace_id
-        .map(|text| {
-            TraceId::new(&text).map_err(|error| ApiError::invalid("trace_id", error.to_string()))
-        })
-        .transpose()?;
+    let asked = take_page(&mut params, Direction::Ascending)?;
+    let trace_id = params.take("trace_id")?.map(|text| {
+        TraceId::new(&text).map_err(|error| ApiError::invalid("trace_id", error.to_string()))
+    });
     let filter = DecisionFilter {
-        trace_id,
+        trace_id: trace_id.transpose()?,
         decision: params.take("decision")?,
     };
-    let asked = take_page(&mut params, Direction::Ascending)?;
     params.finish()?;
     let meta = state.store.meta();
-    let found = meta.decisions(&principal.project, &id, &filter, &asked);
-    let found = found.await?;
-    let has_more = found.has_more;
-    let entries = found.entries.into_iter();
-    let data: Vec<DecisionObject> = entries.map(DecisionObject::from).collect();
+    let page = meta
+        .decisions(&principal.project, &id, &filter, &asked)
+        .await?;
+    let data: Vec<DecisionObject> = page.entries.into_iter().map(DecisionObject::from).collect();
     let id = |one: Option<&DecisionObject>| one.map(|one| one.trace_id.clone());
     Ok(Json(DecisionList {
         object: "list",
         first_id: id(data.first()),
         last_id: id(data.last()),
-        has_more,
+        has_more: page.has_more,
         data,
     }))
 }

@@ -37,7 +37,7 @@ pub struct GradeFilter {
     /// Of this grader alone.
     pub grader_id: Option<String>,
     /// Whether the long texts are wanted too: reasoning and the parameters of the judge. Without them
-    /// a scan reads a small part of the files.
+    /// a scan reads a small part of the files, and they are empty.
     pub with_texts: bool,
 }
 
@@ -55,6 +55,17 @@ impl GradeFilter {
         self.trace_id
             .as_ref()
             .is_none_or(|wanted| grade.trace_id.as_ref() == Some(wanted))
+    }
+
+    fn shown(&self, grade: &Grade) -> Grade {
+        let mut shown = grade.clone();
+        if !self.with_texts {
+            shown.verdict.reasoning = None;
+            if let Some(judge) = &mut shown.verdict.judge {
+                judge.params = None;
+            }
+        }
+        shown
     }
 
     /// Returns the columns that are to hold these texts.
@@ -274,7 +285,7 @@ impl Snapshot {
         each: &mut dyn FnMut(Grade) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         for row in self.memory_grades() {
-            if filter.takes(row) && each(Grade::clone(&row.grade)).is_break() {
+            if filter.takes(row) && each(filter.shown(&row.grade)).is_break() {
                 return Ok(());
             }
         }

@@ -91,7 +91,9 @@ async fn a_reader_looks_and_a_sender_grades_and_neither_deletes() {
     let grader = bench.post("/v1/graders", &rule()).await;
     let note = json!({"trace_id": "trace_1", "rating": "bad"});
     let annotation = bench.post("/v1/annotations", &note).await;
-    let run = bench.grade(&json!({"graders": [rule()], "trace_ids": ["trace_0"]})).await;
+    let run = bench
+        .grade(&json!({"graders": [rule()], "trace_ids": ["trace_0"]}))
+        .await;
     let run = path_of(&run);
 
     bench.key = Some(reader);
@@ -99,8 +101,12 @@ async fn a_reader_looks_and_a_sender_grades_and_neither_deletes() {
     for path in ["/v1/graders", "/v1/annotations", &run, &results] {
         bench.get(path).await;
     }
-    bench.post("/v1/graders/try", &json!({"grader": rule()})).await;
-    bench.post("/v1/graders/validate", &json!({"grader": question()})).await;
+    bench
+        .post("/v1/graders/try", &json!({"grader": rule()}))
+        .await;
+    bench
+        .post("/v1/graders/validate", &json!({"grader": question()}))
+        .await;
     for (path, body) in [
         ("/v1/graders".to_owned(), rule()),
         (format!("/v1/graders/{}", text(&grader, "id")), rule()),

@@ -19,7 +19,8 @@ const CALL: f64 = 8.0 * 400.0 + 3.0 * 100.0 + 7.0 * 1_600.0;
 
 /// Answers at once, after a while, never in time, half, or with a 429.
 fn script(prng: &mut Prng) -> Vec<Move> {
-    let verdict = json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9});
+    let verdict =
+        json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9});
     let pass = || Move::Object(verdict.clone());
     let after = |millis| Move::Stall(Duration::from_millis(millis), Box::new(pass()));
     let one = |_| match prng.below(10) {
@@ -38,12 +39,14 @@ fn body() -> Value {
     for n in 0..TRACES {
         let id = format!("trace_{n:03}");
         data.push(json!({"object": "trace", "id": id, "workflow_name": "w"}));
-        data.push(json!({"object": "trace.span", "id": format!("span_{n}"), "trace_id": id,
+        data.push(
+            json!({"object": "trace.span", "id": format!("span_{n}"), "trace_id": id,
             "started_at": "2026-01-02T03:00:00Z", "ended_at": "2026-01-02T03:00:01Z",
             "span_data": {"type": "generation", "model": "gpt-4.1-mini",
                 "input": [{"role": "user", "content": format!("Where is order {n}?")}],
                 "output": [{"role": "assistant", "content": format!("Order {n} is on its way.")}],
-                "usage": {"input_tokens": 10, "output_tokens": 5}}}));
+                "usage": {"input_tokens": 10, "output_tokens": 5}}}),
+        );
     }
     json!({ "data": data })
 }
@@ -94,7 +97,10 @@ fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
         done = now;
         kills_in_the_middle += usize::from(done < TRACES as u64);
     }
-    assert!(kills_in_the_middle >= 2, "the run was over too soon: {done}");
+    assert!(
+        kills_in_the_middle >= 2,
+        "the run was over too soon: {done}"
+    );
     let began = Instant::now();
     let mut client = server.client();
     let run = loop {
@@ -112,12 +118,18 @@ fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
     ));
     let mut grades: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows.unwrap() {
-        let key = format!("{} {} {}", row["item_id"], row["grader_name"], row["attempt"]);
+        let key = format!(
+            "{} {} {}",
+            row["item_id"], row["grader_name"], row["attempt"]
+        );
         *grades.entry(key).or_default() += 1;
         assert_eq!(row["outcome"], "pass");
     }
     assert_eq!(grades.len(), 2 * TRACES, "lost");
-    assert!(grades.values().all(|count| *count == 1), "doubled: {grades:?}");
+    assert!(
+        grades.values().all(|count| *count == 1),
+        "doubled: {grades:?}"
+    );
     let questions: BTreeSet<String> = judge
         .asked()
         .iter()
@@ -126,6 +138,74 @@ fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
     assert_eq!(questions.len(), TRACES);
     let spent = run["cost"]["spent_usd"].as_f64().unwrap();
     let expected = TRACES as f64 * CALL / 1e9;
-    assert!((spent - expected).abs() < 1e-12, "{spent} instead of {expected}");
+    assert!(
+        (spent - expected).abs() < 1e-12,
+        "{spent} instead of {expected}"
+    );
+    server.stop();
+}
+
+/// Prints how fast rules go through what is stored: `cargo test --test grading -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn how_many_traces_ten_rules_grade_a_second() {
+    const BATCHES: usize = 40;
+    const PER_BATCH: usize = 500;
+    let mut server = Server::start(env!("CARGO_BIN_EXE_tracegrade"), &["--flush-age", "2s"]);
+    let mut client = server.client();
+    for batch in 0..BATCHES {
+        let mut data = Vec::new();
+        for n in 0..PER_BATCH {
+            let id = format!("trace_{batch:03}_{n:03}");
+            let second = batch * PER_BATCH + n;
+            let (hour, minute) = (second / 3_600 % 24, second / 60 % 60);
+            let began = format!("2026-01-02T{hour:02}:{minute:02}:{:02}", second % 60);
+            data.push(json!({"object": "trace", "id": id, "workflow_name": "w"}));
+            for span in 0..10 {
+                data.push(json!({"object": "trace.span", "id": format!("span_{span}"), "trace_id": id,
+                    "parent_id": (span > 0).then_some("span_0"), "started_at": format!("{began}.{span}00Z"),
+                    "ended_at": format!("{began}.950Z"),
+                    "span_data": match span {
+                        0 => json!({"type": "agent", "name": "A"}),
+                        _ => json!({"type": "function", "name": "find", "input": "{}", "output": "found"}),
+                    }}));
+            }
+        }
+        post(&mut client, "/v1/traces/ingest", &json!({ "data": data }));
+    }
+    std::thread::sleep(Duration::from_secs(4));
+    let checks = [
+        "duration_ms < 5000",
+        "tool_errors == 0",
+        "spans[type=function].size() <= 12",
+        "spans[type=function].all(s, s.status == \"success\")",
+        "before(calls(\"find\"), calls(\"book\"))",
+        "!calls(\"delete\").any()",
+        "handoffs.returns() == 0",
+        "status == \"success\"",
+        "spans.all(s, s.self_ms < 3000)",
+        "seq(\"find+\")",
+    ];
+    let graders: Vec<Value> = (checks.iter())
+        .map(|check| json!({"type": "rule", "check": check}))
+        .collect();
+    let (began, cpu) = (Instant::now(), server.cpu());
+    let run = post(
+        &mut client,
+        "/v1/evals/traces/grade",
+        &json!({ "graders": graders }),
+    );
+    let made = began.elapsed();
+    let id = run["id"].as_str().unwrap().to_owned();
+    while run_of(&mut client, &id)["status"] != "completed" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (took, cpu) = (began.elapsed(), server.cpu() - cpu);
+    let traces = (BATCHES * PER_BATCH) as f64;
+    println!(
+        "{traces} traces of 10 spans by 10 rules: made in {made:?}, graded in {took:?}, {:.0} traces/s, {:.0} \u{b5}s of processor a trace",
+        traces / took.as_secs_f64(),
+        cpu.as_micros() as f64 / traces
+    );
     server.stop();
 }

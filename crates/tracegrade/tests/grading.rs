@@ -52,8 +52,8 @@ fn body() -> Value {
 }
 
 fn post(client: &mut Client, path: &str, body: &Value) -> Value {
-    let answer = client.post(path, body.to_string().as_bytes());
-    let answer = answer.unwrap().ok().unwrap();
+    let answer = client.post(path, body.to_string().as_bytes()).unwrap();
+    assert!((200..300).contains(&answer.status), "{path}: {answer:?}");
     answer.json().unwrap_or(Value::Null)
 }
 

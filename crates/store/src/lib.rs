@@ -7,6 +7,7 @@
 
 mod append;
 mod backup;
+mod bulk;
 pub mod catalog;
 mod compact;
 mod config;
@@ -41,6 +42,7 @@ mod writer;
 
 pub use append::{Ack, AppendError, Prepared};
 pub use backup::{BackupError, MANIFEST, Manifest, ManifestFile, Restored, read_manifest, restore};
+pub use bulk::{TraceBounds, TraceSpans};
 pub use config::StoreConfig;
 pub use delete::{DeleteError, Deleted};
 pub use doctor::{Check, Checkup};

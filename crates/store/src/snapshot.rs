@@ -271,6 +271,30 @@ impl Snapshot {
             .collect()
     }
 
+    /// Returns the files of a table, of whatever project.
+    pub(crate) fn entries(&self, table: Table) -> &[Arc<FileEntry>] {
+        self.pin.catalog().files(table)
+    }
+
+    /// Opens one of its files.
+    pub(crate) fn open(&self, file: &FileEntry) -> Result<Arc<lake::LakeFile>, ReadError> {
+        self.engine.files.open(file)
+    }
+
+    /// Returns whether a file may hold rows of a trace of the project.
+    pub(crate) fn may_hold(&self, file: &FileEntry, trace_id: &TraceId) -> bool {
+        let key = TraceKey {
+            project: self.project.clone(),
+            trace_id: trace_id.clone(),
+        };
+        self.engine.files.may_hold(file, &key)
+    }
+
+    /// Returns what is in memory of a trace and in no file.
+    pub(crate) fn view_of(&self, trace_id: &TraceId) -> Option<&Arc<TraceView>> {
+        self.views.get(trace_id)
+    }
+
     /// Calls `with` for every visible row of a table, in no order.
     pub(crate) fn each_row<R: LakeRow>(
         &self,
@@ -355,12 +379,7 @@ impl Snapshot {
         if let Some(view) = self.views.get(trace_id) {
             rows.extend(span_rows(&self.project, view, self.cursor));
         }
-        rows.sort_by(|a, b| {
-            let key = |row: &SpanRow| (row.span.started_at.is_none(), row.span.started_at, row.seq);
-            key(a)
-                .cmp(&key(b))
-                .then_with(|| a.span.span_id.cmp(&b.span.span_id))
-        });
+        rows.sort_by(start_order);
         debug_assert!(all_distinct(&rows), "D2: a span has one visible row");
         Ok(rows)
     }
@@ -472,6 +491,14 @@ impl Snapshot {
             .files
             .read_trace(self.pin.catalog(), &key, home, columns)
     }
+}
+
+/// Returns the order of two spans of a trace by start.
+pub(crate) fn start_order(a: &SpanRow, b: &SpanRow) -> std::cmp::Ordering {
+    let key = |row: &SpanRow| (row.span.started_at.is_none(), row.span.started_at, row.seq);
+    key(a)
+        .cmp(&key(b))
+        .then_with(|| a.span.span_id.cmp(&b.span.span_id))
 }
 
 /// Returns the row of a trace in memory.

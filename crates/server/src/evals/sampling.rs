@@ -50,8 +50,10 @@ impl Sampling {
         };
         let (model, input) = match (source.kind.as_str(), &source.model, &source.input_messages) {
             (_, None, None) => return Ok(None),
-            ("jsonl", ..) => {
-                let message = "a jsonl source samples nothing: send a source of type completions or responses";
+            (kind @ ("jsonl" | "traces"), ..) => {
+                let message = format!(
+                    "a {kind} source samples nothing: send a source of type completions or responses"
+                );
                 return Err(ApiError::invalid("data_source.type", message));
             }
             (_, Some(_), None) => return missing("input_messages", "model"),

@@ -1,6 +1,6 @@
 //! A store on a simulated disk and an account of what it must hold.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::append::AppendError;
 use crate::disk::faulty::FaultyDisk;
 use crate::engine::StoreError;
 use crate::lake::{Columns, Table};
-use crate::{GradeFilter, Rebuilt, Store, StoreConfig, rebuild_catalog};
+use crate::{GradeFilter, Rebuilt, Snapshot, Store, StoreConfig, TraceBounds, rebuild_catalog};
 
 /// 2026-01-02T03:04:05Z.
 pub(super) const NOW: Time = Time::from_micros(1_767_323_045_000_000);
@@ -305,6 +305,56 @@ impl World {
                 "{what}: D6: the grade {id} of {trace_id}, which was deleted"
             );
         }
+    }
+
+    /// Compares what is read of many traces at once with what is read of each.
+    pub(super) fn check_bulk(&self, what: &str) {
+        self.check(what);
+        let snapshot = self.store().snapshot(&self.project);
+        let mut entries = Vec::new();
+        let columns = Columns::all(Table::Traces);
+        let taken = snapshot.for_each_trace(TraceBounds::default(), &columns, &mut |entry| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        });
+        taken.expect("trace rows are readable");
+        let traces: Vec<(TraceId, Time)> = entries
+            .iter()
+            .map(|entry| (entry.row.item.trace_id.clone(), entry.home_started_at))
+            .collect();
+        let distinct: BTreeSet<_> = traces.iter().map(|(id, _)| id).collect();
+        assert_eq!(
+            distinct.len(),
+            traces.len(),
+            "{what}: D2: a trace has a row"
+        );
+        for lookups_max in [0, usize::MAX] {
+            let columns = Columns::all(Table::Spans);
+            let many = snapshot.spans_with_lookups(&traces, &columns, lookups_max);
+            let mut many = many.expect("many traces are readable at once");
+            for entry in &entries {
+                let alone = snapshot.spans(entry, &columns).expect("spans are readable");
+                let found = many.remove(&entry.row.item.trace_id).expect("it is there");
+                assert_eq!(found.entry, *entry, "{what}: {lookups_max}");
+                assert_eq!(found.spans, alone, "{what}: {lookups_max}");
+            }
+        }
+        // Of what came later than half of it no row is missed.
+        let mut seqs: Vec<i64> = entries.iter().map(|entry| entry.row.seq).collect();
+        seqs.sort_unstable();
+        let above_seq = seqs.get(seqs.len() / 2).copied();
+        let bounds = TraceBounds {
+            above_seq,
+            ..TraceBounds::default()
+        };
+        let mut later = 0;
+        let taken = snapshot.for_each_trace(bounds, &Columns::all(Table::Traces), &mut |_| {
+            later += 1;
+            ControlFlow::Continue(())
+        });
+        taken.expect("trace rows are readable");
+        let expected = seqs.iter().filter(|seq| Some(**seq) > above_seq).count();
+        assert_eq!(later, expected, "{what}: behind {above_seq:?}");
     }
 
     pub(super) async fn delete(&mut self, trace: &str) {

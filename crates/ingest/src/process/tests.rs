@@ -15,11 +15,7 @@ use crate::otlp::{Encoding, decode_logs, decode_traces, record_rows};
 const PLANTED: &str = "planted.secret@example.com";
 
 fn context(source: Source) -> Context<'static> {
-    Context {
-        source,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    }
+    Context::new(source, Time::from_micros(0))
 }
 
 fn agents(body: &Value) -> Batch {

@@ -16,8 +16,8 @@ pub(super) struct Field<Read: 'static> {
     pub(super) field_type: Type,
     pub(super) doc: &'static str,
     pub(super) read: Read,
-    /// Of a trace: what it is in SQL over the table `traces`.
-    pub(super) sql: Option<&'static str>,
+    /// Of a trace: the column of `traces` that holds it.
+    pub(super) column: Option<&'static str>,
 }
 
 /// Reads a field of the trace.
@@ -77,14 +77,14 @@ static TOKENS_SOURCES: Words = Words {
 };
 
 macro_rules! fields {
-    ($($name:ident $(| $alias:ident)* : $type:expr, $sql:expr, $doc:literal, $read:expr;)+) => {
+    ($($name:ident $(| $alias:ident)* : $type:expr, $column:expr, $doc:literal, $read:expr;)+) => {
         &[$(Field {
             name: stringify!($name),
             aliases: &[$(stringify!($alias)),*],
             field_type: $type,
             doc: $doc,
             read: $read,
-            sql: $sql,
+            column: $column,
         }),+]
     };
 }
@@ -165,7 +165,7 @@ pub(super) static TRACE_FIELDS: &[TraceField] = fields! {
         |e| Value::int(e.trace.row.usage.reasoning_tokens);
     tokens_source: Type::Word(&TOKENS_SOURCES), Some("tokens_source"), "whose tokens were summed",
         |e| Value::text(e.trace.row.tokens_source.as_deref());
-    total_cost_usd | cost_usd: Type::Double, Some("(cost_nano_usd / 1e9)"), "the known cost",
+    total_cost_usd | cost_usd: Type::Double, Some("cost_nano_usd"), "the known cost",
         |e| Value::double(e.trace.row.cost.map(model::NanoUsd::to_usd));
     cost_complete: Type::Bool, Some("cost_complete"), "whether every model call is in it",
         |e| Value::Bool(e.trace.row.cost_complete);

@@ -16,6 +16,7 @@ mod loaded;
 mod params;
 mod pieces;
 mod previews;
+mod rules;
 mod skeleton;
 mod snapshots;
 mod spans;

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::loaded::Loaded;
 use super::pieces::blocking;
+use super::rules;
 use super::snapshots::of_project;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
@@ -120,10 +121,7 @@ pub(super) async fn try_grader(
         let message = format!("it is between 1 and {TRACES_MAX}");
         return Err(ApiError::invalid("limit", message));
     }
-    let filter = match &asked.filter {
-        None => TraceFilter::default(),
-        Some(filter) => TraceFilter::from_json(filter, state.clock.now())?,
-    };
+    let filter = rules::filter_of(asked.filter.as_ref(), state.clock.now())?;
     let grader = Arc::new(grader);
     let graded = of_project(&state, &principal.project, async |snapshot| {
         grade_newest(&state, snapshot, &grader, &filter, limit).await

@@ -34,6 +34,9 @@ pub enum Wire {
     Logs(Encoding),
     /// Documents of any form that is known, told apart by what is in them.
     Import,
+    /// A batch of Langfuse's older SDKs. It says what changes, so that it is laid over what is stored;
+    /// where nothing is asked of the store, over nothing.
+    Langfuse,
 }
 
 impl Wire {
@@ -42,7 +45,7 @@ impl Wire {
         match self {
             Self::AgentsSdk => Source::Openai,
             Self::Spans(_) | Self::Logs(_) => Source::Otlp,
-            Self::Import => Source::Import,
+            Self::Import | Self::Langfuse => Source::Import,
         }
     }
 }
@@ -276,6 +279,10 @@ fn decode(
             })
         }
         Wire::Import => Ok(imports::decode(body, context)?.into()),
+        Wire::Langfuse => {
+            let batch = LangfuseBatch::read(body)?;
+            Ok(batch.decode(&Known::default(), context).0.into())
+        }
     }
 }
 

@@ -125,7 +125,7 @@ pub(crate) async fn export(
 ) -> Result<Refused, ApiError> {
     let field = match wire {
         Wire::Logs(_) => "rejectedLogRecords",
-        Wire::Spans(_) | Wire::AgentsSdk | Wire::Import => "rejectedSpans",
+        Wire::Spans(_) | Wire::AgentsSdk | Wire::Import | Wire::Langfuse => "rejectedSpans",
     };
     let taken = take_in(state, principal.project, headers, body, wire).await?;
     Ok(Refused::of(&taken, field))

@@ -147,7 +147,7 @@ pub(super) static TRACE_FIELDS: &[TraceField] = fields! {
         |e| Value::Int(e.trace.row.tool_call_count);
     tool_errors: Type::Int, Some("tool_errors"), "tool calls that ended in error, even if the run got over it",
         |e| Value::Int(e.trace.row.tool_errors);
-    handoff_count: Type::Int, Some("handoff_count"), "handoffs from agent to agent",
+    handoff_count: Type::Int, Some("handoff_count"), "handoffs from agent to agent, failed ones too",
         |e| Value::Int(e.trace.row.handoff_count);
     guardrail_trips: Type::Int, Some("guardrail_trips"), "guardrails that tripped",
         |e| Value::Int(e.trace.row.guardrail_trips);
@@ -175,7 +175,7 @@ pub(super) static TRACE_FIELDS: &[TraceField] = fields! {
         |e| e.texts(&e.trace.row.agents);
     tool_sequence: TEXTS, None, "names of the tool calls in their order, at most 1,000",
         |e| e.texts(&e.trace.row.tool_sequence);
-    handoff_sequence: TEXTS, None, "handoffs as `A → B` in their order, at most 1,000",
+    handoff_sequence: TEXTS, None, "handoffs as `A → B` in their order, at most 1,000; a failed one led nowhere and is not among them",
         |e| e.texts(&e.trace.row.handoff_sequence);
     input_preview: Type::Text, Some("input_preview"), "the first 256 characters of what the user said",
         |e| Value::text(e.trace.row.input_preview.as_deref());

@@ -119,10 +119,7 @@ impl Stamp {
 }
 
 /// Returns all grades of a run.
-pub(super) async fn gather(
-    state: &AppState,
-    run: &GradingRun,
-) -> Result<Arc<Gathered>, ApiError> {
+pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gathered>, ApiError> {
     let runs = &state.grading.gathered;
     let stamp = Stamp::of(run);
     if let Some(known) = runs.get(&run.id, stamp) {

@@ -12,6 +12,7 @@ use store::Snapshot;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::forget_judgements;
 use crate::json::JsonBody;
 use crate::scope::Scope;
 use crate::state::AppState;
@@ -90,7 +91,9 @@ pub(super) async fn delete_trace(trace: OneTrace) -> Result<Json<DeletedTrace>, 
         .await?;
     let project = &trace.principal.project;
     let ids = vec![trace.id.clone()];
-    let deleted = trace.state.store.delete_traces(project, ids).await?;
+    let state = &trace.state;
+    let deleted = state.store.delete_traces(project, ids.clone()).await?;
+    forget_judgements(state, project, &ids).await?;
     Ok(Json(DeletedTrace {
         id: trace.id.to_string(),
         object: "trace.deleted",
@@ -133,6 +136,7 @@ pub(super) async fn delete_traces(
                 .delete_traces(&principal.project, some.to_vec())
                 .await?;
             gone_by = gone_by.max(Some(deleted.gone_by));
+            forget_judgements(&state, &principal.project, some).await?;
         }
         (ids.len() as u64, gone_by)
     };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use insight::template;
-use model::{ProjectId, TraceFilter, TraceId};
+use model::{ProjectId, TraceId};
 use query::{Order, TraceList};
 use serde::Deserialize;
 use serde_json::Value;

@@ -143,22 +143,14 @@ async fn a_run_of_a_hundred_thousand_items_stays_fast_to_its_end() {
         late < bound,
         "{added:?} to add, {early:?}, {middle:?}, {late:?}"
     );
-    eprintln!(
-        "added in {added:?}; 50 rounds of 64: {early:?}, at the end {late:?}; between {middle:?}"
-    );
     bench.check_figures(&run).await;
-    let begun = Instant::now();
     let doomed: Vec<usize> = (0..2_000).collect();
     bench.delete(&doomed).await;
-    eprintln!("2,000 traces deleted in {:?}", begun.elapsed());
     bench.check_figures(&run).await;
-    let begun = Instant::now();
     let project = &bench.project;
     let deleted = bench.meta.delete_grading_run("ada", project, &run.id);
     deleted.await.unwrap();
-    eprintln!("run deleted in {:?}", begun.elapsed());
     let swept = bench.meta.sweep_grading().await.unwrap();
-    eprintln!("swept in {:?}", begun.elapsed());
     assert_eq!(swept, ITEMS as u64);
 }
 

@@ -29,7 +29,7 @@ use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::judge::ProjectJudge;
 use crate::json::JsonBody;
-use crate::read::{LoadError, Viewed, blocking, of_project, view_of};
+use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -223,10 +223,7 @@ impl Wanted {
         }
         Ok(Self {
             ids: ids.map(|ids| ids.iter().map(id).collect()).transpose()?,
-            filter: match &asked.filter {
-                None => TraceFilter::default(),
-                Some(filter) => TraceFilter::from_json(filter, state.clock.now())?,
-            },
+            filter: filter_of(asked.filter.as_ref(), state.clock.now())?,
             limit,
             cap: NanoUsd::from_usd(cap),
         })

@@ -2,6 +2,8 @@
 //! the middle, over and over. In the end every trace has one grade of each grader, and what was spent is
 //! what the judge was asked.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

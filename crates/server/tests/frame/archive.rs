@@ -6,8 +6,8 @@ use std::sync::Arc;
 use model::{ProjectId, SystemClock};
 use reqwest::Method;
 use serde_json::{Value, json};
-use server::App;
 use server::archive::{Record, Records, find_archives};
+use server::{App, Wire};
 use store::disk::RealDisk;
 
 use crate::imports::{check_story, sample, send_batch};

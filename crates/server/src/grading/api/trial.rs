@@ -255,7 +255,7 @@ struct Said {
 
 /// A trace at once, or what a judge needs to look at it.
 enum Looked {
-    Done(Option<GroupId>, Graded),
+    Done(Option<GroupId>, Box<Graded>),
     /// With the hash of what can be read of it.
     Waits(String, Box<Viewed>),
 }
@@ -322,14 +322,14 @@ impl Attempt<'_> {
             let context = Context::default();
             let now = grader.grade_now(&Subject::new(&viewed.view, &context));
             Ok(Some(match now {
-                Some(verdict) => Looked::Done(viewed.group_id().cloned(), bare(verdict)),
+                Some(verdict) => Looked::Done(viewed.group_id().cloned(), Box::new(bare(verdict))),
                 None => Looked::Waits(content_hash(&viewed.view), Box::new(viewed)),
             }))
         };
         let (group_id, graded) = match blocking(look).await?? {
             None if is_named => return Err(ApiError::not_found("trace", id.as_str())),
             None => return Ok(Ok(Vec::new())),
-            Some(Looked::Done(group_id, graded)) => (group_id, vec![graded]),
+            Some(Looked::Done(group_id, graded)) => (group_id, vec![*graded]),
             Some(Looked::Waits(trace_hash, viewed)) => {
                 let context = Context::default();
                 let subject = Subject {

@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 use model::{Grade, IdError, ProjectId, Time, TraceId};
@@ -195,10 +196,14 @@ impl Engine {
             live.is_deleted(&key) || tombstones.refuses(&project, trace_id, now)
         };
         let has_gone = batch.traces().any(is_gone);
-        match has_gone {
-            true => batch.retaining(|row| !row.hangs_on_any(is_gone)),
-            false => batch,
+        if !has_gone {
+            return batch;
         }
+        let kept = batch.retaining(|row| !row.hangs_on_any(is_gone));
+        let refused = batch.rows.len() - kept.rows.len();
+        let counter = &self.counters.refused_deleted;
+        counter.fetch_add(refused as u64, Ordering::Relaxed);
+        kept
     }
 }
 

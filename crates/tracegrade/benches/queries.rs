@@ -83,6 +83,15 @@ fn ask(client: &mut Client, bodies: &[Body], sendings: u32, size: &str) -> Resul
         ),
         ("slow ones", "min_duration_ms=6500"),
         ("none matches", "workflow_name=Nothing"),
+        // Every trace is held against it, so that this tells the pace of rules over stored columns.
+        (
+            "a rule that fits none",
+            "rule=duration_ms%20%3C%200%20%7C%7C%20total_cost_usd%20%3E%201e6%20%26%26%20tool_errors%20%3E%203",
+        ),
+        (
+            "a rule about spans",
+            "rule=tool_errors%20%3E%200%20%26%26%20calls.exists(s%2C%20s.status%20%3D%3D%20%22error%22)",
+        ),
     ] {
         let path = format!("/v1/traces?limit=50&{filter}");
         time(&format!("filtered list ({name})"), 20, &mut || path.clone())?;

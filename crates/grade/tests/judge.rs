@@ -232,7 +232,12 @@ async fn failures_that_do_not_pass_are_not_asked_again() {
             !["TooLong", "Filtered"].contains(&kind)
         );
         assert_eq!(judge.asked().len(), 1);
-        assert!(matches!(ModelError::from(error), ModelError::Refused(_)));
+        let told = match kind {
+            "TooLong" => matches!(ModelError::from(error), ModelError::TooLong(_)),
+            "Filtered" => matches!(ModelError::from(error), ModelError::Filtered(_)),
+            _ => matches!(ModelError::from(error), ModelError::Refused(_)),
+        };
+        assert!(told, "{kind}");
     }
 }
 

@@ -17,7 +17,7 @@ mod view;
 
 pub use detect::{
     Answer, Baseline, Context, ContextWindows, Detector, Detectors, ErrorClass, Finding, Hit,
-    Severity, WorkflowRules,
+    Severity, WorkflowRules, schema_fault,
 };
 pub use effects::Effects;
 pub use events::{ArgumentClass, Event, EventKind, events};

@@ -105,6 +105,52 @@ pub struct Grade {
     pub verdict: Verdict,
     /// When.
     pub created_at: Time,
+    /// When the trace started, as its own row has it; of a case of a dataset: when the case was made.
+    /// It decides the home day, and should not change from one grade of an item to the next.
+    pub trace_started_at: Time,
+}
+
+impl Grade {
+    /// Returns the id of the grade. It follows from its key: a later grade of the same run, item, attempt,
+    /// grader and span has the same id, and takes the place of the earlier one.
+    ///
+    /// The first [`GRADE_RUN_BYTES`] of it are the same for all grades of a run, the first
+    /// [`GRADE_ITEM_BYTES`] for all of one attempt on an item.
+    pub fn id(&self) -> String {
+        let attempt = self.attempt.to_le_bytes();
+        let item = digest(&[self.item_id.as_bytes(), attempt.as_slice()]);
+        let span = self.span_id.as_ref().map_or("", SpanId::as_str);
+        let part = digest(&[self.grader_id.as_bytes(), span.as_bytes()]);
+        let run = Self::run_part(&self.run_id);
+        format!("{run}{}{}", &item[..ITEM_DIGITS], &part[..PART_DIGITS])
+    }
+
+    /// Returns what the ids of a run's grades begin with.
+    pub fn run_part(run_id: &str) -> String {
+        let run = digest(&[run_id.as_bytes()]);
+        format!("{GRADE_PREFIX}{}", &run[..RUN_DIGITS])
+    }
+}
+
+const GRADE_PREFIX: &str = "grade_";
+const RUN_DIGITS: usize = 14;
+const ITEM_DIGITS: usize = 20;
+const PART_DIGITS: usize = 16;
+
+/// So many bytes of a grade's id tell its run.
+pub const GRADE_RUN_BYTES: usize = GRADE_PREFIX.len() + RUN_DIGITS;
+
+/// So many bytes of a grade's id tell its run and its item.
+pub const GRADE_ITEM_BYTES: usize = GRADE_RUN_BYTES + ITEM_DIGITS;
+
+/// Returns the hash of texts in hexadecimal. Their lengths go in too: where one ends decides.
+fn digest(parts: &[&[u8]]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// What a grader answers.
@@ -152,6 +198,88 @@ impl Verdict {
             unscored_reason: Some(reason),
             reasoning: Some(why.into()),
             ..Self::new(Outcome::Unscored)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grade() -> Grade {
+        Grade {
+            run_id: "grun_1".to_owned(),
+            item_id: "trace_1".to_owned(),
+            attempt: 1,
+            grader_id: "grader_1".to_owned(),
+            grader_name: "polite".to_owned(),
+            grader_version: 1,
+            grader_hash: "h".to_owned(),
+            trace_id: None,
+            span_id: None,
+            group_id: None,
+            stratum: None,
+            weight: 1.0,
+            verdict: Verdict::new(Outcome::Pass),
+            created_at: Time::default(),
+            trace_started_at: Time::default(),
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_grade_follows_from_its_key_alone() {
+        let one = grade();
+        let later = Grade {
+            verdict: Verdict::new(Outcome::Fail),
+            created_at: Time::from_micros(5),
+            grader_version: 2,
+            ..grade()
+        };
+        assert_eq!(one.id(), later.id());
+        let others = [
+            Grade {
+                run_id: "grun_2".to_owned(),
+                ..grade()
+            },
+            Grade {
+                item_id: "trace_2".to_owned(),
+                ..grade()
+            },
+            Grade {
+                attempt: 2,
+                ..grade()
+            },
+            Grade {
+                grader_id: "grader_2".to_owned(),
+                ..grade()
+            },
+            Grade {
+                span_id: Some(SpanId::new("s").unwrap()),
+                ..grade()
+            },
+            // Where one text ends and the next begins is part of the key.
+            Grade {
+                run_id: "grun_1t".to_owned(),
+                item_id: "race_1".to_owned(),
+                ..grade()
+            },
+        ];
+        let mut ids: Vec<_> = others.iter().map(Grade::id).chain([one.id()]).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 7);
+        let item = |grade: &Grade| grade.id()[..GRADE_ITEM_BYTES].to_owned();
+        assert_eq!(
+            item(&others[3]),
+            item(&one),
+            "another grader, the same item"
+        );
+        assert_eq!(item(&others[4]), item(&one), "another span, the same item");
+        assert_ne!(item(&others[2]), item(&one), "another attempt");
+        let run = Grade::run_part("grun_1");
+        assert_eq!(run.len(), GRADE_RUN_BYTES);
+        for (grade, is_of_it) in others.iter().zip([false, true, true, true, true, false]) {
+            assert_eq!(grade.id().starts_with(&run), is_of_it, "{grade:?}");
         }
     }
 }

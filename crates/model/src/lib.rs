@@ -36,7 +36,9 @@ pub use derive::{Received, derive};
 pub use doubles::{SOURCE_TYPE_LOG_RECORD, Twin, doubles, structural_doubles, twins};
 pub use filter::{FilterError, Limits, TraceFilter};
 pub use forest::{Kin, Places, own_agent, places, resolve_agents, shared_names};
-pub use grade::{Grade, JudgeUse, Outcome, UnscoredReason, Verdict};
+pub use grade::{
+    GRADE_ITEM_BYTES, GRADE_RUN_BYTES, Grade, JudgeUse, Outcome, UnscoredReason, Verdict,
+};
 pub use id::{GroupId, ID_BYTES_MAX, IdError, ProjectId, SpanId, TraceId};
 pub use json::{JsonText, NotJson};
 pub use message::{Message, MessageHash, Role};

@@ -21,6 +21,7 @@ use crate::view::Hidden;
 pub(crate) fn key_columns(table: Table) -> &'static [&'static str] {
     match table {
         Table::Spans => &["trace_id", "span_id", "seq"],
+        Table::Grades => &["trace_id", "id", "seq"],
         Table::Messages | Table::Traces => &["trace_id", "seq"],
     }
 }
@@ -77,11 +78,11 @@ impl ScalarUDFImpl for IsVisible {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let (traces, spans, seqs) = match arrays.as_slice() {
+        let (traces, parts, seqs) = match arrays.as_slice() {
             [traces, seqs] => (traces.as_string::<i32>(), None, seqs),
-            [traces, spans, seqs] => (
+            [traces, parts, seqs] => (
                 traces.as_string::<i32>(),
-                Some(spans.as_string::<i32>()),
+                Some(parts.as_string::<i32>()),
                 seqs,
             ),
             _ => {
@@ -92,8 +93,8 @@ impl ScalarUDFImpl for IsVisible {
         };
         let seqs = seqs.as_primitive::<Int64Type>();
         let is_visible = |row| {
-            let span = spans.map(|spans| spans.value(row));
-            Some(!self.hidden.hides(traces.value(row), span, seqs.value(row)))
+            let part = parts.map(|parts| parts.value(row));
+            Some(!self.hidden.hides(traces.value(row), part, seqs.value(row)))
         };
         let answers: BooleanArray = (0..traces.len()).map(is_visible).collect();
         Ok(ColumnarValue::Array(Arc::new(answers)))

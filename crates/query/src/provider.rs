@@ -114,8 +114,8 @@ impl LakeTable {
             .field_with_name(time)
             .is_ok_and(|field| !field.is_nullable());
         match self.table {
-            // Messages are not sorted by time.
-            Table::Messages => Ok(heaps(files, partitions)),
+            // These are not sorted by time.
+            Table::Messages | Table::Grades => Ok(heaps(files, partitions)),
             Table::Spans | Table::Traces => lay_out(files, partitions, |file| {
                 let known = is_timed || readers.lacks_no(&part(file), time)?;
                 Ok::<_, DataFusionError>(known)

@@ -286,7 +286,7 @@ impl Searcher {
         let holds = |kind| Holds::new(self.needle.clone(), kind);
         let (found, shown) = match table {
             Table::Messages => (holds(Kind::Json).call("content"), vec!["content"]),
-            Table::Spans | Table::Traces => (
+            Table::Spans | Table::Traces | Table::Grades => (
                 holds(Kind::Plain)
                     .call("name")
                     .or(holds(Kind::Plain).call("error_message"))
@@ -331,7 +331,7 @@ impl Searcher {
                 Table::Messages => text(2, row)
                     .and_then(|t| self.needle.snippet_of_json(t))
                     .map(|s| (Place::Message, s)),
-                Table::Spans | Table::Traces => {
+                Table::Spans | Table::Traces | Table::Grades => {
                     let name = text(2, row)
                         .and_then(|t| self.needle.snippet(t))
                         .map(|s| (Place::Name, s));

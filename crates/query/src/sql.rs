@@ -361,7 +361,7 @@ fn readable(mut statements: Vec<Statement>) -> Result<Statement, SqlError> {
 }
 
 const SHOW_TABLES: &str =
-    "SELECT * FROM (VALUES ('messages'), ('spans'), ('traces')) AS tables(table_name)";
+    "SELECT * FROM (VALUES ('grades'), ('messages'), ('spans'), ('traces')) AS tables(table_name)";
 
 fn canned(sql: &str) -> Result<Statement, SqlError> {
     let statements = parse(sql).map_err(|error| SqlError::new(sql, 0, error))?;

@@ -1,6 +1,6 @@
 //! Which tables can SQL name, and what do they show?
 //!
-//! `spans` and `messages` are shown as they are stored. `traces` is a view: its `status` depends on
+//! `spans`, `messages` and `grades` are shown as they are stored. `traces` is a view: its `status` depends on
 //! the clock, so the column is a `CASE` over the stored one. Being part of the plan, it is what
 //! filters, groups and sorts work with; nothing else has to know.
 
@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::SchemaProvider;
-use datafusion::common::plan_datafusion_err;
 use datafusion::datasource::{TableProvider, ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col, lit, when};
@@ -87,7 +86,7 @@ impl Tables {
             Table::Traces => LogicalPlanBuilder::from(self.shown(rows)?)
                 .sort(newest_first())?
                 .build(),
-            Table::Spans | Table::Messages => rows.build(),
+            Table::Spans | Table::Messages | Table::Grades => rows.build(),
         }
     }
 
@@ -121,17 +120,12 @@ impl SchemaProvider for Tables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        if name == "grades" {
-            return Err(plan_datafusion_err!(
-                "table 'grades' does not exist yet: nothing was graded"
-            ));
-        }
         let Ok(table) = name.parse::<Table>() else {
             return Ok(None);
         };
         Ok(Some(match table {
             Table::Traces => Arc::new(ViewTable::new(self.traces()?, None)),
-            Table::Spans | Table::Messages => Arc::new(LakeTable::new(
+            Table::Spans | Table::Messages | Table::Grades => Arc::new(LakeTable::new(
                 table,
                 Arc::clone(&self.view),
                 Arc::clone(&self.files),

@@ -24,8 +24,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::archive::Archive;
 use crate::auth::{Credentials, Door};
 use crate::config::Config;
-use crate::evals::{GradeServices, Runs};
 use crate::forward::Forwards;
+use crate::grading::Gradings;
 use crate::intake::{IntakeError, Taken, Wire};
 use crate::keyring::Keyring;
 use crate::listen::{Addresses, Listeners};
@@ -35,8 +35,12 @@ use crate::prices::Prices;
 use crate::projects::Projects;
 use crate::proxy::{self, Proxy};
 use crate::scope::Scope;
+use crate::services::GradeServices;
 use crate::state::{AppState, Shared};
-use crate::{auth, capture, evals, grpc, http, listen, operate, origin, otlp, read, sampling};
+use crate::turns::Turns;
+use crate::{
+    auth, capture, evals, grading, grpc, http, listen, operate, origin, otlp, read, sampling,
+};
 
 /// How often the use of keys is written down.
 const KEY_USE_SAVED_EVERY: Duration = Duration::from_secs(60);
@@ -148,7 +152,8 @@ impl App {
             losses: LossLedger::new(clock.now()),
             forwards: Forwards::open(&store, &config.forwards).await?,
             graders: GradeServices::of(&config.grading),
-            runs: Runs::default(),
+            runs: Turns::default(),
+            grading: Gradings::default(),
             metrics: Metrics::new(),
             langfuse: tokio::sync::Mutex::new(()),
             decoders: Arc::new(Semaphore::new(2 * cores())),
@@ -288,7 +293,14 @@ impl App {
             Arc::clone(&self.state),
             stopping(stopped_last.clone()),
         ));
-        tasks.spawn(evals::run(Arc::clone(&self.state), stopping(stopped_last)));
+        tasks.spawn(evals::run(
+            Arc::clone(&self.state),
+            stopping(stopped_last.clone()),
+        ));
+        tasks.spawn(grading::run(
+            Arc::clone(&self.state),
+            stopping(stopped_last),
+        ));
         Ok(Running {
             addresses,
             stop,
@@ -444,6 +456,7 @@ pub(crate) fn router(state: &AppState) -> Router {
         .merge(passing.route_layer(account(Source::Proxy)))
         .merge(limited(read::routes(), Scope::Read))
         .merge(limited(evals::routes(), Scope::Read))
+        .merge(limited(grading::routes(), Scope::Read))
         .merge(limited(operate::admin_routes(), Scope::Admin))
         .merge(operate::reader_routes().route_layer(door(Scope::Read)))
         .merge(operate::open_routes())

@@ -25,7 +25,7 @@ use store::StoreConfig;
 use crate::archive::ArchiveConfig;
 use crate::forward::ForwardSettings;
 
-pub use grading::Grading;
+pub use grading::{Grading, RecordJudges};
 pub use processing::Processing;
 pub(crate) use processing::is_share;
 pub(crate) use settings::duration;
@@ -377,7 +377,7 @@ impl fmt::Display for Origin {
 /// Returns the settings of a file: what is done with what comes in may stand in a section of its own.
 fn unsectioned(table: toml::Table) -> impl Iterator<Item = (String, toml::Value)> {
     table.into_iter().flat_map(|(name, value)| match value {
-        toml::Value::Table(section) if matches!(&*name, "ingest" | "processing") => {
+        toml::Value::Table(section) if matches!(&*name, "ingest" | "processing" | "grading") => {
             section.into_iter().collect::<Vec<_>>()
         }
         value => vec![(name, value)],

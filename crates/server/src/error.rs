@@ -168,6 +168,16 @@ impl ApiError {
         self
     }
 
+    /// Returns it as one line among others: what is at fault, and why.
+    pub(crate) fn told(&self) -> String {
+        match &self.param {
+            Some(param) if !self.message.contains(&**param) => {
+                format!("{param}: {}", self.message)
+            }
+            _ => self.message.clone(),
+        }
+    }
+
     /// Returns what went wrong.
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
@@ -281,7 +291,7 @@ impl From<AppendError> for ApiError {
         match error {
             AppendError::Refused(refusal) => refusal.into(),
             AppendError::TooLarge { .. } => Self::new(ErrorCode::BodyTooLarge, error.to_string()),
-            AppendError::Lookup(_) => Self::internal(error),
+            AppendError::Lookup(_) | AppendError::Item(_) => Self::internal(error),
             AppendError::Stopped(_) => Self::stopped(error),
         }
     }

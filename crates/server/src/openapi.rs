@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use crate::{capture, evals, langfuse, operate, otlp, proxy, read};
+use crate::{capture, evals, grading, langfuse, operate, otlp, proxy, read};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -65,6 +65,7 @@ fn describe() -> Document {
     let mut document = Frame::openapi();
     document.merge(read::openapi());
     document.merge(evals::openapi());
+    document.merge(grading::openapi());
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document
         .components

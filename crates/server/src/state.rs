@@ -10,14 +10,16 @@ use tokio::sync::Semaphore;
 
 use crate::archive::Archive;
 use crate::config::Config;
-use crate::evals::{GradeServices, Runs};
 use crate::forward::Forwards;
+use crate::grading::Gradings;
 use crate::keyring::Keyring;
 use crate::loss::LossLedger;
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::projects::Projects;
 use crate::proxy::Proxy;
+use crate::services::GradeServices;
+use crate::turns::Turns;
 
 /// What handlers get.
 pub(crate) type AppState = Arc<Shared>;
@@ -52,7 +54,9 @@ pub(crate) struct Shared {
     /// Whom graders may ask.
     pub(crate) graders: GradeServices,
     /// The runs of evals that are being worked on.
-    pub(crate) runs: Runs,
+    pub(crate) runs: Turns,
+    /// The runs over traces that are being worked on.
+    pub(crate) grading: Gradings,
     /// Figures for `/metrics`.
     pub(crate) metrics: Metrics,
     /// One permit for each request that may be worked on.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashSet;
-use model::{Batch, Message, ProjectId, Source, Span, Time, TraceId, resolve_agents};
+use model::{Batch, IdError, Message, ProjectId, Source, Span, Time, TraceId, resolve_agents};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -35,6 +35,9 @@ pub enum AppendError {
         /// Its size.
         bytes: usize,
     },
+    /// A grade hangs on no trace, and its item cannot stand in for one.
+    #[error("the item of a grade has an id that cannot be one")]
+    Item(#[source] IdError),
     /// The log failed; the process must be restarted.
     #[error("the write-ahead log failed and the store has stopped: {0}")]
     Stopped(String),

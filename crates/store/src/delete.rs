@@ -167,11 +167,9 @@ impl Engine {
             .cancel_pins_before(self.catalog.current().version());
         self.unlink(0).await?;
         self.commit(&commit).await?;
-        // Pages of the catalog that named its traces' files are in the journal still.
-        if !self.catalog.checkpoint().await? {
-            tracing::debug!(
-                "the catalog's journal could not be emptied; the next erasure tries again"
-            );
+        // Pages that named its traces' files, or quoted the traces, are in the journals still.
+        if !self.catalog.checkpoint().await? || !self.meta.checkpoint().await? {
+            tracing::debug!("a journal could not be emptied; the next erasure tries again");
         }
         Ok(tombstones.len())
     }

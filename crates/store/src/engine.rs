@@ -74,8 +74,8 @@ pub enum StoreError {
         /// The store of the folder.
         expected: String,
     },
-    /// An id in a file is none.
-    #[error("an id in a file of the lake is not one")]
+    /// An id in a file or in the log is none.
+    #[error("an id in a file of the lake or in the log is not one")]
     BadId(#[source] model::IdError),
     /// A deletion was not taken just now.
     #[error("failed to delete traces: {0}")]

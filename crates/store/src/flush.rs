@@ -11,14 +11,21 @@ use model::Time;
 
 use crate::catalog::{Commit, Cursor, Erasure, Hide, HideKey, NewFile, Tombstone};
 use crate::engine::{Engine, StoreError};
+use crate::grades::GradedItems;
 use crate::lake::{Footer, LakeRow, Level, Partition, SCHEMA_VERSION, Table};
-use crate::live::{Buffer, Live, TraceKey, TraceView};
+use crate::live::{Buffer, GradeBatch, Home, Live, TraceKey, TraceView, newest};
 use crate::outputs::write_rows;
 use crate::set_aside::may_be_a_row;
 use crate::snapshot::{message_rows, span_rows, trace_entry};
 
-/// The traces that a buffer touched, as of its end.
-type Views = Vec<(TraceKey, TraceView)>;
+/// What a flush writes.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    /// The traces that its buffer touched, as of its end.
+    pub(crate) views: Vec<(TraceKey, TraceView)>,
+    /// The grades of its buffer, each project's in the order of the log.
+    pub(crate) grades: Vec<Arc<GradeBatch>>,
+}
 
 /// What is known of the live buffer when the question "seal now?" is asked.
 #[derive(Debug, Clone, Copy)]
@@ -90,22 +97,28 @@ impl Engine {
     async fn flush_buffer(self: &Arc<Self>, buffer: Arc<Buffer>) -> Result<(), StoreError> {
         let hi = buffer.hi;
         let (this, of_buffer) = (Arc::clone(self), Arc::clone(&buffer));
-        let views = move || Ok(Arc::new(this.live.read().views_as_of(&of_buffer)));
-        let views = self.on_worker(views).await?;
-        let written = self.write_views(&buffer, &views).await;
-        let (commit, views) = match written {
+        let take = move || {
+            let live = this.live.read();
+            Ok(Arc::new(Outgoing {
+                views: live.views_as_of(&of_buffer),
+                grades: live.grades_of(&of_buffer),
+            }))
+        };
+        let outgoing = self.on_worker(take).await?;
+        let written = self.write_outgoing(&buffer, &outgoing).await;
+        let (commit, outgoing) = match written {
             Err(error) if may_be_a_row(&error) => {
-                let views = self.without_faults(&buffer, &views, error).await?;
-                (self.write_views(&buffer, &views).await?, views)
+                let outgoing = self.without_faults(&buffer, &outgoing, error).await?;
+                (self.write_outgoing(&buffer, &outgoing).await?, outgoing)
             }
-            written => (written?, views),
+            written => (written?, outgoing),
         };
         // D5: with the log cut, the catalog alone would know of a deletion.
         self.keep_deleted(&commit.tombstones).await?;
         self.commit(&commit).await?;
         {
             let mut live = self.live.write();
-            live.release(hi, &views, &self.keep());
+            live.release(hi, &outgoing.views, &self.keep());
             self.note_live_bytes(&live);
         }
         // D4: the commit is on disk, so the log may go.
@@ -115,39 +128,36 @@ impl Engine {
         Ok(())
     }
 
-    async fn write_views(
+    async fn write_outgoing(
         self: &Arc<Self>,
         buffer: &Arc<Buffer>,
-        views: &Arc<Views>,
+        outgoing: &Arc<Outgoing>,
     ) -> Result<Commit, StoreError> {
-        let (this, buffer, views) = (Arc::clone(self), Arc::clone(buffer), Arc::clone(views));
-        self.on_worker(move || this.write_buffer(&buffer, &views))
+        let (this, buffer, outgoing) = (Arc::clone(self), Arc::clone(buffer), Arc::clone(outgoing));
+        self.on_worker(move || this.write_buffer(&buffer, &outgoing))
             .await
     }
 
-    /// Returns the views without rows that cannot be written, or `error` if all can.
+    /// Returns what is to be written without rows that cannot be, or `error` if all can.
     async fn without_faults(
         self: &Arc<Self>,
         buffer: &Arc<Buffer>,
-        views: &Arc<Views>,
+        outgoing: &Arc<Outgoing>,
         error: StoreError,
-    ) -> Result<Arc<Views>, StoreError> {
+    ) -> Result<Arc<Outgoing>, StoreError> {
         let (this, buffer) = (Arc::clone(self), Arc::clone(buffer));
-        let mut views = Views::clone(views);
-        self.on_worker(move || match this.set_aside(&buffer, &mut views)? {
+        let mut outgoing = Outgoing::clone(outgoing);
+        self.on_worker(move || match this.set_aside(&buffer, &mut outgoing)? {
             0 => Err(error),
-            _ => Ok(Arc::new(views)),
+            _ => Ok(Arc::new(outgoing)),
         })
         .await
     }
 
     /// Writes the files of one buffer. Nothing refers to them until the commit that is returned.
-    fn write_buffer(
-        &self,
-        buffer: &Buffer,
-        views: &[(TraceKey, TraceView)],
-    ) -> Result<Commit, StoreError> {
+    fn write_buffer(&self, buffer: &Buffer, outgoing: &Outgoing) -> Result<Commit, StoreError> {
         let below = buffer.lo - 1;
+        let views = &outgoing.views;
         let mut commit = Commit::new(self.clock.now());
         for skewed in [false, true] {
             let of = || {
@@ -171,6 +181,7 @@ impl Engine {
             commit.added.extend(self.write_l0(buffer, skewed, traces)?);
         }
         commit.hides = replaced_rows(views, below);
+        self.write_grades(buffer, &outgoing.grades, &mut commit)?;
         self.add_deletions(buffer, &mut commit);
         let node = self.config.node.clone();
         commit.cursor = Some(Cursor {
@@ -178,6 +189,40 @@ impl Engine {
             flushed_seq: buffer.hi,
         });
         Ok(commit)
+    }
+
+    /// Writes the grades of a buffer, of each key the newest, and hides what they replace in files.
+    fn write_grades(
+        &self,
+        buffer: &Buffer,
+        grades: &[Arc<GradeBatch>],
+        commit: &mut Commit,
+    ) -> Result<(), StoreError> {
+        let catalog = self.catalog.current();
+        let (mut plain, mut skewed) = (Vec::new(), Vec::new());
+        for of_project in grades.chunk_by(|a, b| a.project == b.project) {
+            let rows = newest(of_project);
+            let items = GradedItems::of(self, &catalog, &of_project[0].project);
+            let replaced = items.may_hold(rows.iter().copied());
+            commit.hides.extend(replaced.into_iter().map(|row| Hide {
+                key: HideKey {
+                    table: Table::Grades,
+                    project_id: row.project.clone(),
+                    trace_id: row.trace_id.clone(),
+                    span_id: Some(row.id.clone()),
+                },
+                upto_seq: buffer.lo - 1,
+            }));
+            for row in rows {
+                match Home::is_skewed(Some(row.grade.trace_started_at), row.grade.created_at) {
+                    true => skewed.push(row.clone()),
+                    false => plain.push(row.clone()),
+                }
+            }
+        }
+        commit.added.extend(self.write_l0(buffer, false, plain)?);
+        commit.added.extend(self.write_l0(buffer, true, skewed)?);
+        Ok(())
     }
 
     fn write_l0<R: LakeRow>(

@@ -7,6 +7,7 @@
 
 mod append;
 mod backup;
+mod bulk;
 pub mod catalog;
 mod compact;
 mod config;
@@ -17,6 +18,7 @@ mod engine;
 mod files;
 mod flush;
 mod gate;
+mod grades;
 pub mod lake;
 mod lanes;
 mod ledger;
@@ -40,11 +42,13 @@ mod writer;
 
 pub use append::{Ack, AppendError, Prepared};
 pub use backup::{BackupError, MANIFEST, Manifest, ManifestFile, Restored, read_manifest, restore};
+pub use bulk::{TraceBounds, TraceSpans};
 pub use config::StoreConfig;
 pub use delete::{DeleteError, Deleted};
 pub use doctor::{Check, Checkup};
 pub use engine::StoreError;
 pub use gate::{Limit, Refusal};
+pub use grades::GradeFilter;
 pub use lake::{Columns, SpanRow, Table, TraceEntry};
 pub use ledger::{Ledger, Reservation, Share, ShareFull};
 pub use live::TraceKey;

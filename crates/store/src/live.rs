@@ -9,6 +9,7 @@
 //! loaded from Parquet ([`Live::admit`]). So the moment a row is published we know which version it
 //! replaces, and neither a reader nor a flush ever has to guess.
 
+mod grades;
 mod trace;
 mod view;
 
@@ -17,6 +18,8 @@ use std::sync::{Arc, OnceLock};
 use hashbrown::{HashMap, HashSet};
 use model::{Message, MessageHash, ProjectId, Source, Span, Time, TraceId, TraceItem};
 
+use self::grades::LiveGrades;
+pub(crate) use self::grades::{GradeBatch, newest};
 use self::trace::{HASH_BYTES, LiveTrace};
 pub(crate) use self::trace::{Home, LiveMessage, LiveSpan, LoadedTrace};
 pub(crate) use self::view::TraceView;
@@ -88,6 +91,7 @@ struct Touch<'a> {
 #[derive(Debug)]
 pub(crate) struct Live {
     projects: HashMap<ProjectId, HashMap<TraceId, LiveTrace>>,
+    grades: LiveGrades,
     /// Oldest first; the last one takes new rows.
     buffers: Vec<Arc<Buffer>>,
     active: Buffer,
@@ -131,6 +135,7 @@ impl Live {
     pub(crate) fn new(next_seq: i64, now: Time) -> Self {
         Self {
             projects: HashMap::new(),
+            grades: LiveGrades::default(),
             buffers: Vec::new(),
             active: Buffer::new(next_seq, now),
             deleted: HashMap::new(),
@@ -265,6 +270,27 @@ impl Live {
         }
     }
 
+    /// Makes logged grades readable. Called in log order, after the fsync.
+    pub(crate) fn publish_grades(&mut self, batch: GradeBatch, bytes: usize) {
+        debug_assert!(
+            batch.seq > self.active.hi,
+            "rows are published in log order"
+        );
+        self.active.hi = batch.seq;
+        self.active.bytes += bytes;
+        self.grades.push(batch);
+    }
+
+    /// Returns the grades of a project that are not in Parquet, in log order.
+    pub(crate) fn grades(&self, project: &ProjectId) -> &[Arc<GradeBatch>] {
+        self.grades.of(project)
+    }
+
+    /// Returns the grades of a sealed buffer. Those that were deleted since are not among them.
+    pub(crate) fn grades_of(&self, buffer: &Buffer) -> Vec<Arc<GradeBatch>> {
+        self.grades.range(buffer.lo, buffer.hi)
+    }
+
     fn touch(&mut self, trace_id: &TraceId, touch: Touch<'_>) -> &mut LiveTrace {
         if !self.projects.contains_key(touch.project) {
             self.projects.insert(touch.project.clone(), HashMap::new());
@@ -294,6 +320,7 @@ impl Live {
     /// Makes traces unreadable as of `seq`. Later rows of the same ids are the caller's to refuse.
     pub(crate) fn delete(&mut self, project: &ProjectId, traces: &[TraceId], seq: i64) {
         self.active.hi = seq;
+        self.grades.delete(project, traces);
         for trace_id in traces {
             let key = TraceKey {
                 project: project.clone(),
@@ -393,6 +420,7 @@ impl Live {
         );
         let buffer = self.buffers.remove(0);
         self.flushed_seq = hi;
+        self.grades.release(hi);
         self.deleted.retain(|_, seq| *seq > hi);
         for (key, view) in views {
             let row = view.row();

@@ -1,15 +1,31 @@
-//! What did people decide? Projects, keys, prices, settings, evals with their runs, and who changed them.
+//! What did people decide? Projects, keys, prices, settings, evals and graders with their runs, what they
+//! say of traces, and who changed what.
 //!
 //! Nothing here can be rebuilt, so it has a database of its own, apart from the catalog of files: it
 //! is small, it is backed up, and no flush or compaction writes to it. Every change names who made it
 //! and is entered in the audit log by the same transaction, so the log cannot miss one.
 
+mod annotation;
 mod deleted;
 mod eval;
 mod eval_item;
 mod eval_run;
 #[cfg(test)]
 mod eval_tests;
+mod grader;
+#[cfg(test)]
+mod grader_tests;
+mod grading_item;
+#[cfg(test)]
+mod grading_model;
+mod grading_run;
+#[cfg(test)]
+mod grading_scale;
+mod grading_status;
+mod grading_status;
+#[cfg(test)]
+mod grading_tests;
+mod judge_answer;
 mod key;
 mod log_cursor;
 mod paging;
@@ -19,6 +35,9 @@ mod setting;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,15 +45,24 @@ use std::sync::Arc;
 use model::{Clock, Time};
 use uuid::Uuid;
 
+pub use annotation::{Annotation, AnnotationFilter, NewAnnotation, Rating, UnknownRating};
 pub use deleted::DeletedTrace;
 pub use eval::{Eval, EvalOrder, NewEval};
 pub use eval_item::{GradedItem, ItemStatus, NewItem, OutputItem, QueuedItem, UnknownItemStatus};
 pub use eval_run::{EvalRun, ModelUse, NewRun, RunStatus, RunTally, UnknownRunStatus};
+pub use grader::{NewGrader, StoredGrader};
+pub use grading_item::{
+    Finished, FinishedItem, GradingItem, GradingItemSeen, GradingItemStatus, ItemEnd,
+    NewGradingItem, UnknownGradingItemStatus,
+};
+pub use grading_run::{GraderUse, GradingRun, GradingRunFilter, NewGradingRun};
+pub use grading_status::{GradingStatus, UnknownGradingStatus};
 pub use key::{ApiKey, KeyProjects, NewKey};
 pub use paging::{Page, PageAsked};
 pub use project::{DEFAULT_PROJECT, Project, ProjectSettings};
 pub use setting::{AuditEntry, PriceOverride};
 pub use upload::{NewUpload, Upload};
+pub use watch::{Decision, DecisionFilter, NewWatch, Watch, WatchChange};
 
 use crate::sqlite::{Building, Connection, Db, DbError, Write, parsed};
 use schema::MIGRATIONS;
@@ -126,12 +154,22 @@ impl Meta {
         self.db.copy_to(dest).await
     }
 
-    /// Writes a compact copy without runs of evals to `dest`: all of it or nothing.
-    pub(crate) async fn copy_without_runs(&self, dest: &Path) -> Result<(), DbError> {
+    /// Writes a compact copy to `dest` without what is about traces: all of it or nothing. What was to be
+    /// graded is left out, so grading runs that were not over are; those of watches begin anew.
+    pub(crate) async fn copy_without_traces(&self, dest: &Path) -> Result<(), DbError> {
         let building = dest.with_extension("building");
-        self.db
-            .copy_cut_to(&building, "DELETE FROM eval_runs", dest)
-            .await
+        let cuts = [
+            "DELETE FROM eval_runs",
+            "DELETE FROM annotations",
+            "DELETE FROM judge_answers",
+            "DELETE FROM watch_decisions",
+            "DELETE FROM grading_items",
+            "DELETE FROM grading_leftovers",
+            "UPDATE grading_runs SET items = done + deleted",
+            "UPDATE grading_runs SET status = 'canceled', reason = 'its items are not in this copy'
+             WHERE status IN ('selecting', 'queued', 'in_progress', 'paused') AND watch_id IS NULL",
+        ];
+        self.db.copy_cut_to(&building, &cuts, dest).await
     }
 
     /// Empties the database's journal, so that deleted bytes are gone from disk. Returns whether that

@@ -1,6 +1,6 @@
 //! A copy of `meta.db` a day, in the data folder: what people made can be had back as it was on any
-//! of the last days, without a backup of the traces. The copies hold no runs of
-//! evals, which may hold text of traces: what is deleted must be gone.
+//! of the last days, without a backup of the traces. The copies hold nothing that
+//! is about traces, such as runs of evals and annotations: what is deleted must be gone.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Engine {
             return Ok(());
         }
         RealDisk.create_dir_all(&dir)?;
-        self.meta.copy_without_runs(&today).await?;
+        self.meta.copy_without_traces(&today).await?;
         remove_oldest(&dir)?;
         Ok(())
     }

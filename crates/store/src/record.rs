@@ -1,4 +1,4 @@
-//! What is in a frame of the write-ahead log: a batch of rows, or a deletion.
+//! What is in a frame of the write-ahead log: a batch of rows, a deletion, or grades.
 //!
 //! A record is a version, a kind and a run of sections, each made of fields (`record/wire.rs`). The
 //! thread of a request encodes its batch once. Which messages are new is known later, to the log's
@@ -12,22 +12,24 @@
 use bytes::Bytes;
 use hashbrown::HashMap;
 use model::{
-    BadRanks, Batch, IdError, Message, ProjectId, Source, Span, Time, TraceId, TraceItem,
+    BadRanks, Batch, Grade, IdError, Message, ProjectId, Source, Span, Time, TraceId, TraceItem,
     UnknownWord,
 };
 
 use self::wire::{FIELD_OVERHEAD_BYTES, Reader, Value, Writer};
 
+mod grades;
 mod rows;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-/// The version of the records that we write, and the newest that we read.
-pub const RECORD_VERSION: u8 = 1;
+/// The version of the records that we write, and the newest that we read. Version 2 brought grades.
+pub const RECORD_VERSION: u8 = 2;
 
 const KIND_BATCH: u8 = 1;
 const KIND_DELETE: u8 = 2;
+const KIND_GRADES: u8 = 3;
 
 /// Sections of a record. Numbers are never used again.
 mod section {
@@ -38,6 +40,7 @@ mod section {
     pub(super) const TRACE_ITEM: u8 = 5;
     pub(super) const SPAN: u8 = 6;
     pub(super) const MESSAGE: u8 = 7;
+    pub(super) const GRADE: u8 = 8;
 }
 
 /// The content of one frame.
@@ -47,6 +50,8 @@ pub enum Record {
     Batch(BatchRecord),
     /// Something is to be gone.
     Delete(DeleteRecord),
+    /// What graders said.
+    Grades(GradesRecord),
 }
 
 /// The rows of one request, with those of its messages that the log did not have yet.
@@ -75,6 +80,17 @@ pub struct DeleteRecord {
     pub traces: Vec<TraceId>,
     /// When this was decided.
     pub at: Time,
+}
+
+/// Grades that came in together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GradesRecord {
+    /// Whose they are.
+    pub project: ProjectId,
+    /// When they came in.
+    pub received_at: Time,
+    /// The grades, each key once.
+    pub grades: Vec<Grade>,
 }
 
 /// A record that cannot be read, though its bytes are as they were written.
@@ -164,6 +180,24 @@ impl EncodedRecord {
         let mut writer = Writer(&mut fixed);
         write_head(&mut writer, project, at);
         write_trace_ids(&mut writer, traces.iter());
+        Self {
+            fixed: fixed.into(),
+            messages: Vec::new(),
+        }
+    }
+
+    /// Returns the record of grades.
+    pub fn grades<'a>(
+        project: &ProjectId,
+        received_at: Time,
+        grades: impl Iterator<Item = &'a Grade>,
+    ) -> Self {
+        let mut fixed = vec![RECORD_VERSION, KIND_GRADES];
+        let mut writer = Writer(&mut fixed);
+        write_head(&mut writer, project, received_at);
+        for grade in grades {
+            writer.section(section::GRADE, |w| grades::write_grade(w, grade));
+        }
         Self {
             fixed: fixed.into(),
             messages: Vec::new(),
@@ -281,6 +315,7 @@ impl Record {
         match reader.byte()? {
             KIND_BATCH => Ok(Self::Batch(decode_batch(reader, bytes)?)),
             KIND_DELETE => Ok(Self::Delete(decode_delete(reader)?)),
+            KIND_GRADES => Ok(Self::Grades(decode_grades(reader)?)),
             kind => Err(RecordError::UnknownKind(kind)),
         }
     }
@@ -290,6 +325,7 @@ impl Record {
         match self {
             Self::Batch(batch) => &batch.project,
             Self::Delete(delete) => &delete.project,
+            Self::Grades(grades) => &grades.project,
         }
     }
 }
@@ -334,6 +370,23 @@ fn decode_delete(mut reader: Reader<'_>) -> Result<DeleteRecord, RecordError> {
         project: project.ok_or(RecordError::Missing { what: "project" })?,
         traces: traces.ok_or(RecordError::Missing { what: "traces" })?,
         at: at.ok_or(RecordError::Missing { what: "time" })?,
+    })
+}
+
+fn decode_grades(mut reader: Reader<'_>) -> Result<GradesRecord, RecordError> {
+    let (mut project, mut received_at, mut grades) = (None, None, Vec::new());
+    while let Some((tag, value)) = reader.section()? {
+        match tag {
+            section::PROJECT => project = Some(ProjectId::new(value.text()?)?),
+            section::AT => received_at = Some(Time::from_micros(value.int("time")?)),
+            section::GRADE => grades.push(grades::read_grade(value.fields())?),
+            _ => {}
+        }
+    }
+    Ok(GradesRecord {
+        project: project.ok_or(RecordError::Missing { what: "project" })?,
+        received_at: received_at.ok_or(RecordError::Missing { what: "time" })?,
+        grades,
     })
 }
 

@@ -7,12 +7,15 @@
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use model::{Batch, MessageHash, SpanId};
 
 use crate::engine::{Engine, StoreError};
+use crate::flush::Outgoing;
 use crate::lake::{Columns, LakeRow, WriteError, encode};
-use crate::live::{Buffer, TraceKey, TraceView};
+use crate::live::{Buffer, GradeBatch, TraceKey, TraceView};
 use crate::record::EncodedRecord;
 use crate::snapshot::{message_rows, span_rows, trace_entry};
 
@@ -27,9 +30,42 @@ pub(crate) fn may_be_a_row(error: &StoreError) -> bool {
 }
 
 impl Engine {
-    /// Takes the rows that cannot be encoded out of the views of a buffer, and returns how many there
+    /// Takes the rows that cannot be encoded out of what a buffer would write, and returns how many there
     /// were.
     pub(crate) fn set_aside(
+        &self,
+        buffer: &Buffer,
+        outgoing: &mut Outgoing,
+    ) -> Result<usize, StoreError> {
+        let spans = self.set_views_aside(buffer, &mut outgoing.views)?;
+        Ok(spans + self.set_grades_aside(buffer, &mut outgoing.grades)?)
+    }
+
+    fn set_grades_aside(
+        &self,
+        buffer: &Buffer,
+        grades: &mut [Arc<GradeBatch>],
+    ) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for batch in grades {
+            let faults: Vec<_> = batch.rows.iter().filter(|row| !can_encode(*row)).collect();
+            if faults.is_empty() {
+                continue;
+            }
+            count += faults.len();
+            let grades = faults.iter().map(|row| &*row.grade);
+            let record = EncodedRecord::grades(&batch.project, batch.received_at, grades);
+            let path = self.keep_record(buffer, record.fixed())?;
+            tracing::error!(
+                grades = faults.len(), path = %path.display(),
+                "grades cannot be written to Parquet; they are kept aside"
+            );
+            *batch = Arc::new(batch.retaining(can_encode));
+        }
+        Ok(count)
+    }
+
+    fn set_views_aside(
         &self,
         buffer: &Buffer,
         views: &mut Vec<(TraceKey, TraceView)>,
@@ -82,19 +118,19 @@ impl Engine {
         let record = EncodedRecord::batch(&key.project, view.item.source, received_at, &batch);
         let messages = (0..batch.messages.len()).map(|index| record.message(index));
         let parts: Vec<&[u8]> = std::iter::once(record.fixed()).chain(messages).collect();
-        let bytes = parts.concat();
-        // A flush that is tried again finds its file there.
-        let name = format!(
-            "rows-{:016x}-{}",
-            buffer.hi,
-            &blake3::hash(&bytes).to_hex()[..16]
-        );
-        let path = self.quarantine(&name, &bytes)?;
+        let path = self.keep_record(buffer, &parts.concat())?;
         tracing::error!(
             trace_id = %key.trace_id, spans = batch.spans.len(), messages = batch.messages.len(),
             path = %path.display(), "rows cannot be written to Parquet; they are kept aside"
         );
         Ok(())
+    }
+
+    fn keep_record(&self, buffer: &Buffer, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+        // A flush that is tried again finds its file there.
+        let hash = blake3::hash(bytes).to_hex();
+        let name = format!("rows-{:016x}-{}", buffer.hi, &hash[..16]);
+        self.quarantine(&name, bytes)
     }
 }
 

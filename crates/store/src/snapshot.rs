@@ -4,21 +4,24 @@
 //! its cursor c, then memory rows at or below c are dropped, for Parquet has them. A flush that
 //! commits in between puts rows in both places, and the last step takes them out of one.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
-use model::{Message, MessageHash, ProjectId, SpanId, Time, TraceId};
+use model::{GRADE_RUN_BYTES, Message, MessageHash, ProjectId, SpanId, Time, TraceId};
 
-use crate::catalog::{CatalogVersion, FileEntry, FileId, Pin, ProjectHides};
+use crate::catalog::{FileEntry, FileId, Pin, ProjectHides};
 use crate::disk::DiskError;
 use crate::engine::Engine;
+use crate::grades::GradedItems;
 use crate::lake::{
-    self, Columns, EncodeError, LakeRow, MessageRow, RowKeys, SpanRow, Table, TraceEntry, TraceSet,
-    UnknownColumn, decode, encode,
+    self, Columns, EncodeError, GradeRow, LakeRow, MessageRow, RowKeys, SpanRow, Table, TraceEntry,
+    TraceHash, TraceSet, UnknownColumn, decode, encode,
 };
-use crate::live::{TraceKey, TraceView};
+use crate::live::{GradeBatch, TraceKey, TraceView, newest};
 
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +85,9 @@ pub struct ScanFile {
 }
 
 /// Which rows of files are gone or replaced, for one table of one project.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hides {
+    table: Table,
     /// What the catalog says.
     committed: Option<Arc<ProjectHides>>,
     /// What rows in memory replace, and what was deleted since the last commit.
@@ -97,15 +101,19 @@ impl Hides {
         self.committed.is_none() && self.traces.is_empty() && self.spans.is_empty()
     }
 
-    /// Returns whether a row of a file is hidden.
-    pub fn hides(&self, trace_id: &str, span_id: Option<&str>, seq: i64) -> bool {
+    /// Returns whether a row of a file is hidden. `part_id` is that of a span, or of a grade.
+    pub fn hides(&self, trace_id: &str, part_id: Option<&str>, seq: i64) -> bool {
         let by = |upto: Option<&i64>| upto.is_some_and(|upto| seq <= *upto);
+        let run = part_id.filter(|_| self.table == Table::Grades);
         by(self.traces.get(trace_id))
-            || span_id.is_some_and(|id| by(self.spans.get(trace_id).and_then(|ids| ids.get(id))))
+            || run
+                .and_then(|id| self.traces.get(id.get(..GRADE_RUN_BYTES)?))
+                .is_some_and(|upto| seq <= *upto)
+            || part_id.is_some_and(|id| by(self.spans.get(trace_id).and_then(|ids| ids.get(id))))
             || self
                 .committed
                 .as_ref()
-                .is_some_and(|hides| hides.hidden(trace_id, span_id, seq))
+                .is_some_and(|hides| hides.hides(self.table, trace_id, part_id, seq))
     }
 
     fn hide_trace(&mut self, trace_id: &TraceId, upto: i64) {
@@ -128,40 +136,59 @@ pub struct Snapshot {
     now: Time,
     /// Traces with rows above the cursor.
     views: HashMap<TraceId, Arc<TraceView>>,
+    /// Grades above the cursor, in log order.
+    grades: Vec<Arc<GradeBatch>>,
+    deleted: Vec<(TraceId, i64)>,
     cursor: i64,
     pin: Pin,
-    /// By table, in the order of [`Table::ALL`].
-    hides: [Arc<Hides>; Table::ALL.len()],
+    /// By table, in the order of [`Table::ALL`]; each put together when it is first asked for.
+    hides: [OnceLock<Arc<Hides>>; Table::ALL.len()],
+}
+
+/// What was in memory at one moment.
+struct InMemory {
+    views: Vec<Arc<TraceView>>,
+    grades: Vec<Arc<GradeBatch>>,
+    deleted: Vec<(TraceId, i64)>,
 }
 
 impl Snapshot {
     /// Takes a snapshot of a whole project.
     pub(crate) fn take(engine: &Arc<Engine>, project: &ProjectId) -> Self {
-        let (views, deleted) = {
+        let in_memory = {
             let live = engine.live.read();
-            (live.views(project), live.deleted_of(project))
+            InMemory {
+                views: live.views(project),
+                grades: live.grades(project).to_vec(),
+                deleted: live.deleted_of(project),
+            }
         };
-        Self::assemble(engine, project, views, &deleted)
+        Self::assemble(engine, project, in_memory)
     }
 
     /// Takes a snapshot that can answer for one trace only: cheaper where much is in memory.
     pub(crate) fn take_trace(engine: &Arc<Engine>, key: &TraceKey) -> Self {
-        let (views, deleted) = {
+        let in_memory = {
             let live = engine.live.read();
-            (
-                live.view_of(key).into_iter().collect(),
-                live.deleted_of(&key.project),
-            )
+            let grades = live.grades(&key.project).iter();
+            InMemory {
+                views: live.view_of(key).into_iter().collect(),
+                grades: grades
+                    .filter(|batch| batch.is_about(&key.trace_id))
+                    .cloned()
+                    .collect(),
+                deleted: live.deleted_of(&key.project),
+            }
         };
-        Self::assemble(engine, &key.project, views, &deleted)
+        Self::assemble(engine, &key.project, in_memory)
     }
 
-    fn assemble(
-        engine: &Arc<Engine>,
-        project: &ProjectId,
-        views: Vec<Arc<TraceView>>,
-        deleted: &[(TraceId, i64)],
-    ) -> Self {
+    fn assemble(engine: &Arc<Engine>, project: &ProjectId, in_memory: InMemory) -> Self {
+        let InMemory {
+            views,
+            mut grades,
+            deleted,
+        } = in_memory;
         // Memory was read before this line; the order is what D2 rests on.
         let pin = engine.catalog.pin();
         let cursor = pin.catalog().cursor(&engine.config.node).unwrap_or(0);
@@ -170,25 +197,18 @@ impl Snapshot {
             .filter(|view| view.received.seq > cursor)
             .map(|view| (view.item.trace_id.clone(), view))
             .collect();
-        let hides = Table::ALL.map(|table| {
-            Arc::new(hides_of(
-                table,
-                pin.catalog(),
-                project,
-                cursor,
-                views.values().map(|view| &**view),
-                deleted,
-            ))
-        });
+        grades.retain(|batch| batch.seq > cursor);
         let now = engine.clock.now();
         Self {
             engine: Arc::clone(engine),
             project: project.clone(),
             now,
             views,
+            grades,
+            deleted,
             cursor,
             pin,
-            hides,
+            hides: Default::default(),
         }
     }
 
@@ -225,7 +245,7 @@ impl Snapshot {
 
     /// Returns which rows of files must not be seen.
     pub fn hides(&self, table: Table) -> Arc<Hides> {
-        Arc::clone(&self.hides[table as usize])
+        Arc::clone(self.hides[table as usize].get_or_init(|| Arc::new(self.find_hides(table))))
     }
 
     /// Returns the files that hold rows of the project.
@@ -251,6 +271,30 @@ impl Snapshot {
             .collect()
     }
 
+    /// Returns the files of a table, of whatever project.
+    pub(crate) fn entries(&self, table: Table) -> &[Arc<FileEntry>] {
+        self.pin.catalog().files(table)
+    }
+
+    /// Opens one of its files.
+    pub(crate) fn open(&self, file: &FileEntry) -> Result<Arc<lake::LakeFile>, ReadError> {
+        self.engine.files.open(file)
+    }
+
+    /// Returns whether a file may hold rows of a trace of the project.
+    pub(crate) fn may_hold(&self, file: &FileEntry, trace_id: &TraceId) -> bool {
+        let key = TraceKey {
+            project: self.project.clone(),
+            trace_id: trace_id.clone(),
+        };
+        self.engine.files.may_hold(file, &key)
+    }
+
+    /// Returns what is in memory of a trace and in no file.
+    pub(crate) fn view_of(&self, trace_id: &TraceId) -> Option<&Arc<TraceView>> {
+        self.views.get(trace_id)
+    }
+
     /// Calls `with` for every visible row of a table, in no order.
     pub(crate) fn each_row<R: LakeRow>(
         &self,
@@ -265,7 +309,7 @@ impl Snapshot {
                 let batch = batch.map_err(damaged)?;
                 let keys = RowKeys::of(R::TABLE, &batch)?;
                 let rows = keys.iter().zip(decode::<R>(&batch)?);
-                rows.filter(|(key, _)| !hides.hides(key.trace_id, key.span_id, key.seq))
+                rows.filter(|(key, _)| !hides.hides(key.trace_id, key.part_id, key.seq))
                     .for_each(|(_, row)| with(row));
             }
         }
@@ -278,14 +322,15 @@ impl Snapshot {
     pub fn memory(&self, table: Table, projection: &[usize]) -> Result<RecordBatch, ReadError> {
         let columns = Columns::at(table, projection)?;
         match table {
-            Table::Spans => sorted_batch(self.memory_spans(), &columns),
-            Table::Messages => sorted_batch(self.memory_messages(), &columns),
+            Table::Spans => sorted_batch::<SpanRow, _>(self.memory_spans(), &columns),
+            Table::Messages => sorted_batch::<MessageRow, _>(self.memory_messages(), &columns),
+            Table::Grades => sorted_batch::<GradeRow, _>(self.memory_grades(), &columns),
             Table::Traces => {
                 let rows = self
                     .views
                     .values()
                     .map(|view| trace_entry(&self.project, view));
-                sorted_batch(rows.collect(), &columns)
+                sorted_batch::<TraceEntry, _>(rows.collect(), &columns)
             }
         }
     }
@@ -306,7 +351,7 @@ impl Snapshot {
             return Ok(Some(trace_entry(&self.project, view)));
         }
         let rows: Vec<TraceEntry> = self.stored(trace_id, None, &Columns::all(Table::Traces))?;
-        let hides = &self.hides[Table::Traces as usize];
+        let hides = self.hides(Table::Traces);
         let visible = rows
             .into_iter()
             .filter(|entry| !hides.hides(trace_id.as_str(), None, entry.row.seq));
@@ -326,7 +371,7 @@ impl Snapshot {
         home: Option<Time>,
         columns: &Columns,
     ) -> Result<Vec<SpanRow>, ReadError> {
-        let hides = &self.hides[Table::Spans as usize];
+        let hides = self.hides(Table::Spans);
         let mut rows: Vec<SpanRow> = self.stored(trace_id, home, columns)?;
         rows.retain(|row| {
             !hides.hides(trace_id.as_str(), Some(row.span.span_id.as_str()), row.seq)
@@ -334,19 +379,14 @@ impl Snapshot {
         if let Some(view) = self.views.get(trace_id) {
             rows.extend(span_rows(&self.project, view, self.cursor));
         }
-        rows.sort_by(|a, b| {
-            let key = |row: &SpanRow| (row.span.started_at.is_none(), row.span.started_at, row.seq);
-            key(a)
-                .cmp(&key(b))
-                .then_with(|| a.span.span_id.cmp(&b.span.span_id))
-        });
+        rows.sort_by(start_order);
         debug_assert!(all_distinct(&rows), "D2: a span has one visible row");
         Ok(rows)
     }
 
     /// Returns the messages of a trace by their hashes.
     pub fn messages(&self, trace_id: &TraceId) -> Result<HashMap<MessageHash, Message>, ReadError> {
-        let hides = &self.hides[Table::Messages as usize];
+        let hides = self.hides(Table::Messages);
         let stored: Vec<MessageRow> =
             self.stored(trace_id, None, &Columns::all(Table::Messages))?;
         let visible = stored
@@ -358,6 +398,82 @@ impl Snapshot {
             .map(|view| message_rows(&self.project, view, self.cursor));
         let all = visible.chain(live.into_iter().flatten());
         Ok(all.map(|row| (row.message.hash, row.message)).collect())
+    }
+
+    /// Returns the grades that are in memory only, of each key the newest.
+    pub(crate) fn memory_grades(&self) -> Vec<&GradeRow> {
+        newest(&self.grades)
+    }
+
+    /// Calls `each` with the visible grades of files where these columns may hold these texts, until it
+    /// breaks.
+    pub(crate) fn stored_grades(
+        &self,
+        holding: &[(&'static str, &str)],
+        columns: &Columns,
+        mut each: impl FnMut(GradeRow) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let hides = self.hides(Table::Grades);
+        let may_hold = |file: &FileEntry| {
+            let of_trace = holding.iter().find(|(column, _)| *column == "trace_id");
+            of_trace.is_none_or(|(_, id)| {
+                let set = self.engine.files.trace_set(file.id);
+                let hash = TraceHash::of_text(self.project.as_str(), id);
+                set.is_none_or(|set| set.maybe_contains(hash))
+            })
+        };
+        let files = self.pin.catalog().files(Table::Grades).iter();
+        for file in files.filter(|file| may_hold(file)) {
+            let damaged = |error| ReadError::damaged(file, error);
+            let open = self.engine.files.open(file)?;
+            let batches = open.scan_holding(&self.project, holding, columns);
+            for batch in batches.map_err(damaged)? {
+                for row in decode::<GradeRow>(&batch.map_err(damaged)?)? {
+                    let is_hidden =
+                        hides.hides(row.trace_id.as_str(), Some(row.id.as_str()), row.seq);
+                    if !is_hidden && each(row).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn find_hides(&self, table: Table) -> Hides {
+        let committed = self.pin.catalog().hides().of(table, &self.project).cloned();
+        let mut hides = Hides {
+            table,
+            committed,
+            traces: HashMap::new(),
+            spans: HashMap::new(),
+        };
+        for (trace_id, upto) in &self.deleted {
+            hides.hide_trace(trace_id, *upto);
+        }
+        match table {
+            Table::Traces => self.views.values().for_each(|view| {
+                // A flush may have committed a row of it since memory was read.
+                if view.flushed_row_seq.is_some() || view.received.first_seq <= self.cursor {
+                    hides.hide_trace(&view.item.trace_id, self.cursor);
+                }
+            }),
+            Table::Spans => self.views.values().for_each(|view| {
+                for live in &view.spans {
+                    if let Some(upto) = live.replaces_below(self.cursor) {
+                        hides.hide_span(&view.item.trace_id, &live.span.span_id, upto);
+                    }
+                }
+            }),
+            Table::Grades => {
+                let items = GradedItems::of(&self.engine, self.pin.catalog(), &self.project);
+                for row in items.may_hold(self.memory_grades()) {
+                    hides.hide_span(&row.trace_id, &row.id, self.cursor);
+                }
+            }
+            Table::Messages => {}
+        }
+        hides
     }
 
     /// Returns what the files hold of a trace, hidden rows included.
@@ -377,41 +493,12 @@ impl Snapshot {
     }
 }
 
-fn hides_of<'a>(
-    table: Table,
-    catalog: &CatalogVersion,
-    project: &ProjectId,
-    cursor: i64,
-    views: impl Iterator<Item = &'a TraceView>,
-    deleted: &[(TraceId, i64)],
-) -> Hides {
-    let committed = catalog.hides().of(table, project).cloned();
-    let mut hides = Hides {
-        committed,
-        ..Hides::default()
-    };
-    for (trace_id, upto) in deleted {
-        hides.hide_trace(trace_id, *upto);
-    }
-    for view in views {
-        match table {
-            Table::Traces => {
-                // A flush may have committed a row of it since memory was read.
-                if view.flushed_row_seq.is_some() || view.received.first_seq <= cursor {
-                    hides.hide_trace(&view.item.trace_id, cursor);
-                }
-            }
-            Table::Spans => {
-                for live in &view.spans {
-                    if let Some(upto) = live.replaces_below(cursor) {
-                        hides.hide_span(&view.item.trace_id, &live.span.span_id, upto);
-                    }
-                }
-            }
-            Table::Messages => {}
-        }
-    }
-    hides
+/// Returns the order of two spans of a trace by start.
+pub(crate) fn start_order(a: &SpanRow, b: &SpanRow) -> std::cmp::Ordering {
+    let key = |row: &SpanRow| (row.span.started_at.is_none(), row.span.started_at, row.seq);
+    key(a)
+        .cmp(&key(b))
+        .then_with(|| a.span.span_id.cmp(&b.span.span_id))
 }
 
 /// Returns the row of a trace in memory.
@@ -461,8 +548,11 @@ pub(crate) fn message_rows(project: &ProjectId, view: &TraceView, cursor: i64) -
         .collect()
 }
 
-fn sorted_batch<R: LakeRow>(mut rows: Vec<R>, columns: &Columns) -> Result<RecordBatch, ReadError> {
-    rows.sort_by(R::file_order);
+fn sorted_batch<R: LakeRow, B: Borrow<R>>(
+    mut rows: Vec<B>,
+    columns: &Columns,
+) -> Result<RecordBatch, ReadError> {
+    rows.sort_by(|a, b| a.borrow().file_order(b.borrow()));
     Ok(encode(&rows, columns)?)
 }
 

@@ -33,7 +33,7 @@ pub(crate) type Row = sqlx::sqlite::SqliteRow;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
 /// Rows of one bulk statement; SQLite binds 32,766 values at most.
-const ROWS_PER_STATEMENT_MAX: usize = 500;
+pub(crate) const ROWS_PER_STATEMENT_MAX: usize = 500;
 
 /// Why a database could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -239,11 +239,11 @@ impl Db {
         install(&partial, dest).await
     }
 
-    /// As [`Db::copy_to`], by way of `building`, of which a statement takes something out.
+    /// As [`Db::copy_to`], by way of `building`, of which statements take something out.
     pub(crate) async fn copy_cut_to(
         &self,
         building: &Path,
-        cut: &'static str,
+        cuts: &[&'static str],
         dest: &Path,
     ) -> Result<(), DbError> {
         for leftover in ["", "-wal", "-shm"] {
@@ -252,8 +252,8 @@ impl Db {
         self.copy_to(building).await?;
         let failed = self.failed("take something out of a copy of what is");
         let mut connection = connect_options(building).connect().await.map_err(&failed)?;
-        for statement in [cut, "VACUUM"] {
-            sqlx::query(statement)
+        for statement in cuts.iter().chain(&["VACUUM"]) {
+            sqlx::query(*statement)
                 .execute(&mut connection)
                 .await
                 .map_err(&failed)?;
@@ -454,6 +454,16 @@ where
 {
     let text: &str = row.try_get(name)?;
     text.parse().map_err(|error| undecodable(name, error))
+}
+
+/// Returns a column's text as one of our words, or nothing.
+pub(crate) fn maybe_parsed<T>(row: &Row, name: &str) -> Result<Option<T>, sqlx::Error>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: Option<&str> = row.try_get(name)?;
+    let parsed = text.map(|text| text.parse().map_err(|error| undecodable(name, error)));
+    parsed.transpose()
 }
 
 /// Returns a column that holds a moment.

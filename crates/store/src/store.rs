@@ -307,6 +307,9 @@ impl Engine {
                 let mut live = self.live.write();
                 live.delete(&record.project, &record.traces, seq);
             }
+            Ok(Record::Grades(record)) => self
+                .replay_grades(seq, record, payload.len())
+                .map_err(StoreError::BadId)?,
             Err(error) => {
                 let path = self.quarantine(&format!("record-{seq:016x}"), payload)?;
                 tracing::error!(seq, %error, path = %path.display(), "a record of the log cannot be read; it is kept aside");
@@ -405,6 +408,10 @@ impl Store {
     /// Returns what people made: projects, keys, prices, settings.
     pub fn meta(&self) -> &Meta {
         &self.engine.meta
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Returns the memory ledger.

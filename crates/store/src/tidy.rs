@@ -1,6 +1,6 @@
 //! Housekeeping: free space, files nobody needs, tombstones that have done their duty, retention.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use model::{ProjectId, Time, TraceId, TraceRow};
 
 use crate::append::AppendError;
-use crate::catalog::Commit;
+use crate::catalog::{Commit, FileEntry};
 use crate::disk::DiskError;
 use crate::engine::{Engine, StoreError};
-use crate::lake::{Columns, Table, TraceEntry, decode};
+use crate::lake::{Columns, GradeRow, Table, TraceEntry, decode};
 use crate::live::TraceKey;
-use crate::snapshot::ReadError;
+use crate::snapshot::{ReadError, Snapshot};
 
 /// Files that a commit took out stay this long, for readers that are about to pin them.
 const UNLINK_GRACE_MICROS: i64 = 10 * 1_000_000;
@@ -31,6 +31,7 @@ impl Engine {
         self.drop_tombstones().await?;
         self.retire_deleted_projects().await?;
         self.retire_all().await?;
+        self.meta.sweep_grading().await?;
         self.copy_meta_daily().await
     }
 
@@ -100,20 +101,23 @@ impl Engine {
     /// was deleted, and a deletion may have been cut short by a crash.
     async fn retire_deleted_projects(self: &Arc<Self>) -> Result<(), StoreError> {
         for project in self.meta.deleted_projects().await? {
-            let has_files = self
-                .catalog
-                .current()
-                .files(Table::Traces)
+            let catalog = self.catalog.current();
+            let is_of_it = |file: &Arc<FileEntry>| file.project(&project.id).is_some();
+            let has_files = [Table::Traces, Table::Grades]
                 .iter()
-                .any(|file| file.project(&project.id).is_some());
-            if has_files || !self.live.read().views(&project.id).is_empty() {
+                .any(|table| catalog.files(*table).iter().any(is_of_it));
+            let has_rows = {
+                let live = self.live.read();
+                !live.views(&project.id).is_empty() || !live.grades(&project.id).is_empty()
+            };
+            if has_files || has_rows {
                 self.delete_project_rows(&project.id).await?;
             }
         }
         Ok(())
     }
 
-    /// Deletes every trace of a project, those in memory too.
+    /// Deletes every trace of a project, those in memory too, and grades that hang on no trace.
     pub(crate) async fn delete_project_rows(
         self: &Arc<Self>,
         project: &ProjectId,
@@ -125,7 +129,22 @@ impl Engine {
             .collect();
         self.delete_all(project, &in_memory).await?;
         let stored = self.retire(project, Time::from_micros(i64::MAX)).await?;
+        let (this, of) = (Arc::clone(self), project.clone());
+        let graded = self.on_worker(move || this.graded(&of)).await?;
+        self.delete_all(project, &graded).await?;
         Ok(in_memory.len() + stored)
+    }
+
+    /// Returns what the grades of a project hang on.
+    fn graded(self: &Arc<Self>, project: &ProjectId) -> Result<Vec<TraceId>, StoreError> {
+        let mut graded = HashSet::new();
+        let snapshot = Snapshot::take(self, project);
+        snapshot.each_row(&Columns::keys(Table::Grades), |row: GradeRow| {
+            if !graded.contains(&row.trace_id) {
+                graded.insert(row.trace_id);
+            }
+        })?;
+        Ok(graded.into_iter().collect())
     }
 
     /// Deletes the traces of every project that are older than the project keeps them.

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::append::{AppendError, Prepared};
 use crate::engine::Engine;
 use crate::gate::Refusal;
+use crate::grades::PreparedGrades;
 use crate::ledger::Reservation;
 use crate::live::TraceKey;
 use crate::record::EncodedRecord;
@@ -35,6 +36,11 @@ pub(crate) enum Job {
         queued: Reservation,
         done: Done,
     },
+    Grades {
+        prepared: Box<PreparedGrades>,
+        queued: Reservation,
+        done: Done,
+    },
     Delete {
         project: ProjectId,
         traces: Vec<TraceId>,
@@ -47,12 +53,13 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Job::Append { prepared, .. } => prepared.bytes(),
+            Job::Grades { prepared, .. } => prepared.bytes(),
             Job::Delete { .. } => 0,
         }
     }
 
     fn answer(self, answer: Result<i64, AppendError>) {
-        let (Job::Append { done, .. } | Job::Delete { done, .. }) = self;
+        let (Job::Append { done, .. } | Job::Grades { done, .. } | Job::Delete { done, .. }) = self;
         // Whoever asked may have hung up; the rows are logged all the same.
         drop(done.send(answer));
     }
@@ -169,6 +176,9 @@ fn append(
             }
             appended.map(|()| fresh)
         }
+        Job::Grades { prepared, .. } => wal
+            .append(seq as u64, &[prepared.encoded.fixed()])
+            .map(|()| Vec::new()),
         Job::Delete {
             project,
             traces,
@@ -226,7 +236,18 @@ fn publish(engine: &Arc<Engine>, logged: Vec<Logged>) {
                     let (published, pinned) = prepared.into_published(seq, &fresh);
                     let published = engine.without_deleted(&live, published);
                     live.publish(published);
-                    pins.push((pinned, queued));
+                    pins.push((Some(pinned), queued));
+                    answers.push((done, seq));
+                }
+                Job::Grades {
+                    prepared,
+                    queued,
+                    done,
+                } => {
+                    let bytes = prepared.bytes();
+                    let batch = engine.undeleted_grades(&live, prepared.into_batch(seq));
+                    live.publish_grades(batch, bytes);
+                    pins.push((None, queued));
                     answers.push((done, seq));
                 }
                 Job::Delete {

@@ -74,7 +74,7 @@ variables over the file. Nothing is sent anywhere.")]
     /// Look at traces, or delete them.
     #[command(subcommand)]
     Traces(Traces),
-    /// Ask the tables `traces`, `spans` and `messages` in SQL.
+    /// Ask the tables `traces`, `spans`, `messages` and `grades` in SQL.
     #[command(after_help = "Examples:
   tracegrade sql 'show tables'
   tracegrade sql \"select model, sum(cost_nano_usd) / 1e9 as usd from spans group by model order by usd desc\"

@@ -5,17 +5,22 @@
 //! p values are adjusted for their number (Holm). "Not shown" is not "not there": where nothing is found
 //! the sentence says what could have been.
 
-mod one;
-mod pairing;
-mod words;
+pub(crate) mod both;
+pub(crate) mod pairing;
+pub(crate) mod tested;
+pub(crate) mod words;
 
 #[cfg(test)]
 mod tests;
 
 use serde::Serialize;
-use stats::Level;
+use stats::compare::Question;
+use stats::multiple::holm;
+use stats::{Level, Refusal};
 use utoipa::ToSchema;
 
+use self::both::{Both, Metric};
+use self::pairing::{By, Sides};
 use crate::results::{Collected, FigureObject, Withheld};
 
 /// By what the items of two runs find their partners.
@@ -77,6 +82,8 @@ pub enum Standing {
     Worse,
     /// It is worse by less than the margin, if at all.
     NotWorse,
+    /// The share of a label has changed, and nobody said which labels are good.
+    Changed,
     /// These traces do not tell.
     CannotTell,
 }
@@ -141,8 +148,8 @@ pub struct Tested {
     pub probability_greater: Option<FigureObject>,
     /// By what part it has changed, as 0.2 for a fifth more.
     pub relative: Option<FigureObject>,
-    /// The lower end of the one-sided interval of the difference.
-    pub lower_bound: f64,
+    /// The lower end of the one-sided interval of the difference; null if no value bounds it.
+    pub lower_bound: Option<f64>,
     /// Whether it is worse by less than the margin; null if none was asked.
     pub not_worse: Option<bool>,
     /// The smallest difference that would have been found in four of five cases.
@@ -159,5 +166,132 @@ pub fn compare(
     candidate: &Collected,
     options: &CompareOptions,
 ) -> Comparison {
-    one::compare_all(baseline, candidate, options)
+    let (both, missing) = both::graders(baseline, candidate, &options.graders);
+    let alpha = options.level.alpha();
+    let by = pairing::choose(baseline, candidate, options.pair_by);
+    let mut open = Vec::new();
+    let mut graders: Vec<GraderComparison> = missing
+        .into_iter()
+        .map(|it| GraderComparison::refused(it.name, "", &it.why))
+        .collect();
+    for grader in both {
+        let name = &grader.candidate.facts.name;
+        match grader.change() {
+            Some(change) if !options.allow_changed_graders => {
+                let why = format!(
+                    "{change}, and a change of the grader looks like one of what it grades: grade both runs with one version"
+                );
+                graders.push(GraderComparison::refused(name.clone(), "", &why));
+            }
+            _ => open.extend(
+                grader
+                    .metrics(baseline, candidate)
+                    .into_iter()
+                    .map(|metric| Open::of([baseline, candidate], grader, metric, by, options)),
+            ),
+        }
+    }
+    adjust(&mut open);
+    graders.extend(open.into_iter().map(|it| it.finish(by, alpha)));
+    let (verdict, sentence) = words::together(&graders);
+    Comparison {
+        verdict,
+        sentence,
+        margin: options.margin,
+        alpha,
+        graders,
+    }
+}
+
+/// A comparison before it is known how many there are.
+struct Open {
+    name: String,
+    metric: Metric,
+    /// On the grader's scale.
+    margin: Option<f64>,
+    outcome: Result<(tested::Outcome, Tested), Refusal>,
+}
+
+impl Open {
+    fn of(
+        runs: [&Collected; 2],
+        grader: Both<'_>,
+        metric: Metric,
+        by: By,
+        options: &CompareOptions,
+    ) -> Self {
+        let scale = &grader.baseline.facts.scale;
+        let margin = options
+            .margin
+            .and_then(|share| metric.on_scale(scale, share));
+        let question = Question {
+            level: options.level,
+            margin,
+            seed: options.seed,
+        };
+        let sides = Sides::of(runs, grader, &metric, by);
+        let outcome = tested::test(runs, grader, &metric, &sides, &question);
+        Self {
+            name: grader.candidate.facts.name.clone(),
+            metric,
+            margin,
+            outcome: outcome.map(|outcome| {
+                let tested = outcome.tested();
+                (outcome, tested)
+            }),
+        }
+    }
+
+    fn finish(self, by: By, alpha: f64) -> GraderComparison {
+        let metric = self.metric.name();
+        match self.outcome {
+            Err(why) => GraderComparison::refused(self.name, &metric, &why.to_string()),
+            Ok((outcome, tested)) => {
+                let verdict = words::standing(&self.metric, &tested, alpha);
+                GraderComparison {
+                    sentence: words::sentence(
+                        &self.name,
+                        &self.metric,
+                        &tested,
+                        verdict,
+                        self.margin,
+                    ),
+                    method: words::method(&outcome, by),
+                    grader: self.name,
+                    metric,
+                    verdict,
+                    tested: Some(tested),
+                    refused: None,
+                }
+            }
+        }
+    }
+}
+
+/// Adjusts p values for their number: Holm's.
+fn adjust(open: &mut [Open]) {
+    let found = || open.iter().filter_map(|it| it.outcome.as_ref().ok());
+    let p_values: Vec<f64> = found().map(|(_, tested)| tested.p_value).collect();
+    // a p value is one, so none is refused
+    let Ok(adjusted) = holm(&p_values) else {
+        return;
+    };
+    let tested = open.iter_mut().filter_map(|it| it.outcome.as_mut().ok());
+    for ((_, tested), p) in tested.zip(adjusted) {
+        tested.p_adjusted = p;
+    }
+}
+
+impl GraderComparison {
+    fn refused(grader: String, metric: &str, why: &str) -> Self {
+        Self {
+            sentence: format!("{grader}: nothing can be said: {why}."),
+            grader,
+            metric: metric.to_owned(),
+            verdict: Standing::CannotTell,
+            method: String::new(),
+            tested: None,
+            refused: Some(why.to_owned()),
+        }
+    }
 }

@@ -58,6 +58,16 @@ impl Budget {
         })))
     }
 
+    /// Opens a budget that is never used up: it only counts.
+    pub fn without_cap(spent: NanoUsd) -> Self {
+        Self::new(NanoUsd(i64::MAX), spent)
+    }
+
+    /// Returns whether there is an end to it.
+    pub fn has_cap(&self) -> bool {
+        self.0.lock().cap < NanoUsd(i64::MAX)
+    }
+
     /// Sets money aside for a call, if there is enough.
     pub fn reserve(&self, estimate: NanoUsd) -> Result<Reservation, Exhausted> {
         let estimate = estimate.max(NanoUsd::default());

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::openai::Answer;
+
 /// The key of a piece of work: equal work has equal keys, across runs and restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CacheKey([u8; 32]);
@@ -54,12 +56,14 @@ impl fmt::Debug for CacheKey {
     }
 }
 
-/// Where answers are kept.
+/// Where answers are kept: in memory or in a database, so whoever asks waits.
+///
+/// A cache that fails answers that it knows nothing: what it would have saved is then paid for again.
 pub trait Cache<T>: Send + Sync {
     /// Returns what was kept under a key.
-    fn get(&self, key: &CacheKey) -> Option<T>;
+    fn get<'a>(&'a self, key: &'a CacheKey) -> Answer<'a, Option<T>>;
     /// Keeps an answer.
-    fn put(&self, key: CacheKey, answer: T);
+    fn put<'a>(&'a self, key: CacheKey, answer: &'a T) -> Answer<'a, ()>;
 }
 
 /// A cache in memory, which forgets what was not asked for the longest time.
@@ -73,13 +77,15 @@ impl<T> MemoryCache<T> {
     }
 }
 
-impl<T: Clone + Send> Cache<T> for MemoryCache<T> {
-    fn get(&self, key: &CacheKey) -> Option<T> {
-        self.0.lock().get(key).cloned()
+impl<T: Clone + Send + Sync> Cache<T> for MemoryCache<T> {
+    fn get<'a>(&'a self, key: &'a CacheKey) -> Answer<'a, Option<T>> {
+        let known = self.0.lock().get(key).cloned();
+        Box::pin(async { known })
     }
 
-    fn put(&self, key: CacheKey, answer: T) {
-        self.0.lock().put(key, answer);
+    fn put<'a>(&'a self, key: CacheKey, answer: &'a T) -> Answer<'a, ()> {
+        self.0.lock().put(key, answer.clone());
+        Box::pin(async {})
     }
 }
 
@@ -146,15 +152,16 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_full_cache_forgets_what_was_not_asked_for() {
+    #[tokio::test]
+    async fn a_full_cache_forgets_what_was_not_asked_for() {
         let key = |name: &str| CacheKey::new(&json!(name), b"", "", &json!(null));
         let cache = MemoryCache::new(NonZeroUsize::new(2).unwrap());
-        cache.put(key("a"), 1);
-        cache.put(key("b"), 2);
-        assert_eq!(cache.get(&key("a")), Some(1));
-        cache.put(key("c"), 3);
-        let found = ["a", "b", "c"].map(|name| cache.get(&key(name)));
-        assert_eq!(found, [Some(1), None, Some(3)]);
+        cache.put(key("a"), &1).await;
+        cache.put(key("b"), &2).await;
+        assert_eq!(cache.get(&key("a")).await, Some(1));
+        cache.put(key("c"), &3).await;
+        for (name, expected) in [("a", Some(1)), ("b", None), ("c", Some(3))] {
+            assert_eq!(cache.get(&key(name)).await, expected, "{name}");
+        }
     }
 }

@@ -256,6 +256,8 @@ impl From<JudgeError> for ModelError {
     fn from(error: JudgeError) -> Self {
         match error {
             JudgeError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            JudgeError::TooLong(why) => Self::TooLong(why),
+            JudgeError::Filtered(why) => Self::Filtered(why),
             _ => Self::Refused(error.to_string()),
         }
     }

@@ -59,7 +59,7 @@ impl Desk<'_> {
         key: CacheKey,
         request: &ModelRequest,
     ) -> Result<Answered, DeskError> {
-        if let Some(answer) = self.cache.get(&key) {
+        if let Some(answer) = self.cache.get(&key).await {
             return Ok(Answered {
                 answer,
                 cost: Some(NanoUsd::default()),
@@ -67,13 +67,21 @@ impl Desk<'_> {
             });
         }
         let estimate = self.tariff.estimate(request);
-        let estimate = estimate.ok_or_else(|| DeskError::Unpriced(request.model.clone()))?;
-        let reservation = self.budget.reserve(estimate)?;
+        let reservation = match estimate {
+            Some(estimate) => Some(self.budget.reserve(estimate)?),
+            // What has no price can only be paid where nothing is kept to.
+            None if self.budget.has_cap() => {
+                return Err(DeskError::Unpriced(request.model.clone()));
+            }
+            None => None,
+        };
         match self.model.ask(request).await {
             Ok(answer) => {
                 let cost = self.tariff.cost(request, &answer);
-                reservation.settle(cost);
-                self.cache.put(key, answer.clone());
+                if let Some(reservation) = reservation {
+                    reservation.settle(cost);
+                }
+                self.cache.put(key, &answer).await;
                 Ok(Answered {
                     answer,
                     cost,
@@ -82,7 +90,9 @@ impl Desk<'_> {
             }
             Err(error) => {
                 // Failures are not charged for. Counting them would let an outage use up the budget.
-                reservation.release();
+                if let Some(reservation) = reservation {
+                    reservation.release();
+                }
                 Err(error.into())
             }
         }
@@ -127,8 +137,8 @@ mod tests {
                     text: "yes".to_owned(),
                     tool_calls: Value::Null,
                     refusal: None,
-                    finish_reason: None,
                     usage,
+                    ..ModelAnswer::default()
                 })
             })
         }
@@ -147,7 +157,7 @@ mod tests {
         let budget = Budget::new(NanoUsd(25_000_000), NanoUsd::default());
         let outage = ModelError::Unavailable("down".to_owned());
         let scripted = Scripted {
-            script: Mutex::new(vec![Ok(500), Err(outage.clone()), Ok(1_500), Ok(1)]),
+            script: Mutex::new(vec![Ok(500), Err(outage.clone()), Ok(1_500), Ok(2)]),
             budget: budget.clone(),
             refused_meanwhile: Mutex::default(),
         };
@@ -191,7 +201,14 @@ mod tests {
             model: "nobody".to_owned(),
             ..request
         };
-        let unpriced = desk.answer(key(4), &unpriced).await;
-        assert_eq!(unpriced, Err(DeskError::Unpriced("nobody".to_owned())));
+        let refused = desk.answer(key(4), &unpriced).await;
+        assert_eq!(refused, Err(DeskError::Unpriced("nobody".to_owned())));
+        let open = Budget::without_cap(NanoUsd::default());
+        let desk = Desk {
+            budget: &open,
+            ..desk
+        };
+        let unpriced = desk.answer(key(4), &unpriced).await.unwrap();
+        assert_eq!((unpriced.cost, open.spent()), (None, NanoUsd(0)));
     }
 }

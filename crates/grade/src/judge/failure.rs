@@ -87,7 +87,15 @@ pub(super) enum Feature {
 }
 
 /// Parameters that can be left out and the question is still the same.
-const OPTIONAL: [&str; 4] = ["temperature", "top_p", "seed", "reasoning_effort"];
+const OPTIONAL: [&str; 6] = [
+    "temperature",
+    "top_p",
+    "seed",
+    "reasoning_effort",
+    // Before the shorter name that is a part of it.
+    "top_logprobs",
+    "logprobs",
+];
 
 /// Returns what an answer that is not 2xx means.
 pub(super) fn classify(status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {

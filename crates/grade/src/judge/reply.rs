@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::endpoint::Dialect;
-use crate::openai::{ModelAnswer, Tokens};
+use crate::openai::{ModelAnswer, TokenChances, Tokens};
 
 /// Reads an answer, or says why it is none.
 pub(super) fn read(dialect: Dialect, body: &[u8], asked: &str) -> Result<ModelAnswer, String> {
@@ -63,6 +63,7 @@ fn chat(body: &Value) -> Result<ModelAnswer, String> {
             total: tokens(&body["usage"]["total_tokens"]),
             cached: tokens(&body["usage"]["prompt_tokens_details"]["cached_tokens"]),
         },
+        logprobs: chances(&choice["logprobs"]["content"]),
     })
 }
 
@@ -104,7 +105,27 @@ fn responses(body: &Value) -> Result<ModelAnswer, String> {
             total: tokens(&body["usage"]["total_tokens"]),
             cached: tokens(&body["usage"]["input_tokens_details"]["cached_tokens"]),
         },
+        logprobs: of_type("message")
+            .flat_map(|it| it["content"].as_array().into_iter().flatten())
+            .flat_map(|part| chances(&part["logprobs"]))
+            .collect(),
     })
+}
+
+/// The tokens of an answer with what might have stood in their place; none if nobody asked.
+fn chances(content: &Value) -> Vec<TokenChances> {
+    let tokens = content.as_array().into_iter().flatten();
+    let chance = |it: &Value| Some((it["token"].as_str()?.to_owned(), it["logprob"].as_f64()?));
+    let tokens = tokens.filter_map(|it| {
+        let (token, logprob) = chance(it)?;
+        let others = it["top_logprobs"].as_array().into_iter().flatten();
+        let mut top: Vec<(String, f64)> = others.filter_map(chance).collect();
+        if top.iter().all(|(other, _)| *other != token) {
+            top.push((token.clone(), logprob));
+        }
+        Some(TokenChances { token, top })
+    });
+    tokens.collect()
 }
 
 /// A text, or the texts of its parts.
@@ -158,6 +179,27 @@ mod tests {
             check(Dialect::Chat, &refused).unwrap().refusal.as_deref(),
             Some("no")
         );
+    }
+
+    #[test]
+    fn chances_of_tokens_are_read_from_either_api() {
+        let content = json!([
+            {"token": "4", "logprob": -0.5, "top_logprobs": [{"token": "5", "logprob": -1.0}]},
+            {"token": "}", "logprob": 0.0},
+        ]);
+        let of_chat = json!({"choices": [{
+            "message": {"content": "4}"}, "logprobs": {"content": content},
+        }]});
+        let of_responses = json!({"output": [{
+            "type": "message",
+            "content": [{"type": "output_text", "text": "4}", "logprobs": content}],
+        }]});
+        for (dialect, body) in [(Dialect::Chat, of_chat), (Dialect::Responses, of_responses)] {
+            let chances = check(dialect, &body).unwrap().logprobs;
+            let both = [("5".to_owned(), -1.0), ("4".to_owned(), -0.5)];
+            assert_eq!((&*chances[0].token, &*chances[0].top), ("4", &both[..]));
+            assert_eq!(chances[1].top, [("}".to_owned(), 0.0)]);
+        }
     }
 
     #[test]

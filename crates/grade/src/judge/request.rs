@@ -91,6 +91,7 @@ fn responses(
                 let tools = value.as_array().into_iter().flatten();
                 body["tools"] = tools.map(|tool| flat(tool, "function")).collect();
             }
+            "logprobs" => body["include"] = json!(["message.output_text.logprobs"]),
             // There is none in this API.
             "seed" => {}
             _ => body[name] = value,

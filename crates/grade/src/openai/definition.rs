@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::held::Held;
 use super::label_model::LabelModel;
 use super::multi::Multi;
 use super::problems::{Fields, Problems};
@@ -13,7 +14,7 @@ use super::score_model::ScoreModel;
 use super::similarity::TextSimilarity;
 use super::string_check::StringCheck;
 use super::template::Template;
-use super::{Kind, Place, Services, Subject};
+use super::{Kind, Place, Services};
 
 /// A grader as its `type` has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,7 @@ impl Position {
             Self::Whole(Place::GradersRun) => {
                 &[StringCheck, TextSimilarity, Python, ScoreModel, Multi]
             }
+            Self::Whole(Place::Trace) => &[StringCheck, TextSimilarity, LabelModel, ScoreModel],
             Self::Part => &[StringCheck, TextSimilarity, Python, ScoreModel, LabelModel],
         }
     }
@@ -69,10 +71,11 @@ struct Head<'v> {
 
 impl<'v> Head<'v> {
     /// Reads type and name. A grader without a name is told so, but for Python's, which OpenAI's guide shows
-    /// without, and parts of a `multi`, whose key names them.
+    /// without, those of traces, and parts of a `multi`, whose key names them.
     fn parse(fields: &mut Fields<'v, '_>, position: Position) -> Self {
         let kind = kind(fields, position);
-        let nameless = kind == Some(Kind::Python) || position == Position::Part;
+        let nameless = kind == Some(Kind::Python)
+            || matches!(position, Position::Part | Position::Whole(Place::Trace));
         let name = match fields.get("name") {
             None if nameless => Some(kind.map_or("", Kind::as_str)),
             _ => fields.text("name", "give the grader a name, a text"),
@@ -132,17 +135,17 @@ impl Single {
         &self,
         name: &str,
         kind: Kind,
-        subject: Subject<'_>,
+        held: Held<'_>,
         services: &Services<'_>,
     ) -> GraderReport {
         let began = Instant::now();
         let mut report = GraderReport::new(name, kind);
         let score = match self {
-            Self::StringCheck(grader) => grader.score(subject),
-            Self::TextSimilarity(grader) => grader.score(subject, services).await,
-            Self::ScoreModel(grader) => grader.score(subject, services, &mut report).await,
-            Self::LabelModel(grader) => grader.score(subject, services, &mut report).await,
-            Self::Python(grader) => grader.score(subject, services).await,
+            Self::StringCheck(grader) => grader.score(held),
+            Self::TextSimilarity(grader) => grader.score(held, services).await,
+            Self::ScoreModel(grader) => grader.score(held, services, &mut report).await,
+            Self::LabelModel(grader) => grader.score(held, services, &mut report).await,
+            Self::Python(grader) => grader.score(held, services).await,
         };
         match score {
             Ok(score) => {
@@ -180,6 +183,9 @@ fn kind(fields: &mut Fields<'_, '_>, position: Position) -> Option<Kind> {
     let message = match (kind, position) {
         (None, _) => format!("`{written}` is no type of grader"),
         (Some(Kind::Multi), Position::Part) => "a `multi` cannot be part of a `multi`".to_owned(),
+        (Some(_), Position::Whole(Place::Trace)) => {
+            format!("`{written}` is no such grader of traces")
+        }
         (Some(_), Position::Whole(Place::Eval)) => {
             format!("`{written}` is no testing criterion of an eval")
         }
@@ -202,7 +208,8 @@ pub(super) fn parse_template(
     path: String,
     problems: &mut Problems,
 ) -> Option<Template> {
-    match Template::parse(text) {
+    let roots = problems.roots();
+    match Template::parse(text, roots) {
         Ok(template) => Some(template),
         Err(message) => {
             let help = "write paths such as `{{ item.label }}`, `{{ sample.output_text }}` or \

@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 
 /// A formula that was read.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Formula {
+pub(crate) struct Formula {
     program: Vec<Op>,
 }
 
@@ -41,7 +41,7 @@ enum Function {
 
 /// Why a formula cannot be read or has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FormulaError {
+pub(crate) enum FormulaError {
     /// Something stands where something else should.
     #[error("{expected} is missing at character {at}, where {found} stands")]
     Unexpected {
@@ -75,7 +75,7 @@ const DEPTH_MAX: usize = 100;
 
 impl Formula {
     /// Reads a formula over these keys.
-    pub(super) fn parse(text: &str, keys: &[&str]) -> Result<Self, FormulaError> {
+    pub(crate) fn parse(text: &str, keys: &[&str]) -> Result<Self, FormulaError> {
         if text.len() > FORMULA_BYTES_MAX {
             return Err(FormulaError::TooLarge);
         }
@@ -95,8 +95,13 @@ impl Formula {
         }
     }
 
+    /// Returns whether the score with this index counts in it.
+    pub(crate) fn uses(&self, index: usize) -> bool {
+        self.program.contains(&Op::Score(index))
+    }
+
     /// Returns the value for these scores, which stand in the order of the keys.
-    pub(super) fn value(&self, scores: &[f64]) -> Result<f64, FormulaError> {
+    pub(crate) fn value(&self, scores: &[f64]) -> Result<f64, FormulaError> {
         let mut stack: Vec<f64> = Vec::new();
         for op in &self.program {
             let value = match *op {

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use insight::template::Unfenced;
 use serde_json::Value;
 
 use super::definition::{Definition, Single};
+use super::held::Held;
 use super::problems::Problems;
 use super::report::GraderReport;
 use super::{Model, Place, Python, Subject, canonical, messages};
+use crate::scale::GraderScale;
 
 /// The types of grader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +94,7 @@ impl Grader {
     ///
     /// Fields that the API does not know are kept and mean nothing.
     pub fn parse(value: &Value, place: Place) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
+        let mut problems = Problems::of_place(place);
         let parsed = Definition::parse(value, place, &mut problems);
         match parsed {
             Some((name, kind, definition)) if problems.is_empty() => Ok(Self {
@@ -149,13 +152,46 @@ impl Grader {
         blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
+    /// Returns the scale of its scores.
+    pub fn scale(&self) -> GraderScale {
+        let shares = |pass_threshold| GraderScale::Number {
+            low: Some(0.0),
+            high: Some(1.0),
+            pass_threshold,
+        };
+        match &self.definition {
+            Definition::Single(Single::StringCheck(_)) => GraderScale::PassFail,
+            Definition::Single(Single::TextSimilarity(grader)) => shares(grader.pass_threshold),
+            Definition::Single(Single::ScoreModel(grader)) => grader.scale(),
+            Definition::Single(Single::LabelModel(grader)) => grader.scale(),
+            Definition::Single(Single::Python(grader)) => GraderScale::Number {
+                low: None,
+                high: None,
+                pass_threshold: Some(grader.pass_threshold),
+            },
+            Definition::Multi(_) => GraderScale::Number {
+                low: None,
+                high: None,
+                pass_threshold: None,
+            },
+        }
+    }
+
     /// Grades one row. What goes wrong becomes a flag of the report, and the reward 0.
     pub async fn run(&self, subject: Subject<'_>, services: &Services<'_>) -> GraderReport {
+        self.report(Held::row(subject), services).await
+    }
+
+    /// Grades a trace, which stands for a row: `item` are its facts, `sample` what its last model call
+    /// wrote. Its text goes into templates as it is, which is what these graders promise.
+    pub async fn run_on_trace(&self, scope: Unfenced<'_>, services: &Services<'_>) -> GraderReport {
+        self.report(Held::Trace(scope), services).await
+    }
+
+    async fn report(&self, held: Held<'_>, services: &Services<'_>) -> GraderReport {
         match &self.definition {
-            Definition::Single(single) => {
-                single.grade(&self.name, self.kind, subject, services).await
-            }
-            Definition::Multi(multi) => multi.grade(&self.name, subject, services).await,
+            Definition::Single(single) => single.grade(&self.name, self.kind, held, services).await,
+            Definition::Multi(multi) => multi.grade(&self.name, held, services).await,
         }
     }
 }

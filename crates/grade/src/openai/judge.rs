@@ -6,10 +6,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::held::Held;
 use super::messages::{self, Message};
 use super::problems::{Fields, kind_of};
 use super::report::{Fault, GraderCall, GraderReport, Step};
-use super::{ModelAnswer, ModelError, ModelRequest, Services, Subject};
+use super::{ModelAnswer, ModelError, ModelRequest, Services};
 
 /// The prompt of a model grader and who is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,13 +45,13 @@ impl Judge {
     pub(super) async fn ask(
         &self,
         schema: (String, Value),
-        subject: Subject<'_>,
+        held: Held<'_>,
         services: &Services<'_>,
         report: &mut GraderReport,
     ) -> Result<Verdict, Fault> {
         let request = ModelRequest {
             model: self.model.clone(),
-            messages: messages::render(&self.input, subject)?,
+            messages: messages::render(&self.input, held)?,
             params: Value::Object(self.params.clone()),
             schema: Some(schema),
         };
@@ -172,7 +173,7 @@ fn last_object_with_result(text: &str) -> Option<Map<String, Value>> {
 ///
 /// Models that reason take no temperature but the default 1, and others no effort: a definition that
 /// asks for it is refused here and not by the provider in the middle of a run.
-fn params(fields: &mut Fields<'_, '_>, model: &str) -> Option<Map<String, Value>> {
+pub(crate) fn params(fields: &mut Fields<'_, '_>, model: &str) -> Option<Map<String, Value>> {
     let Some(value) = fields.get("sampling_params") else {
         return Some(Map::new());
     };

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
+use super::Services;
+use super::held::Held;
 use super::judge::{Judge, Verdict};
 use super::problems::Fields;
 use super::report::{Fault, GraderReport};
-use super::{Services, Subject};
+use crate::scale::GraderScale;
 
 /// A `label_model`.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,16 +37,23 @@ impl LabelModel {
         })
     }
 
+    pub(super) fn scale(&self) -> GraderScale {
+        GraderScale::Labels {
+            labels: self.labels.clone(),
+            passing: self.passing.clone(),
+        }
+    }
+
     /// Returns 1 if the model's label passes, else 0.
     pub(super) async fn score(
         &self,
-        subject: Subject<'_>,
+        held: Held<'_>,
         services: &Services<'_>,
         report: &mut GraderReport,
     ) -> Result<f64, Fault> {
         let schema = Verdict::schema(json!({"type": "string", "enum": self.labels}));
         let schema = ("label".to_owned(), schema);
-        let verdict = self.judge.ask(schema, subject, services, report).await?;
+        let verdict = self.judge.ask(schema, held, services, report).await?;
         let label =
             (verdict.result.as_str()).filter(|label| self.labels.iter().any(|l| l == label));
         let Some(label) = label else {

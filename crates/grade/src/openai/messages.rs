@@ -5,12 +5,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::definition;
 use super::definition::{parse_template, template};
+use super::held::Held;
 use super::multi::is_single;
 use super::problems::{Fields, Problems, join, kind_of};
 use super::report::Fault;
 use super::template::Template;
-use super::{Subject, definition};
 
 /// One message of a prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,10 +119,10 @@ fn parse_part(value: &Value, path: String, problems: &mut Problems) -> Option<Pa
 }
 
 /// Returns the messages of a prompt as Chat Completions has them, with their holes filled.
-pub(super) fn render(messages: &[Message], subject: Subject<'_>) -> Result<Vec<Value>, Fault> {
+pub(super) fn render(messages: &[Message], held: Held<'_>) -> Result<Vec<Value>, Fault> {
     messages
         .iter()
-        .map(|message| message.render(subject))
+        .map(|message| message.render(held))
         .collect()
 }
 
@@ -176,12 +177,12 @@ fn part_of_chat(part: &Value) -> Value {
 }
 
 impl Message {
-    fn render(&self, subject: Subject<'_>) -> Result<Value, Fault> {
+    fn render(&self, held: Held<'_>) -> Result<Value, Fault> {
         let content = match self.content.as_slice() {
-            [Part::Text(text)] => Value::String(text.render(subject)?),
+            [Part::Text(text)] => Value::String(text.render(held)?),
             parts => parts
                 .iter()
-                .map(|part| part.render(subject))
+                .map(|part| part.render(held))
                 .collect::<Result<Value, Fault>>()?,
         };
         Ok(json!({"role": self.role, "content": content}))
@@ -189,20 +190,20 @@ impl Message {
 }
 
 impl Part {
-    fn render(&self, subject: Subject<'_>) -> Result<Value, Fault> {
+    fn render(&self, held: Held<'_>) -> Result<Value, Fault> {
         Ok(match self {
-            Self::Text(text) => json!({"type": "text", "text": text.render(subject)?}),
+            Self::Text(text) => json!({"type": "text", "text": text.render(held)?}),
             Self::Image { url, detail } => {
                 let mut image = Map::new();
-                image.insert("url".into(), url.render(subject)?.into());
+                image.insert("url".into(), url.render(held)?.into());
                 if let Some(detail) = detail {
-                    image.insert("detail".into(), detail.render(subject)?.into());
+                    image.insert("detail".into(), detail.render(held)?.into());
                 }
                 json!({"type": "image_url", "image_url": image})
             }
             Self::Audio { data, format } => json!({
                 "type": "input_audio",
-                "input_audio": {"data": data.render(subject)?, "format": format.render(subject)?},
+                "input_audio": {"data": data.render(held)?, "format": format.render(held)?},
             }),
         })
     }

@@ -3,17 +3,19 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-mod canonical;
+pub(crate) mod canonical;
 mod definition;
-mod formula;
+pub(crate) mod formula;
 mod grader;
-mod judge;
+mod held;
+pub(crate) mod judge;
 mod label_model;
 mod messages;
 mod multi;
-mod problems;
+pub(crate) mod problems;
 mod prompt;
 mod python;
 mod report;
@@ -34,6 +36,8 @@ pub enum Place {
     Eval,
     /// `graders/run` and `graders/validate`.
     GradersRun,
+    /// A grader of traces: `{{trace}}` and `{{spans}}` may stand in its templates.
+    Trace,
 }
 
 /// What a grader is held against: one row and what was answered to it.
@@ -74,8 +78,8 @@ pub struct ModelRequest {
     pub schema: Option<(String, Value)>,
 }
 
-/// What a model answered.
-#[derive(Debug, Clone, PartialEq)]
+/// What a model answered. It is kept as JSON, so that what was asked once need not be asked again.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ModelAnswer {
     /// The model that answered, as the provider names it.
     pub model: String,
@@ -89,10 +93,22 @@ pub struct ModelAnswer {
     pub finish_reason: Option<String>,
     /// Tokens: `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`.
     pub usage: Tokens,
+    /// The tokens of the answer with what might have stood in their place, if `logprobs` was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenChances>,
+}
+
+/// A token of an answer and what might have stood in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenChances {
+    /// The token that was written.
+    pub token: String,
+    /// Tokens and the logarithms of their chances, the written one among them.
+    pub top: Vec<(String, f64)>,
 }
 
 /// Tokens of model calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tokens {
     /// Read, cached ones included.
     pub prompt: i64,
@@ -138,6 +154,12 @@ pub enum ModelError {
     /// It will not: bad requests, keys, credit, a model that is gone.
     #[error("the model's provider refused the request: {0}")]
     Refused(String),
+    /// The question is too long for the model; a shorter one may do.
+    #[error("the question is too long for the model: {0}")]
+    TooLong(String),
+    /// The provider's filter will not let this question through; others it may.
+    #[error("the provider's filter stopped the question: {0}")]
+    Filtered(String),
     /// None is configured.
     #[error(
         "no model endpoint is configured: set OPENAI_API_KEY (and OPENAI_BASE_URL for another provider)"

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::definition::Single;
 use super::formula::Formula;
+use super::held::Held;
 use super::problems::{Fields, Problems, join};
 use super::report::{Fault, GraderReport};
-use super::{Kind, Services, Subject};
+use super::{Kind, Services};
 
 /// A `multi`.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,13 +53,13 @@ impl Multi {
     pub(super) async fn grade(
         &self,
         name: &str,
-        subject: Subject<'_>,
+        held: Held<'_>,
         services: &Services<'_>,
     ) -> GraderReport {
         let began = Instant::now();
         let graded = self.parts.iter().map(|part| {
             let Part { key, kind, grader } = part;
-            grader.grade(key, *kind, subject, services)
+            grader.grade(key, *kind, held, services)
         });
         let parts = join_all(graded).await;
         let mut report = GraderReport::new(name, Kind::Multi);

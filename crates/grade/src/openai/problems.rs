@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::Place;
+use super::template::{OF_ROWS, OF_TRACES};
+
 /// One mistake in a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -24,33 +27,56 @@ impl fmt::Display for Problem {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        write!(f, "{}; {}", self.message, self.help)
+        match self.help.is_empty() {
+            true => f.write_str(&self.message),
+            false => write!(f, "{}; {}", self.message, self.help),
+        }
     }
 }
 
 /// Every mistake that was found in a definition; one a line when printed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    list: Vec<Problem>,
+    /// Whether templates of the definition may name `trace` and `spans`.
+    is_of_trace: bool,
+}
 
 impl Problems {
     /// Returns the mistakes in the order in which they were met.
     pub fn list(&self) -> &[Problem] {
-        &self.0
+        &self.list
     }
 
     /// Returns whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
+    }
+
+    /// Returns that nothing is wrong yet with a definition that is used in this place.
+    pub(crate) fn of_place(place: Place) -> Self {
+        Self {
+            list: Vec::new(),
+            is_of_trace: place == Place::Trace,
+        }
+    }
+
+    /// Returns what templates of the definition may begin with.
+    pub(crate) fn roots(&self) -> &'static [&'static str] {
+        match self.is_of_trace {
+            true => OF_TRACES,
+            false => OF_ROWS,
+        }
     }
 
     /// Notes a mistake.
-    pub(super) fn note(
+    pub(crate) fn note(
         &mut self,
         path: impl Into<String>,
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.0.push(Problem {
+        self.list.push(Problem {
             path: path.into(),
             message: message.into(),
             help: help.into(),
@@ -60,7 +86,7 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.0.iter().enumerate() {
+        for (i, problem) in self.list.iter().enumerate() {
             if i > 0 {
                 f.write_str("\n")?;
             }
@@ -75,15 +101,15 @@ impl std::error::Error for Problems {}
 /// An object of a definition that is being read: what is missing or of the wrong kind is noted, and
 /// `None` says that it was.
 #[derive(Debug)]
-pub(super) struct Fields<'v, 'p> {
+pub(crate) struct Fields<'v, 'p> {
     object: &'v Map<String, Value>,
     path: String,
-    pub(super) problems: &'p mut Problems,
+    pub(crate) problems: &'p mut Problems,
 }
 
 impl<'v, 'p> Fields<'v, 'p> {
     /// Returns a reader of `value`, which stands at `path`; notes it if it is no object.
-    pub(super) fn of(value: &'v Value, path: &str, problems: &'p mut Problems) -> Option<Self> {
+    pub(crate) fn of(value: &'v Value, path: &str, problems: &'p mut Problems) -> Option<Self> {
         let Some(object) = value.as_object() else {
             problems.note(
                 path,
@@ -99,23 +125,33 @@ impl<'v, 'p> Fields<'v, 'p> {
         })
     }
 
+    /// Returns all fields.
+    pub(crate) fn object(&self) -> &'v Map<String, Value> {
+        self.object
+    }
+
+    /// Notes a mistake that its text places.
+    pub(crate) fn note_whole(&mut self, message: impl Into<String>) {
+        self.problems.note(self.path.clone(), message, "");
+    }
+
     /// Returns the path of a field.
-    pub(super) fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
     }
 
     /// Notes a mistake in a field.
-    pub(super) fn note(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn note(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.problems.note(join(&self.path, key), message, help);
     }
 
     /// Returns a field that is there and not null.
-    pub(super) fn get(&self, key: &str) -> Option<&'v Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'v Value> {
         self.object.get(key).filter(|value| !value.is_null())
     }
 
     /// Returns a field that must be there.
-    pub(super) fn required(&mut self, key: &str, help: &str) -> Option<&'v Value> {
+    pub(crate) fn required(&mut self, key: &str, help: &str) -> Option<&'v Value> {
         let value = self.get(key);
         if value.is_none() {
             self.note(key, "is missing", help);
@@ -124,7 +160,7 @@ impl<'v, 'p> Fields<'v, 'p> {
     }
 
     /// Returns a text that must be there.
-    pub(super) fn text(&mut self, key: &str, help: &str) -> Option<&'v str> {
+    pub(crate) fn text(&mut self, key: &str, help: &str) -> Option<&'v str> {
         let value = self.required(key, help)?;
         let text = value.as_str();
         if text.is_none() {
@@ -135,7 +171,7 @@ impl<'v, 'p> Fields<'v, 'p> {
 
     /// Returns a finite number that may be there: `Some(None)` when it is absent, `None` when it is
     /// wrong.
-    pub(super) fn number(&mut self, key: &str, help: &str) -> Option<Option<f64>> {
+    pub(crate) fn number(&mut self, key: &str, help: &str) -> Option<Option<f64>> {
         let Some(value) = self.get(key) else {
             return Some(None);
         };
@@ -148,8 +184,45 @@ impl<'v, 'p> Fields<'v, 'p> {
         }
     }
 
+    /// Notes every field that is none of these.
+    pub(crate) fn only(&mut self, known: &[&str]) {
+        for key in self.object.keys() {
+            if !known.contains(&key.as_str()) {
+                let help = format!("there are {}", known.join(", "));
+                self.problems
+                    .note(join(&self.path, key), "is unknown", help);
+            }
+        }
+    }
+
+    /// Returns a text that may be there and must hold something: `Some(None)` when it is absent, `None`
+    /// when it is wrong.
+    pub(crate) fn words(&mut self, key: &str, help: &str) -> Option<Option<&'v str>> {
+        let Some(value) = self.get(key) else {
+            return Some(None);
+        };
+        match value.as_str() {
+            Some(text) if !text.trim().is_empty() => return Some(Some(text)),
+            Some(_) => self.note(key, "is empty", help),
+            None => self.note(key, format!("is {}", kind_of(value)), help),
+        }
+        None
+    }
+
+    /// Returns whether a flag is set: `default` when it is absent, `None` when it is wrong.
+    pub(crate) fn flag(&mut self, key: &str, default: bool) -> Option<bool> {
+        let Some(value) = self.get(key) else {
+            return Some(default);
+        };
+        let flag = value.as_bool();
+        if flag.is_none() {
+            self.note(key, format!("is {}", kind_of(value)), "write true or false");
+        }
+        flag
+    }
+
     /// Returns a list that must be there and hold something.
-    pub(super) fn list(&mut self, key: &str, help: &str) -> Option<&'v [Value]> {
+    pub(crate) fn list(&mut self, key: &str, help: &str) -> Option<&'v [Value]> {
         let value = self.required(key, help)?;
         let Some(list) = value.as_array() else {
             self.note(key, format!("is {}", kind_of(value)), help);
@@ -163,7 +236,7 @@ impl<'v, 'p> Fields<'v, 'p> {
     }
 
     /// Returns a list of texts that must be there and hold something.
-    pub(super) fn texts(&mut self, key: &str, help: &str) -> Option<Vec<String>> {
+    pub(crate) fn texts(&mut self, key: &str, help: &str) -> Option<Vec<String>> {
         let list = self.list(key, help)?;
         let texts: Option<Vec<String>> = list
             .iter()
@@ -177,7 +250,7 @@ impl<'v, 'p> Fields<'v, 'p> {
 }
 
 /// Returns the path of a field of what stands at `path`.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
     } else {
@@ -186,7 +259,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 /// Returns what a JSON value is, in words.
-pub(super) fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

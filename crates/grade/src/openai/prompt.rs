@@ -6,9 +6,10 @@
 use serde_json::{Value, json};
 
 use super::Subject;
+use super::held::Held;
 use super::messages::{self, Message};
 use super::problems::{Fields, Problems};
-use super::template::Template;
+use super::template::{OF_ROWS, Template};
 
 /// The prompt of a run, read once and filled for many rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,10 +38,11 @@ impl Prompt {
     pub fn render(&self, subject: Subject<'_>) -> Result<Vec<Value>, String> {
         match &self.0 {
             Form::Template(list) => {
-                messages::render(list, subject).map_err(|fault| fault.to_string())
+                messages::render(list, Held::row(subject)).map_err(|fault| fault.to_string())
             }
             Form::Reference(path) => {
-                let text = path.render(subject).map_err(|fault| fault.to_string())?;
+                let text = path.render(Held::row(subject));
+                let text = text.map_err(|fault| fault.to_string())?;
                 match serde_json::from_str(&text) {
                     Ok(Value::Array(list)) => Ok(messages::of_chat(list)),
                     _ => Ok(vec![json!({"role": "user", "content": text})]),
@@ -64,7 +66,7 @@ fn parse(value: &Value, problems: &mut Problems) -> Option<Form> {
         "item_reference" => {
             let path = fields.text("item_reference", "write a path such as `item.input`")?;
             let is_path = path.split(['.', '[']).next() == Some("item");
-            match Template::parse(&format!("{{{{{path}}}}}")) {
+            match Template::parse(&format!("{{{{{path}}}}}"), OF_ROWS) {
                 Ok(template) if is_path => Some(Form::Reference(template)),
                 _ => {
                     let message = format!("`{path}` is no path into a row");

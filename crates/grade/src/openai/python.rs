@@ -1,9 +1,10 @@
 //! `def grade(sample, item) -> float`, run in a box.
 
 use super::definition::pass_threshold;
+use super::held::Held;
 use super::problems::{Fields, kind_of};
 use super::report::Fault;
-use super::{PythonError, Services, Subject};
+use super::{PythonError, Services};
 
 /// The longest source in bytes.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
@@ -47,13 +48,14 @@ impl PythonGrader {
     /// Returns what the code returns.
     pub(super) async fn score(
         &self,
-        subject: Subject<'_>,
+        held: Held<'_>,
         services: &Services<'_>,
     ) -> Result<f64, Fault> {
         let python = services.python.ok_or_else(|| {
             Fault::PythonAbsent("Python graders cannot run here: no sandbox is configured".into())
         })?;
-        match python.grade(&self.source, subject).await {
+        let row = held.whole();
+        match python.grade(&self.source, row.subject()).await {
             Ok(score) if score.is_finite() => Ok(score),
             Ok(score) => Err(Fault::PythonCode(format!(
                 "the grader's code returned {score}, which is no score"

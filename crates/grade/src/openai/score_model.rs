@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::Services;
 use super::definition::pass_threshold;
+use super::held::Held;
 use super::judge::{Judge, Verdict};
 use super::problems::Fields;
 use super::report::{Fault, GraderReport};
-use super::{Services, Subject};
+use crate::scale::GraderScale;
 
 /// A `score_model`.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,16 +34,24 @@ impl ScoreModel {
         })
     }
 
+    pub(super) fn scale(&self) -> GraderScale {
+        GraderScale::Number {
+            low: Some(self.low),
+            high: Some(self.high),
+            pass_threshold: Some(self.pass_threshold),
+        }
+    }
+
     /// Returns the model's number, clamped to the range.
     pub(super) async fn score(
         &self,
-        subject: Subject<'_>,
+        held: Held<'_>,
         services: &Services<'_>,
         report: &mut GraderReport,
     ) -> Result<f64, Fault> {
         let schema = Verdict::schema(json!({"type": "number"}));
         let schema = ("score".to_owned(), schema);
-        let verdict = self.judge.ask(schema, subject, services, report).await?;
+        let verdict = self.judge.ask(schema, held, services, report).await?;
         let number = match &verdict.result {
             Value::Number(number) => number.as_f64(),
             // of a provider that does not keep to the schema

@@ -3,10 +3,11 @@
 //! Nothing is trimmed and nothing normalised. `like` is no SQL: it asks whether the input contains the
 //! reference.
 
+use super::definition;
+use super::held::Held;
 use super::problems::Fields;
 use super::report::Fault;
 use super::template::Template;
-use super::{Subject, definition};
 
 /// A `string_check`.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,9 +52,9 @@ impl StringCheck {
     }
 
     /// Returns 1 or 0.
-    pub(super) fn score(&self, subject: Subject<'_>) -> Result<f64, Fault> {
-        let input = self.input.render(subject)?;
-        let reference = self.reference.render(subject)?;
+    pub(super) fn score(&self, held: Held<'_>) -> Result<f64, Fault> {
+        let input = self.input.render(held)?;
+        let reference = self.reference.render(held)?;
         let holds = match self.operation {
             Operation::Equal => input == reference,
             Operation::Unequal => input != reference,

@@ -1,139 +1,59 @@
 //! Texts with holes: `{{ item.question }}`, `{{sample.output_tools[0].function.name}}`.
 //!
-//! There is no logic, no filter and no escaping: a hole names one value of the row. A text goes in as it
-//! is, anything else as compact JSON. A path that leads nowhere is an error and not an empty text, for a
-//! grader that compares nothing with nothing would pass.
+//! The engine is that of [`insight::template`]. What OpenAI's graders add is strictness: whatever stands
+//! between double braces must be a path, and a path into what is there. A path that leads nowhere is an
+//! error and not an empty text, for a grader that compares nothing with nothing would pass.
 
-use serde_json::Value;
+use insight::template::{self, Path, Scope as _};
 
-use super::Subject;
+use super::held::Held;
 use super::report::Fault;
+
+/// What paths begin with where a row is graded.
+pub(super) const OF_ROWS: &[&str] = &["item", "sample"];
+/// What paths begin with where a trace is graded.
+pub(super) const OF_TRACES: &[&str] = &["item", "sample", "trace", "spans"];
 
 /// A text with holes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Template {
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Part {
-    Text(String),
-    Hole { written: String, path: Vec<Key> },
-}
-
-/// One step of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Key {
-    Name(String),
-    Index(usize),
-}
+pub(super) struct Template(template::Template);
 
 impl Template {
-    /// Reads a template; says what is wrong with the first hole that cannot be read.
+    /// Reads a template whose paths begin with one of `roots`; says what is wrong with the first hole
+    /// that cannot be read.
     ///
     /// `{{` without `}}` after it is text, as is `}}` alone.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("{{")
-            && let Some((inside, behind)) = after.split_once("}}")
-        {
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            let written = inside.trim().to_owned();
-            let path = parse_path(&written)?;
-            parts.push(Part::Hole { written, path });
-            rest = behind;
+    pub(super) fn parse(text: &str, roots: &[&str]) -> Result<Self, String> {
+        let into: Vec<String> = roots.iter().map(|root| format!("`{root}`")).collect();
+        let bad = |written: &str| {
+            let into = into.join(" or ");
+            format!("`{{{{{written}}}}}` is no path into {into}")
+        };
+        let template = template::Template::parse_strict(text).map_err(|hole| bad(&hole.written))?;
+        let is_stray = |path: &&Path| !roots.contains(&path.root());
+        let stray = template.paths().find(is_stray);
+        match stray.map(|path| bad(&path.written)) {
+            Some(bad) => Err(bad),
+            None => Ok(Self(template)),
         }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Ok(Self { parts })
     }
 
-    /// Returns the text with its holes filled from the row.
-    pub(super) fn render(&self, subject: Subject<'_>) -> Result<String, Fault> {
-        let mut text = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(literal) => text.push_str(literal),
-                Part::Hole { written, path } => match found(path, subject) {
-                    Some(Value::String(value)) => text.push_str(value),
-                    Some(value) => text.push_str(&value.to_string()),
-                    None => return Err(missing(written, path, subject)),
-                },
-            }
-        }
-        Ok(text)
+    /// Returns the text with its holes filled.
+    pub(super) fn render(&self, held: Held<'_>) -> Result<String, Fault> {
+        let missing = |hole: template::MissingVariable| missing(hole.path, held);
+        self.0.render(&held).map_err(missing)
     }
 }
 
 /// Returns the fault of a path that leads nowhere: a sample that is no JSON is told by its own name.
-fn missing(written: &str, path: &[Key], subject: Subject<'_>) -> Fault {
-    let of_json = matches!(path, [Key::Name(root), Key::Name(key), ..]
-        if root == "sample" && key == "output_json");
-    if of_json && subject.sample.get("output_json").is_none() {
-        Fault::SampleNotJson(written.to_owned())
-    } else {
-        Fault::Variable(written.to_owned())
+fn missing(written: String, held: Held<'_>) -> Fault {
+    let root = "sample.output_json";
+    let is_of_json = written.starts_with(root);
+    let is_json = || Path::parse(root).is_ok_and(|path| held.value(&path).is_some());
+    match is_of_json && !is_json() {
+        true => Fault::SampleNotJson(written),
+        false => Fault::Variable(written),
     }
-}
-
-/// Returns the value at a path.
-fn found<'a>(path: &[Key], subject: Subject<'a>) -> Option<&'a Value> {
-    let (root, keys) = path.split_first()?;
-    let root = match root {
-        Key::Name(name) if name == "item" => subject.item,
-        _ => subject.sample,
-    };
-    keys.iter().try_fold(root, |value, key| match key {
-        Key::Name(name) => value.get(name),
-        Key::Index(index) => value.get(index),
-    })
-}
-
-/// Reads `item.a.b[0]["c"]`.
-fn parse_path(written: &str) -> Result<Vec<Key>, String> {
-    let bad = || format!("`{{{{{written}}}}}` is no path into `item` or `sample`");
-    let mut path = Vec::new();
-    let mut rest = written;
-    loop {
-        let end = rest.find(['.', '[']).unwrap_or(rest.len());
-        let (name, behind) = rest.split_at(end);
-        let name = name.trim();
-        if name.is_empty() || name.contains(['{', '}', ']', '"', '\'', '|', '(', ')']) {
-            return Err(bad());
-        }
-        path.push(Key::Name(name.to_owned()));
-        rest = behind;
-        while let Some(inside) = rest.strip_prefix('[') {
-            let (key, behind) = parse_index(inside).ok_or_else(bad)?;
-            path.push(key);
-            rest = behind;
-        }
-        match rest.strip_prefix('.') {
-            Some(behind) => rest = behind,
-            None if rest.is_empty() => break,
-            None => return Err(bad()),
-        }
-    }
-    match path.first() {
-        Some(Key::Name(root)) if root == "item" || root == "sample" => Ok(path),
-        _ => Err(bad()),
-    }
-}
-
-/// Reads what stands behind `[`: a number or a quoted name, and `]`.
-fn parse_index(inside: &str) -> Option<(Key, &str)> {
-    for quote in ['"', '\''] {
-        if let Some(quoted) = inside.strip_prefix(quote) {
-            let (name, behind) = quoted.split_once(quote)?;
-            return Some((Key::Name(name.to_owned()), behind.strip_prefix(']')?));
-        }
-    }
-    let (digits, behind) = inside.split_once(']')?;
-    Some((Key::Index(digits.trim().parse().ok()?), behind))
 }
 
 #[cfg(test)]
@@ -141,6 +61,9 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use serde_json::Value;
+
+    use super::super::Subject;
     use super::*;
 
     fn render(text: &str, item: &Value) -> Result<String, Fault> {
@@ -149,7 +72,8 @@ mod tests {
             item,
             sample: &sample,
         };
-        Template::parse(text).unwrap().render(subject)
+        let template = Template::parse(text, OF_ROWS).unwrap();
+        template.render(Held::row(subject))
     }
 
     #[test]
@@ -208,7 +132,7 @@ mod tests {
             "{{{item.a}}}",
             "{{\"item\"}}",
         ] {
-            assert!(Template::parse(text).is_err(), "{text}");
+            assert!(Template::parse(text, OF_ROWS).is_err(), "{text}");
         }
     }
 
@@ -230,9 +154,9 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in r#"[{}\[\]."' itemsample0x|é]{0,40}"#) {
-            if let Ok(template) = Template::parse(&text) {
+            if let Ok(template) = Template::parse(&text, OF_ROWS) {
                 let item = json!({"x": [0]});
-                drop(template.render(Subject { item: &item, sample: &item }));
+                drop(template.render(Held::row(Subject { item: &item, sample: &item })));
             }
         }
     }

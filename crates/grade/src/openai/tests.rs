@@ -66,6 +66,7 @@ fn answer(text: &str) -> ModelAnswer {
             total: 15,
             cached: 4,
         },
+        logprobs: Vec::new(),
     }
 }
 

@@ -184,6 +184,11 @@ impl ResultsBuilder {
         collected
     }
 
+    /// Returns about how many bytes the grades take so far.
+    pub fn bytes(&self) -> usize {
+        self.collected.bytes()
+    }
+
     /// Returns the results of the run.
     pub fn finish(self) -> RunResults {
         self.collect().results()
@@ -330,7 +335,7 @@ impl Collected {
         self.graders.iter().map(|grader| &grader.facts)
     }
 
-    /// Gives items the key under which they find their partner in another run: a dataset's item, a value
+    /// Gives all items the key under which they find their partner in another run: a dataset's item, a value
     /// of the metadata. Items for which there is none cannot be paired.
     pub fn set_keys(&mut self, key: impl Fn(&str) -> Option<String>) {
         let mut keys = Interner::default();

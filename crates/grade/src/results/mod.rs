@@ -19,7 +19,7 @@ mod summary;
 #[cfg(test)]
 pub(crate) mod made;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use cell::Cell;
 pub(crate) use collected::Graded;

@@ -1,13 +1,15 @@
 //! The results of one grader.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use stats::Figure;
 
 use super::collected::{Collected, Graded};
 use super::outlook;
 use super::sample::{Said, Sample};
-use super::summary::{AtLeast, Bar, Counts, FlipRate, GraderResults, GraderStratum, LabelShare};
+use super::summary::{
+    AtLeast, Bar, Counts, FlipRate, GraderResults, GraderStratum, LabelShare, number,
+};
 use super::{FigureObject, Withheld, keep};
 use crate::scale::GraderScale;
 
@@ -44,9 +46,12 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     let flips = grader.flips();
     GraderResults {
         grader: grader.facts.clone(),
-        pass_rate,
-        mean,
-        median,
+        pass_rate: number(pass_rate.as_ref()),
+        pass_rate_figure: pass_rate,
+        mean: number(mean.as_ref()),
+        mean_figure: mean,
+        median: number(median.as_ref()),
+        median_figure: median,
         at_least: at_least(collected, grader, &mut withheld),
         histogram: histogram(grader),
         labels: labels(collected, grader),
@@ -80,25 +85,27 @@ impl Figures<'_> {
 
 /// The share of numbers that pass, or that are above the middle where none passes.
 fn at_least(collected: &Collected, grader: &Graded, withheld: &mut Withheld) -> Option<AtLeast> {
-    let GraderScale::Number {
-        low,
-        high,
-        pass_threshold,
-    } = grader.facts.scale
-    else {
+    let GraderScale::Number { pass_threshold, .. } = grader.facts.scale else {
         return None;
     };
     if !grader.facts.scale.is_whole() {
         return None;
     }
-    let usual = || insight::judging::Scale::of_range(low, high)?.default_pass_threshold();
+    let usual = || {
+        let (low, high) = grader.facts.scale.range()?;
+        insight::judging::Scale::of_range(low, high)?.default_pass_threshold()
+    };
     let threshold = pass_threshold.or_else(usual)?;
     let reaches = |score: f64| f64::from(u8::from(score >= threshold));
     let sample = Sample::of(collected, |item| {
         Said::score(&grader.cell(item)).map(reaches)
     });
     let share = keep(sample.rate(), "at_least", withheld)?;
-    Some(AtLeast { threshold, share })
+    Some(AtLeast {
+        threshold,
+        share: share.estimate,
+        share_figure: share,
+    })
 }
 
 fn histogram(grader: &Graded) -> Vec<Bar> {
@@ -150,36 +157,28 @@ fn labels(collected: &Collected, grader: &Graded) -> BTreeMap<String, LabelShare
             *counts.entry(label).or_default() += 1;
         }
     }
-    let mut shares: BTreeMap<String, LabelShare> = counts
-        .iter()
-        .map(|(&label, &count)| {
-            let sample = Sample::of(collected, |item| Said::label(&grader.cell(item), label));
-            let share = sample.rate().ok().map(FigureObject::from);
-            (
-                collected.label(label).to_owned(),
-                LabelShare { count, share },
-            )
-        })
+    let share = |label: u16, count: u64| {
+        let sample = Sample::of(collected, |item| {
+            Said::label_of(&grader.cell(item), |it| it == label)
+        });
+        let figure = sample.rate().ok().map(FigureObject::from);
+        LabelShare {
+            count,
+            share: number(figure.as_ref()),
+            share_figure: figure,
+        }
+    };
+    let came = counts.iter();
+    let mut shares: BTreeMap<String, LabelShare> = came
+        .map(|(&label, &count)| (collected.label(label).to_owned(), share(label, count)))
         .collect();
     // a label that never came is told too
     if let GraderScale::Labels { labels, .. } = &grader.facts.scale
         && !counts.is_empty()
     {
-        let known: BTreeSet<&String> = labels.iter().collect();
-        for label in known {
-            shares.entry(label.clone()).or_insert_with(|| {
-                let none = |item| match Said::label(&grader.cell(item), super::cell::NO_LABEL) {
-                    Said::Value(_) => Said::Value(0.0),
-                    other => other,
-                };
-                LabelShare {
-                    count: 0,
-                    share: Sample::of(collected, none)
-                        .rate()
-                        .ok()
-                        .map(FigureObject::from),
-                }
-            });
+        for label in labels {
+            let never = || share(super::cell::NO_LABEL, 0);
+            shares.entry(label.clone()).or_insert_with(never);
         }
     }
     shares
@@ -188,16 +187,20 @@ fn labels(collected: &Collected, grader: &Graded) -> BTreeMap<String, LabelShare
 fn strata(collected: &Collected, passes: &Sample<'_>, scores: &Sample<'_>) -> Vec<GraderStratum> {
     let (rates, means) = (passes.by_stratum(true), scores.by_stratum(false));
     let figures = rates.into_iter().zip(means).zip(passes.asked());
-    collected
-        .strata
-        .iter()
-        .zip(figures)
-        .map(|(stratum, ((rate, mean), asked))| GraderStratum {
-            name: stratum.name.clone(),
-            population: stratum.population,
-            graded: asked,
-            pass_rate: rate.ok().map(FigureObject::from),
-            mean: mean.ok().map(FigureObject::from),
+    let parts = collected.strata.iter().zip(figures);
+    parts
+        .map(|(stratum, ((rate, mean), asked))| {
+            let rate = rate.ok().map(FigureObject::from);
+            let mean = mean.ok().map(FigureObject::from);
+            GraderStratum {
+                name: stratum.name.clone(),
+                population: stratum.population,
+                graded: asked,
+                pass_rate: number(rate.as_ref()),
+                pass_rate_figure: rate,
+                mean: number(mean.as_ref()),
+                mean_figure: mean,
+            }
         })
         .collect()
 }

@@ -108,10 +108,11 @@ pub(super) fn of_scores(scores: &Sample<'_>) -> Option<Outlook> {
 }
 
 fn sentence(traces: u64, groups: u64, detectable: f64, is_rate: bool) -> String {
+    let in_groups = if groups == 1 { "group" } else { "groups" };
     let who = match (traces, groups < traces) {
         (1, _) => "1 trace sees".to_owned(),
         (_, false) => format!("{traces} traces see"),
-        (_, true) => format!("{traces} traces in {groups} groups see"),
+        (_, true) => format!("{traces} traces in {groups} {in_groups} see"),
     };
     if is_rate && detectable > 1.0 {
         return format!("{who} no change, however large.");
@@ -167,7 +168,7 @@ mod tests {
         let few = last(1.0).of_plan(plan(4, Some(1)), Level::P95).unwrap();
         assert_eq!(
             few.sentence,
-            "4 traces in 1 groups see no change, however large."
+            "4 traces in 1 group see no change, however large."
         );
         assert!(last(0.0).of_plan(plan(0, None), Level::P95).is_err());
     }

@@ -35,10 +35,10 @@ impl Said {
         Self::of(cell, cell.score())
     }
 
-    /// Whether it has this label.
-    pub(crate) fn label(cell: &Cell, label: u16) -> Self {
-        let has = cell.label().map(|it| f64::from(u8::from(it == label)));
-        Self::of(cell, has)
+    /// Whether it has a label for which this holds.
+    pub(crate) fn label_of(cell: &Cell, holds: impl FnOnce(u16) -> bool) -> Self {
+        let label = cell.label();
+        Self::of(cell, label.map(|it| f64::from(u8::from(holds(it)))))
     }
 
     fn of(cell: &Cell, value: Option<f64>) -> Self {

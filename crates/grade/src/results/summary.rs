@@ -20,9 +20,13 @@ pub struct RunResults {
     /// Traces (or cases) with a grade.
     pub traces: u64,
     /// The mean score in the graders' own scale; null unless all graders that give numbers share one.
-    pub average_score: Option<FigureObject>,
+    pub average_score: Option<f64>,
+    /// How sure that is.
+    pub average_score_figure: Option<FigureObject>,
     /// The share of traces that no grader failed, among those that a grader passed or failed.
-    pub pass_rate: Option<FigureObject>,
+    pub pass_rate: Option<f64>,
+    /// How sure that is.
+    pub pass_rate_figure: Option<FigureObject>,
     /// Each grader, by name.
     pub by_grader: BTreeMap<String, GraderResults>,
     /// The parts of the population that were sampled by themselves.
@@ -48,11 +52,17 @@ pub struct GraderResults {
     /// How many traces came out how.
     pub counts: Counts,
     /// The share of passes among passes and fails.
-    pub pass_rate: Option<FigureObject>,
+    pub pass_rate: Option<f64>,
+    /// How sure that is.
+    pub pass_rate_figure: Option<FigureObject>,
     /// The mean of its numbers.
-    pub mean: Option<FigureObject>,
+    pub mean: Option<f64>,
+    /// How sure that is.
+    pub mean_figure: Option<FigureObject>,
     /// The middle one of its numbers.
-    pub median: Option<FigureObject>,
+    pub median: Option<f64>,
+    /// How sure that is.
+    pub median_figure: Option<FigureObject>,
     /// The share of high numbers, on scales of whole ones.
     pub at_least: Option<AtLeast>,
     /// How often which number came, as graded: not reweighted.
@@ -100,7 +110,9 @@ pub struct AtLeast {
     /// The threshold: where it passes, or 4 on 1–5.
     pub threshold: f64,
     /// The share of numbers that reach it.
-    pub share: FigureObject,
+    pub share: f64,
+    /// How sure that is.
+    pub share_figure: FigureObject,
 }
 
 /// How often numbers of an interval came.
@@ -120,7 +132,9 @@ pub struct LabelShare {
     /// How many.
     pub count: u64,
     /// Their share of all labels.
-    pub share: Option<FigureObject>,
+    pub share: Option<f64>,
+    /// How sure that is.
+    pub share_figure: Option<FigureObject>,
 }
 
 /// How often a grader contradicts itself.
@@ -142,9 +156,13 @@ pub struct GraderStratum {
     /// How many were graded.
     pub graded: u64,
     /// The share of passes.
-    pub pass_rate: Option<FigureObject>,
+    pub pass_rate: Option<f64>,
+    /// How sure that is.
+    pub pass_rate_figure: Option<FigureObject>,
     /// The mean of its numbers.
-    pub mean: Option<FigureObject>,
+    pub mean: Option<f64>,
+    /// How sure that is.
+    pub mean_figure: Option<FigureObject>,
 }
 
 /// A part of the population.
@@ -157,7 +175,9 @@ pub struct StratumResults {
     /// How many of them were graded.
     pub graded: u64,
     /// The share of traces that no grader failed.
-    pub pass_rate: Option<FigureObject>,
+    pub pass_rate: Option<f64>,
+    /// How sure that is.
+    pub pass_rate_figure: Option<FigureObject>,
 }
 
 /// How the figures of the whole are made of its parts.
@@ -167,6 +187,11 @@ pub struct Weighting {
     pub is_weighted: bool,
     /// The same in words.
     pub sentence: String,
+}
+
+/// The estimate by itself, which stands beside its figure.
+pub(super) fn number(figure: Option<&FigureObject>) -> Option<f64> {
+    figure.map(|figure| figure.estimate)
 }
 
 impl RunResults {
@@ -196,8 +221,10 @@ impl RunResults {
         }
         Self {
             traces: collected.len() as u64,
-            average_score,
-            pass_rate,
+            average_score: number(average_score.as_ref()),
+            average_score_figure: average_score,
+            pass_rate: number(pass_rate.as_ref()),
+            pass_rate_figure: pass_rate,
             by_grader,
             strata: strata(collected, &passes),
             weighting: weighting(collected, &passes),
@@ -258,13 +285,14 @@ fn shared_scale(collected: &Collected) -> Result<Vec<&Graded>, &'static str> {
     let numeric: Vec<&Graded> = collected
         .graded()
         .iter()
-        .filter(|grader| grader.facts.scale.range().is_some())
+        .filter(|grader| grader.facts.scale.is_numeric())
         .collect();
     let mut ranges = numeric.iter().map(|grader| grader.facts.scale.range());
-    let first = ranges.next().ok_or("no grader of this run gives numbers")?;
-    match ranges.all(|range| range == first) {
-        true => Ok(numeric),
-        false => Err("the graders have different scales: see each by itself"),
+    match ranges.next() {
+        None => Err("no grader of this run gives numbers"),
+        // without ends nobody knows whether two scales are one
+        Some(first) if ranges.all(|range| first.is_some() && range == first) => Ok(numeric),
+        Some(_) => Err("the graders have different scales: see each by itself"),
     }
 }
 
@@ -295,11 +323,15 @@ fn strata(collected: &Collected, passes: &Sample<'_>) -> Vec<StratumResults> {
     let figures = passes.by_stratum(true);
     let parts = collected.strata.iter().zip(figures).zip(passes.asked());
     parts
-        .map(|((stratum, figure), asked)| StratumResults {
-            name: stratum.name.clone(),
-            population: stratum.population,
-            graded: asked,
-            pass_rate: figure.ok().map(FigureObject::from),
+        .map(|((stratum, figure), asked)| {
+            let figure = figure.ok().map(FigureObject::from);
+            StratumResults {
+                name: stratum.name.clone(),
+                population: stratum.population,
+                graded: asked,
+                pass_rate: number(figure.as_ref()),
+                pass_rate_figure: figure,
+            }
         })
         .collect()
 }

@@ -49,9 +49,11 @@ enum Number {
 #[serde(deny_unknown_fields)]
 struct Told {
     score: Option<Number>,
+    passed: Option<bool>,
     label: Option<String>,
+    #[serde(alias = "reason")]
     reasoning: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "spans")]
     citations: Vec<String>,
 }
 
@@ -74,8 +76,8 @@ pub(super) fn read(text: &[u8], nonce: &str, status: ExitStatus) -> Result<Verdi
 
 impl Told {
     fn into_verdict(self) -> Result<Verdict, PythonError> {
-        if self.score.is_none() && self.label.is_none() {
-            let why = "`grade` returned a dict with neither a score nor a label";
+        if self.score.is_none() && self.label.is_none() && self.passed.is_none() {
+            let why = "`grade` returned a dict with neither `score`, `passed` nor `label`";
             return Err(PythonError::Runtime(why.to_owned()));
         }
         let verdict = Verdict {
@@ -84,9 +86,13 @@ impl Told {
             citations: self.citations,
             ..Verdict::default()
         };
-        Ok(match self.score {
+        let verdict = match self.score {
             Some(number) => with_number(verdict, number),
             None => verdict,
+        };
+        Ok(Verdict {
+            passed: self.passed.or(verdict.passed),
+            ..verdict
         })
     }
 }
@@ -172,6 +178,13 @@ mod tests {
             (Some(1.0), Some("ok"))
         );
         assert_eq!(whole.citations, ["s1"]);
+        let short = r#"{"verdict": {"passed": false, "score": 7, "reason": "r", "spans": ["s2"]}}"#;
+        let short = check(&format!("NONCE{short}\n")).unwrap();
+        assert_eq!((short.score, short.passed), (Some(7.0), Some(false)));
+        assert_eq!(
+            (short.reasoning.as_deref(), &*short.citations[0]),
+            (Some("r"), "s2")
+        );
     }
 
     #[test]

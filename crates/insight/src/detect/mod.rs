@@ -34,6 +34,7 @@ use crate::TraceView;
 
 pub use context::{Baseline, Context, ContextWindows, WorkflowRules};
 pub use errors::ErrorClass;
+pub use schema::schema_fault;
 pub use table::{Detector, Severity};
 
 use facts::Facts;

@@ -15,6 +15,12 @@ const CHOICES_MAX: usize = 1_000;
 /// Schemas nested deeper are taken to fit.
 const DEPTH_MAX: usize = 32;
 
+/// Returns what is wrong with a value by a JSON schema, as far as schemas are looked at here; none if it
+/// fits.
+pub fn schema_fault(schema: &Value, value: &Value) -> Option<String> {
+    Schema::of(schema).fault(value)
+}
+
 /// A schema and how much of it was used.
 pub(super) struct Schema<'s> {
     root: &'s Value,

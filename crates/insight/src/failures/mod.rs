@@ -8,6 +8,7 @@
 mod advice;
 mod bits;
 mod cover;
+mod observed;
 mod rules;
 
 #[cfg(test)]
@@ -17,6 +18,8 @@ use std::fmt;
 
 use hashbrown::{HashMap, HashSet};
 use model::{GroupId, NanoUsd, SpanId, Time, TraceId};
+
+pub use self::observed::{Observed, cases};
 
 use self::bits::Bits;
 use self::cover::{FeatureSet, Table};

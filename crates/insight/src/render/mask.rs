@@ -74,6 +74,11 @@ impl Mask {
         }
     }
 
+    /// Returns whether nothing is masked.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
     /// Returns whether the span at `at` is masked.
     pub(super) fn has(&self, at: u32) -> bool {
         self.spans.contains(&at)

@@ -76,7 +76,7 @@ fn fact(view: &TraceView, key: &str) -> Option<Fact> {
             .filter(|(_, span)| span.has_failed())
     };
     Some(match key {
-        "trace" => Fact::One(trace(view)),
+        "trace" => Fact::One(trace_facts(view)),
         "spans" => {
             let all = (0u32..).zip(&view.spans).map(|(at, _)| at);
             Fact::List(all.collect(), span)
@@ -93,7 +93,8 @@ fn fact(view: &TraceView, key: &str) -> Option<Fact> {
     })
 }
 
-fn trace(view: &TraceView) -> Value {
+/// Returns what is told of the trace as a whole.
+pub fn trace_facts(view: &TraceView) -> Value {
     let row = &view.row;
     let item = &row.item;
     json!({
@@ -146,6 +147,11 @@ fn usd(cost: model::NanoUsd) -> f64 {
 
 /// Returns a span. Its name in prompts is `ref`, so that the words of a judge can be matched.
 fn span(view: &TraceView, at: u32) -> Value {
+    span_facts(view, at, true)
+}
+
+/// Returns what is told of the span at `at`; without texts, what went in and came out is null.
+pub fn span_facts(view: &TraceView, at: u32, with_texts: bool) -> Value {
     let one = &view.spans[at as usize];
     let span = one.span();
     let mut out = json!({
@@ -161,8 +167,8 @@ fn span(view: &TraceView, at: u32) -> Value {
         "duration_ms": one.duration_ms,
         "status": span.status.as_str(),
         "error": error(one),
-        "input": one.input_text(),
-        "output": one.output_text(),
+        "input": with_texts.then(|| one.input_text()),
+        "output": with_texts.then(|| one.output_text()),
     });
     match span.span_type {
         SpanType::Generation => {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-pub use facts::{item, sample};
+pub use facts::{item, sample, span_facts, trace_facts};
 pub use path::{BadPath, Path, Step};
 pub use scope::{Fenced, Row, TraceScope, Unfenced};
 
@@ -44,6 +44,14 @@ pub struct MissingVariable {
     pub path: String,
 }
 
+/// What stands between double braces is no variable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{written:?} is no path")]
+pub struct BadVariable {
+    /// It, as written.
+    pub written: String,
+}
+
 /// What the variables of a template are looked up in.
 pub trait Scope {
     /// Returns the value at `path`; `None` where there is none.
@@ -60,6 +68,31 @@ impl Template {
     /// As [`Template::parse`]; `{trace}`, `{final_response}` and `{original_message}` are variables too.
     pub fn parse_input(text: &str) -> Self {
         Self::parsed(text, &SINGLE_BRACED)
+    }
+
+    /// As [`Template::parse`], for authors who are promised that nothing between double braces is taken
+    /// for text: whatever stands there must be a path, and `{{` is text only where no `}}` follows.
+    pub fn parse_strict(text: &str) -> Result<Self, BadVariable> {
+        let mut segments = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{")
+            && let Some((inside, behind)) = after.split_once("}}")
+        {
+            if !before.is_empty() {
+                segments.push(Segment::Words(before.to_owned()));
+            }
+            let written = inside.trim().to_owned();
+            let path = Path::parse(&written);
+            if path.is_err() {
+                return Err(BadVariable { written });
+            }
+            segments.push(Segment::Variable(written, path));
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            segments.push(Segment::Words(rest.to_owned()));
+        }
+        Ok(Self { segments })
     }
 
     fn parsed(text: &str, single_braced: &[&str]) -> Self {
@@ -93,6 +126,14 @@ impl Template {
         self.segments.iter().filter_map(|segment| match segment {
             Segment::Words(_) => None,
             Segment::Variable(name, _) => Some(name.as_str()),
+        })
+    }
+
+    /// Returns the paths of the variables, in order; what is written like one and is none is left out.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Variable(_, Ok(path)) => Some(path),
+            _ => None,
         })
     }
 

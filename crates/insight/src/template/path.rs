@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// A path such as `item.list[0].name`.
+/// A path such as `item.list[0].name` or `item["a name"]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     /// The path as written.
@@ -22,25 +22,35 @@ pub enum Step {
 
 /// The text is no path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a path: names with dots and [n] between them")]
+#[error("not a path: names with dots and [n] or [\"name\"] between them")]
 pub struct BadPath;
+
+/// What no name holds that is not quoted: it would look like logic, of which there is none.
+const NOT_IN_NAMES: [char; 9] = ['{', '}', '[', ']', '"', '\'', '|', '(', ')'];
 
 impl Path {
     /// Returns the path that is written so.
     pub fn parse(text: &str) -> Result<Self, BadPath> {
         let mut steps = Vec::new();
-        for part in text.split('.') {
-            let (name, indices) = match part.split_once('[') {
-                Some((name, rest)) => (name, Some(rest.strip_suffix(']').ok_or(BadPath)?)),
-                None => (part, None),
-            };
-            let is_key = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-            if name.is_empty() || !name.chars().all(is_key) {
+        let mut rest = text;
+        loop {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let (name, behind) = rest.split_at(end);
+            let name = name.trim();
+            if name.is_empty() || name.contains(NOT_IN_NAMES) {
                 return Err(BadPath);
             }
             steps.push(Step::Key(name.to_owned()));
-            for index in indices.into_iter().flat_map(|indices| indices.split("][")) {
-                steps.push(Step::Index(index.parse().map_err(|_| BadPath)?));
+            rest = behind;
+            while let Some(inside) = rest.strip_prefix('[') {
+                let (step, behind) = bracketed(inside).ok_or(BadPath)?;
+                steps.push(step);
+                rest = behind;
+            }
+            match rest.strip_prefix('.') {
+                Some(behind) => rest = behind,
+                None if rest.is_empty() => break,
+                None => return Err(BadPath),
             }
         }
         let written = text.to_owned();
@@ -54,6 +64,18 @@ impl Path {
             _ => "",
         }
     }
+}
+
+/// Reads what stands behind `[`: a number or a quoted name, and `]`.
+fn bracketed(inside: &str) -> Option<(Step, &str)> {
+    for quote in ['"', '\''] {
+        if let Some(quoted) = inside.strip_prefix(quote) {
+            let (name, behind) = quoted.split_once(quote)?;
+            return Some((Step::Key(name.to_owned()), behind.strip_prefix(']')?));
+        }
+    }
+    let (digits, behind) = inside.split_once(']')?;
+    Some((Step::Index(digits.trim().parse().ok()?), behind))
 }
 
 /// Returns what is found in `value` after `steps`.
@@ -80,8 +102,11 @@ mod tests {
             key("c"),
         ];
         assert_eq!((path.root(), path.steps.as_slice()), ("item", &steps[..]));
+        let quoted = Path::parse("item['d.e'][ 3 ].a b").unwrap().steps;
+        assert_eq!(quoted[1..], [key("d.e"), Step::Index(3), key("a b")]);
         for bad in [
-            "", ".", "a.", "a[", "a[]", "a[x]", "a[-1]", "a[0]b", "a b", "[0]", "a[0", "a[0]]",
+            "", ".", "a.", "a[", "a[]", "a[x]", "a[-1]", "a[0]b", "[0]", "a[0", "a[0]]", "a['b]",
+            "a | b", "a(b)", "\"a\"",
         ] {
             assert_eq!(Path::parse(bad), Err(BadPath), "{bad}");
         }

@@ -42,9 +42,9 @@ pub struct TraceScope<'a> {
     /// The trace.
     pub view: &'a TraceView,
     /// Renders the whole trace, if a template asks for it. What it returns is fenced already.
-    pub trace: &'a dyn Fn() -> String,
+    pub trace: &'a (dyn Fn() -> String + Sync),
     /// Renders the spans that a grader is about, if a template asks for them; likewise.
-    pub spans: &'a dyn Fn() -> String,
+    pub spans: &'a (dyn Fn() -> String + Sync),
 }
 
 impl std::fmt::Debug for TraceScope<'_> {
@@ -98,6 +98,13 @@ impl<'a> TraceScope<'a> {
             _ => return None,
         };
         Some(Found::Told(told.clone().into()))
+    }
+}
+
+impl<'a> Unfenced<'a> {
+    /// Returns the trace.
+    pub fn view(&self) -> &'a TraceView {
+        self.0.view
     }
 }
 

@@ -53,7 +53,12 @@ fn parts_are_one_file_of_what_is_meant() {
             .collect();
         assert_eq!(told, ["live", "t07", "t03", "t01"], "{at_once}");
         assert!(csv.starts_with("project_id,trace_id,") && !csv.contains("secret"));
-        for (table, rows) in [(Table::Traces, 4), (Table::Spans, 3), (Table::Messages, 3)] {
+        for (table, rows) in [
+            (Table::Traces, 4),
+            (Table::Spans, 3),
+            (Table::Messages, 3),
+            (Table::Grades, 3),
+        ] {
             let parquet = file(&view, table, Format::Parquet, &ids, at_once).unwrap();
             let batches = batches(parquet);
             assert_eq!(

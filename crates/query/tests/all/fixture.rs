@@ -8,15 +8,15 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use model::{
-    Content, Message, MessageHash, ProjectId, Source, Span, SpanError, SpanId, SpanStatus,
-    SpanType, Time, TraceId, TraceItem, TraceRow, TraceStatus, Usage,
+    Content, Grade, Message, MessageHash, Outcome, ProjectId, Source, Span, SpanError, SpanId,
+    SpanStatus, SpanType, Time, TraceId, TraceItem, TraceRow, TraceStatus, Usage, Verdict,
 };
 use query::{Engine, EngineConfig, Hidden, View, ViewError};
 use store::ScanFile;
 use store::catalog::FileId;
 use store::lake::{
-    Columns, Footer, LakeRow, LakeWriter, Level, MessageRow, Partition, SCHEMA_VERSION, SpanRow,
-    Table, TraceEntry, TraceHash, TraceSet, WriterLimits, encode,
+    Columns, Footer, GradeRow, LakeRow, LakeWriter, Level, MessageRow, Partition, SCHEMA_VERSION,
+    SpanRow, Table, TraceEntry, TraceHash, TraceSet, WriterLimits, encode,
 };
 use tempfile::TempDir;
 
@@ -71,6 +71,15 @@ impl Row for MessageRow {
     }
     fn trace_id(&self) -> &TraceId {
         &self.message.trace_id
+    }
+}
+
+impl Row for GradeRow {
+    fn project(&self) -> &ProjectId {
+        &self.project
+    }
+    fn trace_id(&self) -> &TraceId {
+        &self.trace_id
     }
 }
 
@@ -147,6 +156,7 @@ impl Lake {
             traces: Vec::new(),
             spans: Vec::new(),
             messages: Vec::new(),
+            grades: Vec::new(),
             hides: HashMap::new(),
         }
     }
@@ -180,6 +190,7 @@ pub(crate) struct Fake {
     pub(crate) traces: Vec<TraceEntry>,
     pub(crate) spans: Vec<SpanRow>,
     pub(crate) messages: Vec<MessageRow>,
+    pub(crate) grades: Vec<GradeRow>,
     pub(crate) hides: HashMap<Table, Hides>,
 }
 
@@ -193,6 +204,7 @@ impl Fake {
         self.traces.sort_by(LakeRow::file_order);
         self.spans.sort_by(LakeRow::file_order);
         self.messages.sort_by(LakeRow::file_order);
+        self.grades.sort_by(LakeRow::file_order);
         Arc::new(self)
     }
 }
@@ -228,6 +240,7 @@ impl View for Fake {
             Table::Spans => encode::<SpanRow, SpanRow>(&self.spans, &columns)?,
             Table::Messages => encode::<MessageRow, MessageRow>(&self.messages, &columns)?,
             Table::Traces => encode::<TraceEntry, TraceEntry>(&self.traces, &columns)?,
+            Table::Grades => encode::<GradeRow, GradeRow>(&self.grades, &columns)?,
         })
     }
 
@@ -295,6 +308,37 @@ pub(crate) fn trace(
         project: project.clone(),
         row: Arc::new(row),
         home_started_at: started_at.unwrap_or(received),
+    }
+}
+
+/// A grade of a trace in a run, logged as `seq`.
+pub(crate) fn grade(
+    project: &ProjectId,
+    run_id: &str,
+    trace_id: &str,
+    verdict: Verdict,
+    seq: i64,
+) -> GradeRow {
+    let grade = Grade {
+        run_id: run_id.to_owned(),
+        item_id: trace_id.to_owned(),
+        attempt: 1,
+        grader_id: "grader_polite".to_owned(),
+        grader_name: "polite".to_owned(),
+        grader_version: 1,
+        grader_hash: "hash".to_owned(),
+        trace_id: Some(TraceId::new(trace_id).unwrap()),
+        span_id: None,
+        group_id: None,
+        stratum: None,
+        weight: 1.0,
+        verdict,
+        created_at: at(seq),
+        trace_started_at: at(seq),
+    };
+    GradeRow {
+        seq,
+        ..GradeRow::new(project, grade).unwrap()
     }
 }
 
@@ -378,6 +422,7 @@ pub(crate) fn demo() -> (Lake, Arc<dyn View>) {
     let mut traces = Vec::new();
     let mut spans = Vec::new();
     let mut messages = Vec::new();
+    let mut grades = Vec::new();
     for n in 0..20 {
         let id = format!("t{n:02}");
         traces.push(with(trace(&mine, &id, Some(at(n)), n), |row| {
@@ -409,10 +454,27 @@ pub(crate) fn demo() -> (Lake, Arc<dyn View>) {
                 span.name = "secret-name".to_owned();
             },
         ));
+        let verdict = Verdict {
+            score: Some(f64::from(n as i32 % 5)),
+            ..Verdict::new(if n % 4 == 0 {
+                Outcome::Fail
+            } else {
+                Outcome::Pass
+            })
+        };
+        grades.push(grade(&mine, "run_1", &id, verdict, n));
+        let secret = Verdict {
+            score: Some(1_000_000.0),
+            label: Some("secret-label".to_owned()),
+            reasoning: Some("secret-reasoning".to_owned()),
+            ..Verdict::new(Outcome::Fail)
+        };
+        grades.push(grade(&other, "run_1", &format!("secret{n}"), secret, n));
     }
     lake.write(traces);
     lake.write(spans);
     lake.write(messages);
+    lake.write(grades);
     let mut view = lake.view(&mine, at(100));
     view.traces.push(trace(&mine, "live", Some(at(50)), 50));
     let view = view.into_view();

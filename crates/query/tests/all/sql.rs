@@ -7,6 +7,7 @@ use crate::fixture::*;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 use futures::executor::block_on;
+use model::{Outcome, Verdict};
 use query::{Engine, EngineConfig, Format, Limit, Limits, SqlError, View};
 use store::lake::Table;
 
@@ -72,6 +73,22 @@ fn t1_another_projects_rows_do_not_exist() {
             "400",
         ),
         (
+            "SELECT count(*), max(score), min(trace_id), count(label), count(reasoning) FROM grades",
+            "20|4.0|t00|0|0",
+        ),
+        (
+            "SELECT count(*) FROM grades WHERE run_id = 'run_1' AND outcome = 'fail'",
+            "5",
+        ),
+        (
+            "SELECT count(*) FROM grades WHERE trace_id = 'secret3' OR label LIKE 'secret%' OR score > 100",
+            "0",
+        ),
+        (
+            "SELECT count(*) FROM grades g LEFT JOIN traces t ON g.trace_id = t.trace_id WHERE t.trace_id IS NULL",
+            "0",
+        ),
+        (
             "WITH x AS (SELECT * FROM traces) SELECT count(*) FROM x WHERE trace_id LIKE 'secret%'",
             "0",
         ),
@@ -91,6 +108,8 @@ fn t1_no_plan_and_no_message_tells_of_paths_or_other_projects() {
         "EXPLAIN ANALYZE SELECT * FROM spans",
         "EXPLAIN ANALYZE SELECT count(*) FROM traces WHERE workflow_name = 'x'",
         "EXPLAIN FORMAT TREE SELECT * FROM messages",
+        "EXPLAIN ANALYZE SELECT grader_id, count(*) FROM grades WHERE run_id = 'run_1' GROUP BY 1",
+        "DESCRIBE grades",
         "SHOW TABLES",
         "DESCRIBE traces",
         "SHOW COLUMNS FROM spans",
@@ -107,7 +126,8 @@ fn t1_no_plan_and_no_message_tells_of_paths_or_other_projects() {
         "SELECT * FROM 'spans-00001.parquet'",
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM information_schema.df_settings",
-        "SELECT * FROM grades",
+        "SELECT CAST(grader_name AS BIGINT) FROM grades",
+        "SELECT arrow_cast(outcome, 'Int64') FROM grades",
     ] {
         let error = failure_of(&view, sql);
         assert!(!matches!(error, SqlError::Internal(_)), "{sql}: {error:?}");
@@ -524,6 +544,19 @@ fn hidden_rows_come_off_before_filter_limit_and_aggregate() {
         view.hide(Table::Spans, &format!("t{n}"), Some("s1"), n);
     }
     view.hide(Table::Spans, "t05", Some("s1"), 4);
+    // A grade in memory in place of one in the file, a file's grades of a trace that is gone, and a hide
+    // that reaches not far enough.
+    let again = grade(
+        &project("mine"),
+        "run_1",
+        "t01",
+        Verdict::new(Outcome::NotApplicable),
+        60,
+    );
+    view.hide(Table::Grades, "t01", Some(again.id.as_str()), 1);
+    view.grades.push(again);
+    view.hide(Table::Grades, "t02", None, 2);
+    view.hide(Table::Grades, "t03", None, 2);
     let view = view.into_view();
     for (sql, expected) in [
         ("SELECT count(*) FROM traces", "10"),
@@ -541,6 +574,19 @@ fn hidden_rows_come_off_before_filter_limit_and_aggregate() {
             "10",
         ),
         ("SELECT count(*) FROM spans WHERE trace_id = 't12'", "0"),
+        ("SELECT count(*) FROM grades", "19"),
+        (
+            "SELECT outcome, seq FROM grades WHERE trace_id = 't01'",
+            "not_applicable|60",
+        ),
+        (
+            "SELECT string_agg(trace_id, ' ' ORDER BY trace_id) FROM grades WHERE trace_id IN ('t02', 't03')",
+            "t03",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT id FROM grades LIMIT 30)",
+            "19",
+        ),
     ] {
         assert_eq!(rows(&view, sql), [expected], "{sql}");
     }

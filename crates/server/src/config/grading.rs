@@ -1,6 +1,9 @@
 //! Whom graders and runs of evals ask: a model's endpoint, and an interpreter.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use model::NanoUsd;
 
 use super::words::Wanted;
 
@@ -17,10 +20,44 @@ pub struct Grading {
     pub model_key: Option<String>,
     /// The model that makes vectors of texts.
     pub embedding_model: Option<String>,
+    /// The model of judges that name none; a project may name another.
+    pub judge_model: Option<String>,
+    /// What a run may cost if nobody says.
+    pub run_cost_max: NanoUsd,
+    /// Traces of one run that are graded at the same time where judges are asked.
+    pub traces_at_once: usize,
+    /// Runs over traces that are worked on at the same time.
+    pub runs_at_once: usize,
+    /// What is kept of calls of judges in a project of their own.
+    pub record_judges: RecordJudges,
+    /// How long answers of judges are known.
+    pub answers_kept: Duration,
     /// The interpreter of Python graders.
     pub python: PathBuf,
     /// Whether Python graders run where there is no sandbox.
     pub unsafe_code_graders: bool,
+}
+
+/// What is kept of a call of a judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordJudges {
+    /// Nothing.
+    Off,
+    /// What it took and cost, and what it was about.
+    Usage,
+    /// The question and the answer too, which quote the trace that is judged.
+    Full,
+}
+
+impl RecordJudges {
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Usage => "usage",
+            Self::Full => "full",
+        }
+    }
 }
 
 impl Default for Grading {
@@ -29,6 +66,12 @@ impl Default for Grading {
             model_url: None,
             model_key: None,
             embedding_model: None,
+            judge_model: None,
+            run_cost_max: NanoUsd(5_000_000_000),
+            traces_at_once: 8,
+            runs_at_once: 4,
+            record_judges: RecordJudges::Usage,
+            answers_kept: Duration::from_hours(30 * 24),
             python: PathBuf::from("python3"),
             unsafe_code_graders: false,
         }
@@ -52,6 +95,29 @@ pub(super) fn maybe_url(text: &str) -> Result<Option<String>, Wanted> {
     is_plain
         .then(|| Some(text.trim_end_matches('/').to_owned()))
         .ok_or(WANTED)
+}
+
+/// Reads what is kept of calls of judges.
+pub(super) fn record_judges(text: &str) -> Result<RecordJudges, Wanted> {
+    match text {
+        "off" => Ok(RecordJudges::Off),
+        "usage" => Ok(RecordJudges::Usage),
+        "full" => Ok(RecordJudges::Full),
+        _ => Err("off, usage or full"),
+    }
+}
+
+/// Reads an amount of US dollars.
+pub(super) fn dollars(text: &str) -> Result<NanoUsd, Wanted> {
+    let usd = text.parse::<f64>().ok();
+    let usd = usd.filter(|usd| (0.0..=1e9).contains(usd));
+    usd.map(NanoUsd::from_usd)
+        .ok_or("an amount of US dollars such as 5 or 0.50")
+}
+
+/// Returns an amount as it is written.
+pub(super) fn dollars_text(cost: &NanoUsd) -> toml::Value {
+    toml::Value::String(format!("{}", cost.to_usd()))
 }
 
 /// Reads a name, or nothing.

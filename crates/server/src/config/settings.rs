@@ -407,6 +407,42 @@ static SETTINGS: &[Setting] = &[
         "The model there that makes vectors of texts, such as text-embedding-3-large; empty: texts are not compared by vectors."
     ),
     setting!(
+        "judge_model",
+        grading.judge_model = grading::maybe_name,
+        |name: &Option<String>| text(name.as_deref().unwrap_or_default()),
+        "The model of judges that name none, such as gpt-5-mini; a project may name another as judge_model."
+    ),
+    setting!(
+        "grading_run_cost_max",
+        grading.run_cost_max = grading::dollars,
+        grading::dollars_text,
+        "Where a grading run that asks judges pauses if its request has no max_cost_usd, in US dollars."
+    ),
+    setting!(
+        "grading_traces_at_once",
+        grading.traces_at_once = count,
+        number,
+        "Traces of one grading run that judges are asked about at the same time; the provider's limits slow them down further."
+    ),
+    setting!(
+        "grading_runs_at_once",
+        grading.runs_at_once = count,
+        number,
+        "Grading runs that are worked on at the same time; further ones, and those of other projects first, get a turn now and then."
+    ),
+    setting!(
+        "grading_record_judges",
+        grading.record_judges = grading::record_judges,
+        |record: &super::grading::RecordJudges| text(record.as_str()),
+        "What is kept of calls of judges as traces of the project judge: off, usage (tokens, cost, what it was about), or full (question and answer too, which quote the judged trace and go with it)."
+    ),
+    setting!(
+        "grading_answers_kept",
+        grading.answers_kept = duration,
+        duration_text,
+        "For how long the same question about the same trace is answered from what a judge said before, such as 30d."
+    ),
+    setting!(
         "python",
         grading.python = path,
         |path: &std::path::PathBuf| text(&path.to_string_lossy()),

@@ -4,11 +4,11 @@
 use grade::openai::{Grader, Place, Problems};
 use serde_json::{Map, Value, json};
 
-use super::services::GradeServices;
 use crate::error::{ApiError, ErrorCode};
+use crate::services::GradeServices;
 
 /// The configurations of data sources that are known.
-const CONFIG_TYPES: &str = "custom, logs, stored_completions";
+const CONFIG_TYPES: &str = "custom, logs, stored_completions, traces";
 
 /// A criterion of an eval, ready to grade.
 #[derive(Debug)]
@@ -88,6 +88,7 @@ pub(super) fn config(sent: &Map<String, Value>) -> Result<Value, ApiError> {
             let schema = schema(&object, Some(&object));
             Ok(json!({"type": kind, "metadata": metadata, "schema": schema}))
         }
+        Some("traces") => Ok(json!({"type": "traces", "schema": schema(&object, Some(&object))})),
         other => {
             let message = match other {
                 Some(kind) => format!("{kind:?} is not known; known: {CONFIG_TYPES}"),
@@ -108,12 +109,11 @@ fn schema(item: &Value, sample: Option<&Value>) -> Value {
     json!({"type": "object", "required": required, "properties": properties})
 }
 
-/// Returns the names that an eval's rows must have, as its stored configuration says.
-pub(super) fn required_names(config: &str) -> Result<Vec<String>, ApiError> {
-    let config: Value = serde_json::from_str(config).map_err(ApiError::internal)?;
-    let names = config.pointer("/schema/properties/item/required");
-    let names = names.and_then(Value::as_array).into_iter().flatten();
-    Ok(names.filter_map(Value::as_str).map(str::to_owned).collect())
+/// Returns what an eval's rows must be like, as its stored configuration says.
+pub(super) fn item_schema(config: &str) -> Result<Value, ApiError> {
+    let mut config: Value = serde_json::from_str(config).map_err(ApiError::internal)?;
+    let schema = config.pointer_mut("/schema/properties/item");
+    Ok(schema.map_or_else(|| json!({}), Value::take))
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use store::meta::{Eval, EvalOrder, NewEval};
 use utoipa::ToSchema;
 
-use super::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page};
 use super::{criteria, read_json};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::JsonBody;
+use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page};
 use crate::read::{Direction, Params};
 use crate::scope::Scope;
 use crate::state::AppState;
@@ -216,7 +216,7 @@ pub(super) async fn delete_eval(
     let runs = meta
         .delete_eval(principal.who(), &principal.project, &id)
         .await?;
-    runs.iter().for_each(|run| state.runs.stop(run));
+    runs.iter().for_each(|run| state.runs.cut_off(run));
     Ok(Json(DeletedEval {
         object: "eval.deleted",
         deleted: true,

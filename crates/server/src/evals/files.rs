@@ -13,11 +13,11 @@ use serde::Serialize;
 use store::meta::{NewUpload, Upload};
 use utoipa::ToSchema;
 
-use super::pages::{ListPage, seconds, take_page};
 use super::{form, read_file};
 use crate::auth::Principal;
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody};
+use crate::pages::{ListPage, seconds, take_page};
 use crate::read::{Direction, Params};
 use crate::scope::Scope;
 use crate::state::AppState;

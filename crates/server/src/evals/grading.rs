@@ -9,9 +9,9 @@ use store::meta::{Eval, EvalRun, GradedItem, ItemStatus, ModelUse, QueuedItem};
 
 use super::criteria::{self, Criterion};
 use super::sampling::{Sampling, SamplingError, shown_error, shown_given};
-use super::services::GradeServices;
 use super::source::DataSource;
 use crate::error::ApiError;
+use crate::services::GradeServices;
 
 /// What is done with each row of a run.
 #[derive(Debug)]

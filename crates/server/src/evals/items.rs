@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use store::meta::{ItemStatus, OutputItem};
 use utoipa::ToSchema;
 
-use super::pages::{ListPage, raw, seconds, take_page, take_word};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::pages::{ListPage, raw, seconds, take_page, take_word};
 use crate::read::{Direction, Params};
 use crate::state::AppState;
 

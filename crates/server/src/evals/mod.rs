@@ -15,14 +15,13 @@ mod form;
 mod graders;
 mod grading;
 mod items;
-mod pages;
 mod recorded;
 mod runs;
 mod sampling;
-mod services;
 mod source;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod worker;
 
 use axum::Router;
@@ -39,8 +38,7 @@ use crate::body::{self, Hold};
 use crate::error::{ApiError, ErrorCode};
 use crate::state::AppState;
 
-pub(crate) use services::GradeServices;
-pub(crate) use worker::{Runs, run};
+pub(crate) use worker::run;
 
 /// Returns the routes for a key that may read. Those that change something ask for more by themselves.
 pub(crate) fn routes() -> Router<AppState> {

@@ -11,14 +11,14 @@ use store::meta::{Eval, EvalRun, NewItem, NewRun, RunStatus, RunTally};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use super::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
-use super::{criteria, read_file, read_json, recorded};
+use super::{criteria, read_file, read_json, recorded, traces};
 use crate::auth::Principal;
 use crate::body::{COPIES, Hold};
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
+use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use crate::read::{Direction, Params, recorded_calls};
 use crate::scope::Scope;
 use crate::state::AppState;
@@ -104,7 +104,7 @@ pub(super) struct RunSent {
     #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
     /// `jsonl` grades the samples that its rows bring; `completions` and `responses` ask `model` with
-    /// `input_messages` first, if both are given.
+    /// `input_messages` first, if both are given; `traces` grades what was recorded.
     #[schema(value_type = Object)]
     data_source: Box<RawValue>,
 }
@@ -148,8 +148,9 @@ pub(super) async fn create_run(
     let sampling = Sampling::of(&source)?;
     require_services(&state, &eval, sampling.is_some())?;
     let rules = RowRules {
-        required: criteria::required_names(&eval.data_source_config)?,
-        needs_sample: source.kind != "jsonl" && sampling.is_none(),
+        schema: criteria::item_schema(&eval.data_source_config)?,
+        needs_sample: matches!(source.kind.as_str(), "completions" | "responses")
+            && sampling.is_none(),
     };
     let rows = source.take_rows()?;
     let (items, held) = read_rows(&state, &principal, &eval, rules, rows).await?;
@@ -217,6 +218,7 @@ async fn read_rows(
             let (rows, hold) = recorded_calls(state, &principal.project, &asked, make).await?;
             Ok((rules.recorded(rows)?, hold))
         }
+        Rows::Traces(query) => traces::rows(state, &principal.project, *query, rules).await,
     }
 }
 
@@ -309,7 +311,7 @@ pub(super) async fn cancel_run(
         let message = format!("the run is {} already", run.status);
         return Err(ApiError::invalid("run_id", message));
     }
-    state.runs.stop(&run_id);
+    state.runs.cut_off(&run_id);
     counted(&state, &principal, run).await
 }
 
@@ -356,7 +358,7 @@ pub(super) async fn delete_run(
     let meta = state.store.meta();
     meta.delete_run(principal.who(), &principal.project, &eval_id, &run_id)
         .await?;
-    state.runs.stop(&run_id);
+    state.runs.cut_off(&run_id);
     Ok(Json(DeletedRun {
         object: "eval.run.deleted",
         deleted: true,

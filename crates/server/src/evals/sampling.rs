@@ -50,8 +50,10 @@ impl Sampling {
         };
         let (model, input) = match (source.kind.as_str(), &source.model, &source.input_messages) {
             (_, None, None) => return Ok(None),
-            ("jsonl", ..) => {
-                let message = "a jsonl source samples nothing: send a source of type completions or responses";
+            (kind @ ("jsonl" | "traces"), ..) => {
+                let message = format!(
+                    "a {kind} source samples nothing: send a source of type completions or responses"
+                );
                 return Err(ApiError::invalid("data_source.type", message));
             }
             (_, Some(_), None) => return missing("input_messages", "model"),
@@ -164,7 +166,9 @@ pub(super) fn shown_error(error: &SamplingError) -> Value {
     let code = match error {
         SamplingError::Prompt(_) => "invalid_variable",
         SamplingError::Model(ModelError::Unavailable(_)) => "model_unavailable",
-        SamplingError::Model(ModelError::Refused(_)) => "model_refused_request",
+        SamplingError::Model(
+            ModelError::Refused(_) | ModelError::TooLong(_) | ModelError::Filtered(_),
+        ) => "model_refused_request",
         SamplingError::Model(ModelError::Absent) => "model_not_configured",
         SamplingError::Refusal(_) => "model_refusal",
     };

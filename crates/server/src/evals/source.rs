@@ -3,12 +3,14 @@
 //! All of them are read when the run is made. A row that cannot be used is the caller's mistake and is
 //! told then, by its place, not in the middle of a run.
 
+use insight::schema_fault;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use store::meta::NewItem;
 
 use super::recorded::RecordedQuery;
+use super::traces::TracesQuery;
 use crate::error::{ApiError, ErrorCode};
 
 /// An inline content that is longer is not repeated in answers: output items have its rows.
@@ -49,6 +51,8 @@ pub(super) enum Rows {
     File(String),
     /// They are calls of models that were recorded.
     Recorded(Box<RecordedQuery>),
+    /// They are traces.
+    Traces(Box<TracesQuery>),
 }
 
 impl DataSource {
@@ -57,10 +61,10 @@ impl DataSource {
         let source: Self = serde_json::from_str(sent.get())
             .map_err(|error| ApiError::invalid("data_source", error.to_string()))?;
         match source.kind.as_str() {
-            "jsonl" | "completions" | "responses" => Ok(source),
+            "jsonl" | "completions" | "responses" | "traces" => Ok(source),
             other => {
                 let message =
-                    format!("{other:?} is not known; known: jsonl, completions, responses");
+                    format!("{other:?} is not known; known: jsonl, completions, responses, traces");
                 Err(ApiError::invalid("data_source.type", message))
             }
         }
@@ -82,9 +86,13 @@ impl DataSource {
                 let query = serde_json::from_str(sent.get()).map_err(unclear)?;
                 Ok(Rows::Recorded(Box::new(query)))
             }
+            "traces" => {
+                let query = serde_json::from_str(sent.get()).map_err(unclear)?;
+                Ok(Rows::Traces(Box::new(query)))
+            }
             other => {
                 let message = format!(
-                    "{other:?} is not known; known: file_content, file_id, stored_completions, responses"
+                    "{other:?} is not known; known: file_content, file_id, stored_completions, responses, traces"
                 );
                 Err(ApiError::invalid(at(".type"), message))
             }
@@ -95,8 +103,8 @@ impl DataSource {
 /// What rows must be like.
 #[derive(Debug)]
 pub(super) struct RowRules {
-    /// Names that the eval's schema says a row must have.
-    pub(super) required: Vec<String>,
+    /// The eval's schema of a row.
+    pub(super) schema: Value,
     /// Whether a row must bring the answer that is graded.
     pub(super) needs_sample: bool,
 }
@@ -133,11 +141,9 @@ impl RowRules {
     /// Returns rows that were made here, if they have what the eval wants of its rows.
     pub(super) fn recorded(&self, rows: Vec<NewItem>) -> Result<Vec<NewItem>, ApiError> {
         let known = ["input", "trace_id", "span_id"];
-        if let Some(name) = self
-            .required
-            .iter()
-            .find(|name| !known.contains(&name.as_str()))
-        {
+        let required = self.schema.get("required").and_then(Value::as_array);
+        let mut required = required.into_iter().flatten().filter_map(Value::as_str);
+        if let Some(name) = required.find(|name| !known.contains(name)) {
             let message = format!(
                 "rows of recorded calls have no {name:?}, which the eval's item_schema requires; they have input, trace_id, span_id"
             );
@@ -146,22 +152,26 @@ impl RowRules {
         some(rows)
     }
 
+    /// Refuses an item that does not fit the eval's schema.
+    pub(super) fn fit(&self, item: &Value) -> Result<(), String> {
+        let Some(fault) = schema_fault(&self.schema, item) else {
+            return Ok(());
+        };
+        // Faults of a schema are told of the arguments of a tool, which this is not.
+        let fault = fault.strip_prefix("arguments").unwrap_or(&fault);
+        Err(format!(
+            "its `item`{fault}, which the eval's item_schema does not allow"
+        ))
+    }
+
     fn row(&self, text: &str) -> Result<NewItem, String> {
         let row: RowSent = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let item = row
             .item
             .ok_or("it has no `item`: a row is {\"item\": {…}, \"sample\"?: {…}}")?;
-        let Ok(Value::Object(fields)) = serde_json::from_str(item.get()) else {
-            return Err("its `item` is not an object".to_owned());
-        };
-        if let Some(name) = self
-            .required
-            .iter()
-            .find(|name| !fields.contains_key(*name))
-        {
-            return Err(format!(
-                "its `item` has no {name:?}, which the eval's item_schema requires"
-            ));
+        match serde_json::from_str(item.get()) {
+            Ok(fields @ Value::Object(_)) => self.fit(&fields)?,
+            _ => return Err("its `item` is not an object".to_owned()),
         }
         let given = row.sample.filter(|sample| sample.get() != "null");
         match &given {
@@ -215,7 +225,8 @@ mod tests {
 
     fn rules(needs_sample: bool) -> RowRules {
         RowRules {
-            required: vec!["label".to_owned()],
+            schema: serde_json::json!({"type": "object", "required": ["label"],
+                "properties": {"n": {"type": "integer"}}}),
             needs_sample,
         }
     }
@@ -246,7 +257,12 @@ mod tests {
         check(&format!("\n{good}\n{{"), false, Err("line 3 of file-1: "));
         check(r#"{"label":"a"}"#, false, Err("it has no `item`"));
         check(r#"{"item":[1]}"#, false, Err("not an object"));
-        check(r#"{"item":{}}"#, false, Err("has no \"label\""));
+        check(r#"{"item":{}}"#, false, Err("`item` lacks label"));
+        check(
+            r#"{"item":{"label":"a","n":"x"}}"#,
+            false,
+            Err("`item`.n is a string, not integer"),
+        );
         check(
             r#"{"item":{"label":1},"sample":"a"}"#,
             false,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use grade::openai::{
     Answer, Model, ModelAnswer, ModelError, ModelRequest, Python, PythonError, Subject, Tokens,
 };
+use grade::trace::TracePython;
 use model::SystemClock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use store::disk::RealDisk;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::GradeServices;
+use crate::services::GradeServices;
 use crate::{App, Config, Running, bind};
 
 /// A model that answers by its name, and box for code that knows one program.
@@ -71,6 +72,7 @@ impl Scripted {
                 total: 15,
                 cached: 2,
             },
+            logprobs: Vec::new(),
         })
     }
 }
@@ -97,6 +99,16 @@ impl Python for Scripted {
     }
 }
 
+impl TracePython for Scripted {
+    fn grade_trace<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Value,
+    ) -> Answer<'a, Result<grade::sandbox::Verdict, PythonError>> {
+        Box::pin(async { Err(PythonError::Runtime("no trace here".to_owned())) })
+    }
+}
+
 /// A server to test with, and a client of it.
 struct Bench {
     running: Running,
@@ -120,7 +132,7 @@ impl Bench {
         let app = App::build(config, Arc::new(SystemClock), Arc::new(RealDisk));
         let graders = GradeServices {
             model: scripted.clone().map(|scripted| scripted as Arc<dyn Model>),
-            python: scripted.map(|scripted| scripted as Arc<dyn Python>),
+            python: scripted.map(|scripted| scripted as Arc<dyn TracePython>),
         };
         let app = app.await.unwrap().with_graders(graders);
         let _first = rustls::crypto::ring::default_provider().install_default();

@@ -5,23 +5,21 @@
 //! start, and no row has two results (G1). Runs of all projects take turns in the order in which they
 //! were made, some at a time.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use parking_lot::Mutex;
+use model::ProjectId;
 use serde_json::json;
 use store::meta::{EvalRun, MetaError};
-use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinSet};
 
 use super::grading::Plan;
 use crate::app::ServeError;
 use crate::error::{ApiError, chain};
 use crate::state::AppState;
+use crate::turns::{self, Job, Kind, Next, TRIED_AGAIN_AFTER, Turn};
 
 /// Runs that are worked on at the same time.
 const RUNS_AT_ONCE: usize = 4;
@@ -35,39 +33,13 @@ const ROWS_PER_READ: u32 = 64;
 /// Results that are written at a time, if so many are there.
 const ROWS_PER_WRITE: usize = 64;
 
-/// So long after a failure of the database it is tried again.
-const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
-
-/// The runs that are being worked on.
-#[derive(Debug, Default)]
-pub(crate) struct Runs {
-    wake: Notify,
-    running: Mutex<HashMap<String, AbortHandle>>,
-}
-
-impl Runs {
-    /// Says that there is something to do.
-    pub(super) fn wake(&self) {
-        self.wake.notify_one();
+impl Job for EvalRun {
+    fn id(&self) -> &str {
+        &self.id
     }
 
-    /// Stops work on a run that was canceled or deleted.
-    pub(super) fn stop(&self, run_id: &str) {
-        if let Some(task) = self.running.lock().get(run_id) {
-            task.abort();
-        }
-    }
-}
-
-/// A run that is being worked on, until this is dropped.
-struct Taken {
-    state: AppState,
-    run_id: String,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.state.runs.running.lock().remove(&self.run_id);
+    fn project(&self) -> &ProjectId {
+        &self.project
     }
 }
 
@@ -76,56 +48,23 @@ pub(crate) async fn run(
     state: AppState,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let mut stopped = std::pin::pin!(stopped);
-    let mut tasks = JoinSet::new();
-    loop {
-        let next_look = match take_up(&state, &mut tasks).await {
-            Ok(()) => Duration::MAX,
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "failed to look for runs of evals; the next look tries again");
-                TRIED_AGAIN_AFTER
-            }
-        };
-        tokio::select! {
-            () = &mut stopped => break,
-            () = state.runs.wake.notified() => {}
-            () = tokio::time::sleep(next_look) => {}
-            Some(_ended) = tasks.join_next(), if !tasks.is_empty() => {}
-        }
-    }
-    tasks.shutdown().await;
-    Ok(())
-}
-
-/// Starts to work on runs that nobody works on, as many as may be.
-async fn take_up(state: &AppState, tasks: &mut JoinSet<()>) -> Result<(), MetaError> {
-    if tasks.len() >= RUNS_AT_ONCE {
-        return Ok(());
-    }
-    for run in state.store.meta().open_runs().await? {
-        let mut running = state.runs.running.lock();
-        if running.contains_key(&run.id) {
-            continue;
-        }
-        if tasks.len() >= RUNS_AT_ONCE {
-            break;
-        }
-        let taken = Taken {
-            state: Arc::clone(state),
-            run_id: run.id.clone(),
-        };
-        let task = tasks.spawn(work(taken, run.clone()));
-        running.insert(run.id, task);
-    }
+    let kind = Kind {
+        turns: |shared| &shared.runs,
+        at_once: RUNS_AT_ONCE,
+        grace: Duration::ZERO,
+        list: |state: AppState| async move { state.store.meta().open_runs().await },
+        work,
+    };
+    turns::run(state, kind, stopped).await;
     Ok(())
 }
 
 /// Works on a run until it is over or this is cut off.
-async fn work(taken: Taken, run: EvalRun) {
-    let state = &taken.state;
+async fn work(turn: Arc<Turn>, run: EvalRun) -> Next {
+    let state = &turn.state;
     let error = match AssertUnwindSafe(grade(state, &run)).catch_unwind().await {
         // Somebody deleted it.
-        Ok(Ok(()) | Err(RunError::Meta(MetaError::NotFound { .. }))) => return,
+        Ok(Ok(()) | Err(RunError::Meta(MetaError::NotFound { .. }))) => return Next::Turn,
         Ok(Err(error)) => chain(&error),
         Err(_panic) => "a grader panicked".to_owned(),
     };
@@ -136,6 +75,7 @@ async fn work(taken: Taken, run: EvalRun) {
         tracing::error!(run = %run.id, error = %chain(&error), "failed to end a run of an eval");
         tokio::time::sleep(TRIED_AGAIN_AFTER).await;
     }
+    Next::Turn
 }
 
 /// Why a run cannot go on.

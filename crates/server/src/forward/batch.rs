@@ -67,7 +67,7 @@ struct Rows {
 pub(super) fn rows_of(settings: &ForwardSettings, frame: &Frame) -> Option<BatchRecord> {
     match Record::decode(&frame.payload) {
         Ok(Record::Batch(record)) => Some(record).filter(|r| settings.takes_from(&r.project)),
-        Ok(Record::Delete(_)) => None,
+        Ok(Record::Delete(_) | Record::Grades(_)) => None,
         Err(error) => {
             // The store itself refuses to start over such a log.
             tracing::error!(%error, seq = frame.seq, "a frame of the log cannot be forwarded");

@@ -35,7 +35,7 @@ use crate::state::AppState;
 use bodies::{Download, Upload};
 use clients::Clients;
 use headers::Asked;
-pub(crate) use recorder::record;
+pub(crate) use recorder::{new_id, record};
 pub(crate) use recording::Job;
 use recording::{Beginning, Recording};
 use target::Target;

@@ -226,7 +226,7 @@ fn reason(error: &ApiError) -> &'static str {
 }
 
 /// Returns a new id of `N` random bytes. Without them two calls would be one.
-fn new_id<const N: usize>(prefix: &str) -> Result<String, ApiError> {
+pub(crate) fn new_id<const N: usize>(prefix: &str) -> Result<String, ApiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(ApiError::internal)?;
     let digits = bytes.iter().map(|byte| format!("{byte:02x}"));

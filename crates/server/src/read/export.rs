@@ -65,7 +65,7 @@ impl Shape {
                 Ok(table) => Ok(Self::Table(table, format)),
                 Err(_) => {
                     let message = format!(
-                        "{:?} is not traces, spans or messages",
+                        "{:?} is not traces, spans, messages or grades",
                         word.unwrap_or_default()
                     );
                     Err(ApiError::invalid("table", message))
@@ -82,7 +82,7 @@ impl Shape {
     tag = "read",
     params(
         ("format" = Option<String>, Query, description = "agents-jsonl (without it; jsonl is the same): `{\"trace\":{…},\"spans\":[…]}` a line, items as the Agents SDK sends them; otlp-json: a request of OpenTelemetry a line; otlp-proto: such requests in protobuf, each behind its length in four bytes, the high one first; openinference: as otlp-json, in the words of OpenInference; csv or parquet: one table. All but the tables can be imported again"),
-        ("table" = Option<String>, Query, description = "Of csv and parquet: traces (without it), spans or messages of the traces that are meant"),
+        ("table" = Option<String>, Query, description = "Of csv and parquet: traces (without it), spans, messages or grades of the traces that are meant"),
         ("workflow_name" = Option<String>, Query, description = "This and every other field of a filter, as for a list of traces"),
     ),
     responses(

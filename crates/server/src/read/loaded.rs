@@ -20,11 +20,11 @@ use super::pieces::Piece;
 const FULL_BYTES_MAX: usize = 5_000_000;
 
 /// What a span without its payload weighs, about.
-const ROW_BYTES: usize = 1 << 10;
+pub(super) const ROW_BYTES: usize = 1 << 10;
 
 /// Why a trace could not be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoadError {
+pub(crate) enum LoadError {
     /// Its rows could not be read.
     #[error("failed to read a trace")]
     Read(#[from] ReadError),
@@ -59,6 +59,15 @@ pub(super) struct Moment {
     pub(super) now: Time,
     /// After so long without a row a trace is idle.
     pub(super) idle_micros: i64,
+}
+
+impl Moment {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            now: snapshot.now(),
+            idle_micros: snapshot.idle_micros(),
+        }
+    }
 }
 
 impl Loaded {
@@ -96,11 +105,23 @@ impl Loaded {
         let mut rows = snapshot.spans(&entry, &columns)?;
         let doubles = filled(&mut rows, (!is_narrow).then_some(&mut messages));
         let detail = detail.unwrap_or_else(|| fitting(&rows, &messages));
-        let moment = Moment {
-            now: snapshot.now(),
-            idle_micros: snapshot.idle_micros(),
-        };
+        let moment = Moment::of(snapshot);
         Ok(Self::new(entry, rows, doubles, messages, detail, moment))
+    }
+
+    /// Puts together what was read along with other traces, without what was said.
+    pub(super) fn of_rows(snapshot: &Snapshot, entry: TraceEntry, mut rows: Vec<SpanRow>) -> Self {
+        let doubles = filled(&mut rows, None);
+        let moment = Moment::of(snapshot);
+        Self::new(entry, rows, doubles, Messages::new(), Detail::None, moment)
+    }
+
+    /// Returns the memory that is held for it, and lets go of the rest.
+    pub(super) fn into_room(self, ledger: &Arc<Ledger>) -> Result<Reservation, ShareFull> {
+        match self.room {
+            Some(room) => Ok(room),
+            None => ledger.reserve(Share::Queries, self.bytes()),
+        }
     }
 
     /// Reads these columns of a trace's spans, and no message.
@@ -117,10 +138,7 @@ impl Loaded {
         let columns = Columns::named(Table::Spans, columns).map_err(ReadError::from)?;
         let mut rows = snapshot.spans(&entry, &columns)?;
         let doubles = filled(&mut rows, None);
-        let moment = Moment {
-            now: snapshot.now(),
-            idle_micros: snapshot.idle_micros(),
-        };
+        let moment = Moment::of(snapshot);
         let messages = Messages::new();
         let loaded = Self::new(entry, rows, doubles, messages, Detail::None, moment);
         Ok(Some(Self {

@@ -21,7 +21,6 @@ mod snapshots;
 mod spans;
 mod sql;
 mod traces;
-mod trial;
 mod view;
 
 use axum::Router;
@@ -31,7 +30,12 @@ use utoipa::OpenApi;
 use crate::state::AppState;
 
 pub(crate) use calls::{CallsAsked, RecordedCall, recorded_calls};
+pub(crate) use loaded::LoadError;
 pub(crate) use params::{Direction, Params};
+pub(crate) use pieces::blocking;
+pub(crate) use snapshots::of_project;
+pub(crate) use spans::span_ids;
+pub(crate) use view::{Viewed, for_each_view, view_of};
 
 /// Returns the routes for a key that may read. Deleting asks for more by itself.
 pub(crate) fn routes() -> Router<AppState> {
@@ -53,7 +57,6 @@ pub(crate) fn routes() -> Router<AppState> {
         .route("/v1/traces/{id}/search", get(find::search_trace))
         .route("/v1/groups", get(groups::list_groups))
         .route("/v1/workflows", get(groups::list_workflows))
-        .route("/v1/graders/try", post(trial::try_grader))
         .route("/v1/sql", post(sql::run_sql))
         .route("/v1/export", get(export::export))
 }
@@ -73,7 +76,6 @@ pub(crate) fn routes() -> Router<AppState> {
         find::search_trace,
         groups::list_groups,
         groups::list_workflows,
-        trial::try_grader,
         sql::run_sql,
         export::export,
     ),

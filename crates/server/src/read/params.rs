@@ -45,6 +45,8 @@ pub(crate) struct Include {
     pub(crate) merged: bool,
     /// On skeletons: the ids of the spans.
     pub(crate) ids: bool,
+    /// On one trace: what graders and people say of it.
+    pub(crate) grades: bool,
 }
 
 impl Params {
@@ -138,6 +140,7 @@ impl Params {
             match word {
                 "spans" => include.spans = true,
                 "merged" => include.merged = true,
+                "grades" => include.grades = true,
                 _ => include.ids = true,
             }
         }

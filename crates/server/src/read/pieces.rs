@@ -51,7 +51,7 @@ impl From<PieceError> for ApiError {
 }
 
 /// Runs something that reads disks or takes long.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     spawn_blocking(work).await.map_err(ApiError::internal)

@@ -19,7 +19,7 @@ use super::loaded::{LoadError, Loaded};
 use super::pieces::blocking;
 
 /// Reads something of a project.
-pub(super) async fn of_project<T, E, F>(
+pub(crate) async fn of_project<T, E, F>(
     state: &AppState,
     project: &ProjectId,
     read: impl Fn(Arc<Snapshot>) -> F,

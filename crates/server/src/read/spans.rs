@@ -1,5 +1,6 @@
 //! The spans of one trace: a list in pages, and one span whole.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::Path;
@@ -10,7 +11,7 @@ use store::{Ledger, Snapshot};
 use crate::error::{ApiError, ErrorBody};
 use crate::objects::Detail;
 
-use super::loaded::{Loaded, json};
+use super::loaded::{LoadError, Loaded, json};
 use super::params::{Direction, Params};
 use super::pieces::{Piece, respond};
 use super::snapshots::OneTrace;
@@ -60,6 +61,24 @@ pub(super) async fn list_spans(trace: OneTrace, mut params: Params) -> Result<Re
         pieces(loaded, told.split_off(from), has_more),
     )
     .await
+}
+
+/// Returns the ids of a trace's spans, or none at all unless `wanted`; `None`: there is no such trace.
+pub(crate) fn span_ids(
+    snapshot: &Snapshot,
+    ledger: &Arc<Ledger>,
+    id: &TraceId,
+    wanted: bool,
+) -> Result<Option<HashSet<SpanId>>, LoadError> {
+    if !wanted {
+        return Ok(snapshot.trace(id)?.map(|_| HashSet::new()));
+    }
+    let loaded = Loaded::read_columns(snapshot, ledger, id, &["span_id"])?;
+    let ids = |loaded: Loaded| {
+        let rows = loaded.rows.iter();
+        rows.map(|row| row.span.span_id.clone()).collect()
+    };
+    Ok(loaded.map(ids))
 }
 
 /// Returns the pieces of a list of these rows.

@@ -31,7 +31,7 @@ pub(super) struct SqlRequest {
     format: Option<String>,
 }
 
-/// Answers a query over the tables `traces`, `spans` and `messages` of the project.
+/// Answers a query over the tables `traces`, `spans`, `messages` and `grades` of the project.
 #[utoipa::path(
     post,
     path = "/v1/sql",

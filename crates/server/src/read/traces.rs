@@ -7,10 +7,11 @@ use axum::extract::State;
 use axum::response::Response;
 use model::{Time, TraceFilter, TraceId};
 use query::{Cursor, HitPlace, Order, Page, Search, SearchCursor, TraceList};
-use store::{Columns, ReadError, Snapshot, Table, TraceEntry};
+use store::{Columns, Ledger, ReadError, Snapshot, Table, TraceEntry};
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::{annotations_of, grades_of};
 use crate::objects::{Detail, TraceMatch, TraceObject};
 use crate::state::AppState;
 
@@ -325,10 +326,10 @@ fn with_spans(
     params(
         ("id" = String, Path, description = "The trace"),
         ("payload" = Option<String>, Query, description = "none, preview or full; without it full, but preview where the payload has more than 5 MB. `payload` in the answer says which"),
-        ("include" = Option<String>, Query, description = "merged: also spans that tell of a model call which another span tells of better"),
+        ("include" = Option<String>, Query, description = "merged: also spans that tell of a model call which another span tells of better; grades: also `grades`, the latest of each grader, and `annotations`"),
     ),
     responses(
-        (status = 200, description = "The trace, with `payload` and `spans: [Span…]`", body = crate::objects::TraceObject),
+        (status = 200, description = "The trace, with `payload` and `spans: [Span…]`, and what was included", body = crate::objects::TraceObject),
         (status = 404, body = ErrorBody, description = "There is no such trace"),
     )
 )]
@@ -337,16 +338,37 @@ pub(super) async fn retrieve_trace(
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let payload = params.take_payload()?;
-    let include = params.take_include(&["spans", "merged"])?;
+    let include = params.take_include(&["spans", "merged", "grades"])?;
     params.finish()?;
-    let loaded = trace.load(payload).await?;
+    let load = move |snapshot: &Snapshot, ledger: &Arc<Ledger>, id: &TraceId| {
+        let Some(loaded) = Loaded::read(snapshot, ledger, id, payload)? else {
+            return Ok(None);
+        };
+        let grades = match include.grades {
+            true => Some(grades_of(snapshot, id)?),
+            false => None,
+        };
+        Ok(Some((loaded, grades)))
+    };
+    let (loaded, grades) = trace.read(load).await?;
+    let mut tail = b"]".to_vec();
+    if let Some(grades) = grades {
+        let (state, project) = (&trace.state, &trace.principal.project);
+        let annotations = annotations_of(state, project, &trace.id).await?;
+        tail.extend_from_slice(b",\"grades\":");
+        tail.append(&mut json(&grades));
+        tail.extend_from_slice(b",\"annotations\":");
+        tail.append(&mut json(&annotations));
+    }
+    tail.push(b'}');
     let head = loaded.head(&trace.principal.project);
     let rows = loaded.told(include.merged);
     let spans = loaded.into_pieces(rows);
-    let tail = std::iter::once(Ok(b"]}".to_vec()));
     respond(
         "application/json",
-        std::iter::once(Ok(head)).chain(spans).chain(tail),
+        std::iter::once(Ok(head))
+            .chain(spans)
+            .chain(std::iter::once(Ok(tail))),
     )
     .await
 }

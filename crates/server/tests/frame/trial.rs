@@ -51,7 +51,8 @@ async fn a_rule_is_tried_with_its_rate_and_witnesses() {
         (&told["counts"]["pass"], &told["counts"]["fail"]),
         (&json!(3), &json!(3))
     );
-    let rate = &told["pass_rate"];
+    assert_eq!(told["pass_rate"], 0.5);
+    let rate = &told["pass_rate_figure"];
     assert_eq!(rate["estimate"], 0.5);
     assert_eq!((&rate["n"], &rate["groups"]), (&json!(6), &json!(3)));
     assert_eq!(rate["too_few_groups"], true);
@@ -107,13 +108,11 @@ async fn mistakes_are_told_with_their_places_and_projects_are_apart() {
     let answer = server.post("/v1/graders/try", &wrong).await;
     assert_eq!(answer.status, 400);
     assert!(answer.text.contains("tool_errors"), "{}", answer.text);
+    // Without a judge there is no verdict, and no fail.
     let judged = json!({"grader": {"type": "llm", "criteria": "good?"}});
-    let answer = server.post("/v1/graders/try", &judged).await;
-    assert!(
-        answer.text.contains("cannot be tried on traces"),
-        "{}",
-        answer.text
-    );
+    let told = tried(&server, judged).await;
+    assert_eq!(told["counts"]["unscored"], 6, "{told}");
+    assert_eq!(told["data"][0]["unscored_reason"], "no_judge");
     let many = json!({"grader": {"type": "rule", "check": "true"}, "limit": 5_000});
     assert_eq!(server.post("/v1/graders/try", &many).await.status, 400);
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{ProjectId, SpanId, TraceId};
+use model::{GRADE_RUN_BYTES, ProjectId, SpanId, TraceId};
 
 use super::file::Version;
 use super::sharded::ShardedMap;
@@ -20,9 +20,9 @@ pub struct HideKey {
     pub table: Table,
     /// The project.
     pub project_id: ProjectId,
-    /// The trace.
+    /// The trace; of grades, also a run, by its part of their ids.
     pub trace_id: TraceId,
-    /// The span; `None` hides all rows of the trace.
+    /// The span, or the grade; `None` hides all rows of the trace.
     pub span_id: Option<SpanId>,
 }
 
@@ -94,6 +94,22 @@ impl ProjectHides {
         self.trace(trace_id)
             .is_some_and(|hides| hides.hidden(span_id, seq))
     }
+
+    /// Returns whether a grade is hidden, by itself, with its trace or with its run.
+    pub fn hides_grade(&self, trace_id: &str, id: &str, seq: i64) -> bool {
+        self.hidden(trace_id, Some(id), seq)
+            || id
+                .get(..GRADE_RUN_BYTES)
+                .is_some_and(|run| self.hidden(run, None, seq))
+    }
+
+    /// Returns whether a row of a table is hidden.
+    pub fn hides(&self, table: Table, trace_id: &str, part_id: Option<&str>, seq: i64) -> bool {
+        match (table, part_id) {
+            (Table::Grades, Some(id)) => self.hides_grade(trace_id, id, seq),
+            _ => self.hidden(trace_id, part_id, seq),
+        }
+    }
 }
 
 /// All hides of a catalog version.
@@ -114,7 +130,7 @@ impl Hides {
         seq: i64,
     ) -> bool {
         self.of(table, project_id)
-            .is_some_and(|hides| hides.hidden(trace_id, span_id, seq))
+            .is_some_and(|hides| hides.hides(table, trace_id, span_id, seq))
     }
 
     /// Returns the hides of a project in a table, or `None` if nothing of it is hidden there.

@@ -106,6 +106,8 @@ impl Engine {
         let skewed = first.partition == Partition::Skewed;
         let partition = move |home: Time| match (skewed, to) {
             (true, _) => Partition::Skewed,
+            // A run may be over all traces there are: an hour of them is hardly a file.
+            (false, Level::Hour) if table == Table::Grades => Level::Day.partition(home),
             (false, level) => level.partition(home),
         };
         let limits = SplitLimits {
@@ -180,5 +182,5 @@ impl Engine {
 
 fn is_hidden(catalog: &CatalogVersion, file: &FileEntry, key: &RowKey<'_>) -> bool {
     let hides = catalog.hides().of_text(file.table, key.project);
-    hides.is_some_and(|hides| hides.hidden(key.trace_id, key.span_id, key.seq))
+    hides.is_some_and(|hides| hides.hides(file.table, key.trace_id, key.part_id, key.seq))
 }

@@ -2,7 +2,7 @@
 //!
 //! Levels are places to arrive at, not timers: L0 holds files as they were flushed, `hour` holds
 //! files of one home hour, `day` files of one home day. A row moves L0 → hour → day, so a byte is
-//! written three times at most, but for stragglers.
+//! written three times at most, but for stragglers. Grades pass the same levels, by day from the first.
 
 use std::collections::BTreeMap;
 

@@ -149,7 +149,7 @@ where
                 self.trace_key = Some((key.project.to_owned(), key.trace_id.to_owned()));
             }
             self.trace
-                .push(cells.relative(row, key.span_id.unwrap_or_default()));
+                .push(cells.relative(row, key.part_id.unwrap_or_default()));
         }
         Ok(())
     }

@@ -8,11 +8,11 @@ use model::MessageHash;
 
 use super::Check;
 use crate::engine::StoreError;
-use crate::lake::{Columns, LakeFile, MessageRow, SpanRow, Table, TraceEntry};
+use crate::lake::{Columns, GradeRow, LakeFile, MessageRow, SpanRow, Table, TraceEntry};
 use crate::snapshot::{ReadError, Snapshot};
 
-/// About this many spans are compared at once.
-const SPANS_AT_ONCE: i64 = 2_000_000;
+/// About this many spans, or grades, are compared at once.
+const ROWS_AT_ONCE: i64 = 2_000_000;
 
 /// What one share of a project's traces has.
 #[derive(Default)]
@@ -28,12 +28,9 @@ pub(super) fn check(snapshots: impl Iterator<Item = Snapshot>) -> Result<Vec<Che
     let mut unresolved = Check::new("message references (D7)");
     let mut counts = Check::new("spans counted by their traces");
     for snapshot in snapshots {
-        let rows: i64 = snapshot
-            .files(Table::Spans)
-            .iter()
-            .map(|file| file.rows)
-            .sum();
-        let shares = (rows / SPANS_AT_ONCE + 1) as u64;
+        let rows = |table| snapshot.files(table).iter().map(|file| file.rows).sum();
+        let rows: i64 = i64::max(rows(Table::Spans), rows(Table::Grades));
+        let shares = (rows / ROWS_AT_ONCE + 1) as u64;
         for share in 0..shares {
             let is_mine = |trace: &str| hash(&[trace]) % shares == share;
             let mut found = Share::default();
@@ -48,6 +45,7 @@ pub(super) fn check(snapshots: impl Iterator<Item = Snapshot>) -> Result<Vec<Che
                 });
             }
             compare_counts(&snapshot, is_mine, &mut found, &mut counts)?;
+            read_grades(&snapshot, is_mine, &mut twice)?;
         }
     }
     Ok(vec![twice, unresolved, counts])
@@ -78,6 +76,25 @@ fn read_spans(
                 .references
                 .entry(message_key(trace, reference))
                 .or_insert_with(|| format!("{trace}/{span}"));
+        }
+    })?;
+    Ok(())
+}
+
+fn read_grades(
+    snapshot: &Snapshot,
+    is_mine: impl Fn(&str) -> bool,
+    twice: &mut Check,
+) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    snapshot.each_row(&columns(Table::Grades, &[])?, |row: GradeRow| {
+        let (trace, id) = (row.trace_id.as_str(), row.id.as_str());
+        if !is_mine(trace) {
+            return;
+        }
+        twice.looked_at += 1;
+        if !seen.insert(hash(&[trace, id])) {
+            twice.fault(|| format!("{}/{trace}/{id}", snapshot.project()));
         }
     })?;
     Ok(())

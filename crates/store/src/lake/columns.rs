@@ -28,8 +28,9 @@ pub trait LakeRow: Clone + fmt::Debug + Send + Sync + 'static {
     /// Returns the columns of the table, in the order of the schema.
     fn columns() -> &'static [Column<Self>];
 
-    /// Returns a row of which only the identity is known. `span_id` is given for spans alone.
-    fn draft(project: ProjectId, trace_id: TraceId, span_id: Option<SpanId>) -> Self::Draft;
+    /// Returns a row of which only the identity is known. `part_id` is given where the table has a
+    /// [`Table::part_column`].
+    fn draft(project: ProjectId, trace_id: TraceId, part_id: Option<SpanId>) -> Self::Draft;
 
     /// Returns the finished row.
     fn finish(draft: Self::Draft) -> Self;
@@ -147,6 +148,11 @@ pub enum Access<R: LakeRow> {
         for<'a> fn(&'a R) -> Option<&'a [String]>,
         fn(&mut R::Draft, Vec<String>),
     ),
+    /// Ids of spans, as a list of texts.
+    Ids(
+        for<'a> fn(&'a R) -> &'a [SpanId],
+        fn(&mut R::Draft, Vec<SpanId>),
+    ),
 }
 
 impl<R: LakeRow> fmt::Debug for Access<R> {
@@ -258,6 +264,19 @@ impl<R: LakeRow> Column<R> {
         set: fn(&mut R::Draft, Vec<String>),
     ) -> Self {
         Self::new(name, Kind::Texts, Layout::Word, Access::Texts(get, set))
+    }
+
+    pub(super) const fn ids(
+        name: &'static str,
+        get: for<'a> fn(&'a R) -> &'a [SpanId],
+        set: fn(&mut R::Draft, Vec<SpanId>),
+    ) -> Self {
+        required(Self::new(
+            name,
+            Kind::Texts,
+            Layout::Word,
+            Access::Ids(get, set),
+        ))
     }
 }
 

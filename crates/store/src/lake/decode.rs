@@ -106,9 +106,9 @@ fn drafts<R: LakeRow>(batch: &RecordBatch) -> Result<Vec<R::Draft>, DecodeError>
     };
     let projects = text_column(table, batch, "project_id")?;
     let traces = text_column(table, batch, "trace_id")?;
-    let spans = match table {
-        Table::Spans => Some(text_column(table, batch, "span_id")?),
-        Table::Messages | Table::Traces => None,
+    let parts = match table.part_column() {
+        Some(name) => Some((name, text_column(table, batch, name)?)),
+        None => None,
     };
     let mut last: Option<(ProjectId, TraceId)> = None;
     let mut drafts = Vec::with_capacity(batch.num_rows());
@@ -121,8 +121,8 @@ fn drafts<R: LakeRow>(batch: &RecordBatch) -> Result<Vec<R::Draft>, DecodeError>
                 TraceId::new(trace).map_err(bad("trace_id", row))?,
             ),
         };
-        let span = spans.map(|ids| SpanId::new(ids.value(row)).map_err(bad("span_id", row)));
-        drafts.push(R::draft(project.clone(), trace.clone(), span.transpose()?));
+        let part = parts.map(|(name, ids)| SpanId::new(ids.value(row)).map_err(bad(name, row)));
+        drafts.push(R::draft(project.clone(), trace.clone(), part.transpose()?));
         last = Some((project, trace));
     }
     Ok(drafts)
@@ -192,6 +192,18 @@ fn fill<R: LakeRow>(
                     (0..values.len())
                         .map(|i| values.value(i).to_owned())
                         .collect(),
+                );
+            }
+        }
+        Access::Ids(_, set) => {
+            let lists: &ListArray = any.downcast_ref().expect(proved);
+            for (row, draft) in present {
+                let list = lists.value(row);
+                let values: &StringArray = list.as_any().downcast_ref().expect(proved);
+                let ids = (0..values.len()).map(|i| SpanId::new(values.value(i)));
+                set(
+                    draft,
+                    ids.collect::<Result<_, _>>().map_err(|e| (row, e.into()))?,
                 );
             }
         }
@@ -278,7 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::samples::{
-        any_message_row, any_span_row, any_trace_entry, rows_of, span_row,
+        any_grade_row, any_message_row, any_span_row, any_trace_entry, rows_of, span_row,
     };
     use super::super::{Columns, MessageRow, SpanRow, TraceEntry, encode};
     use super::*;
@@ -308,6 +320,11 @@ mod tests {
 
         #[test]
         fn messages_survive(rows in proptest::collection::vec(any_message_row(), 0..4)) {
+            check(&rows);
+        }
+
+        #[test]
+        fn grades_survive(rows in proptest::collection::vec(any_grade_row(), 0..4)) {
             check(&rows);
         }
 

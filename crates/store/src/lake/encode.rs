@@ -121,6 +121,12 @@ fn build<R: LakeRow, B: Borrow<R>>(rows: &[B], access: &Access<R>) -> Result<Arr
                     .then(|| NullBuffer::from_iter(lists().map(|l| l.is_some()))),
             ))
         }
+        Access::Ids(get, _) => Arc::new(ListArray::new(
+            item_field(DataType::Utf8),
+            OffsetBuffer::from_lengths(rows().map(|row| get(row).len())),
+            Arc::new(texts(rows().flat_map(get).map(|id| Some(id.as_str())))?),
+            None,
+        )),
     })
 }
 

@@ -10,7 +10,7 @@
 //! u64 · body · the first eight bytes of the BLAKE3 hash of all that. Body 0: the sorted hashes. Body
 //! 1: seed u64 · segment length u32 · segments' length u32 · fingerprints, u16 each, as `xorf::BinaryFuse16`.
 
-use model::{ProjectId, TraceId};
+use model::{GRADE_ITEM_BYTES, GRADE_RUN_BYTES, ProjectId, TraceId};
 use xorf::{BinaryFuse16, Descriptor, Filter as _};
 
 const MAGIC: &[u8; 4] = b"TGTS";
@@ -40,6 +40,22 @@ impl TraceHash {
         hasher.update(project.as_bytes());
         hasher.update(trace_id.as_bytes());
         Self(u64_at(hasher.finalize().as_bytes(), 0))
+    }
+
+    /// Returns the hash of an item that was graded, given by the id of any of its grades. Files of grades
+    /// know their items and their runs as well as their traces: so a grade that replaces none is told from
+    /// one that does though the same trace was graded in many runs.
+    pub fn of_grade_item(project: &str, grade_id: &str) -> Self {
+        Self::of_text(
+            project,
+            grade_id.get(..GRADE_ITEM_BYTES).unwrap_or(grade_id),
+        )
+    }
+
+    /// Returns the hash of a run, given by the id of any of its grades. It is that of the trace whose id is
+    /// the run's part of them, for so a run is deleted.
+    pub fn of_grade_run(project: &str, grade_id: &str) -> Self {
+        Self::of_text(project, grade_id.get(..GRADE_RUN_BYTES).unwrap_or(grade_id))
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) const METADATA_KEY: &str = "tracegrade.file";
 pub enum Level {
     /// As flushed: any time, compressed fast.
     L0,
-    /// Merged into home hours.
+    /// Merged into home hours; grades into home days, in files that are small yet.
     Hour,
     /// Merged into home days.
     Day,

@@ -11,6 +11,7 @@ mod encode;
 mod files_test;
 mod filter;
 mod footer;
+mod grades;
 mod merge;
 mod messages;
 mod reader;
@@ -33,6 +34,7 @@ pub use filter::{TraceHash, TraceSet, TraceSetError};
 pub use footer::{
     BadInfo, BadName, FileName, FileSummary, Footer, Level, Partition, ProjectSummary,
 };
+pub use grades::GradeRow;
 pub use merge::{Merge, MergeError, MergeLimits};
 pub use messages::MessageRow;
 pub use reader::{Batches, LakeFile, LakeMeta, ReadError};

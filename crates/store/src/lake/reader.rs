@@ -299,6 +299,29 @@ impl LakeFile {
         self.scan(columns, Some(self.row_groups(project)))
     }
 
+    /// Returns the rows of one project, in file order, but for pages in which a column cannot hold the text
+    /// that is wanted of it. Rows that do not hold it may come too.
+    pub fn scan_holding(
+        &self,
+        project: &ProjectId,
+        holding: &[(&'static str, &str)],
+        columns: &Columns,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ReadError>> + use<>, ReadError> {
+        let metadata = self.meta.parquet.metadata();
+        let mut scans = Vec::new();
+        for &group in self.row_groups(project) {
+            let group = group as usize;
+            let pages = holding.iter().filter_map(|(column, text)| {
+                page_selection(metadata, group, column, Sought::Text(text.as_bytes()))
+            });
+            let pages = pages.reduce(|all, some| all.intersection(&some));
+            if pages.as_ref().is_none_or(RowSelection::selects_any) {
+                scans.push(self.batches(columns, vec![group], pages)?);
+            }
+        }
+        Ok(scans.into_iter().flatten())
+    }
+
     fn row_groups(&self, project: &ProjectId) -> &[u32] {
         let found = self
             .meta
@@ -340,6 +363,29 @@ impl LakeFile {
             }
         }
         Ok(rows)
+    }
+
+    /// Returns the rows of one project whose traces have their frozen start between these two, and some
+    /// of their neighbours, in file order.
+    pub fn scan_homes(
+        &self,
+        project: &ProjectId,
+        columns: &Columns,
+        first: Time,
+        last: Time,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ReadError>> + use<>, ReadError> {
+        let metadata = self.meta.parquet.metadata();
+        let column = self.footer().table.home_column();
+        let sought = Sought::Between(first.as_micros(), last.as_micros());
+        let mut parts = Vec::new();
+        for &group in self.row_groups(project) {
+            let group = group as usize;
+            let pages = page_selection(metadata, group, column, sought);
+            if pages.as_ref().is_none_or(RowSelection::selects_any) {
+                parts.push(self.batches(columns, vec![group], pages)?);
+            }
+        }
+        Ok(parts.into_iter().flatten())
     }
 
     /// Returns the rows of the pages of a row group that may hold the trace; `None` if none may.
@@ -572,6 +618,14 @@ fn page_selection(
         {
             Box::new(move |page| is_within(&micros, index.min_value(page), index.max_value(page)))
         }
+        (Sought::Between(first, last), ColumnIndexMetaData::INT64(index))
+            if is_whole(index.num_pages()) =>
+        {
+            Box::new(move |page| {
+                index.min_value(page).is_none_or(|min| *min <= last)
+                    && index.max_value(page).is_none_or(|max| first <= *max)
+            })
+        }
         _ => return None,
     };
     let range = |page: usize| {
@@ -589,6 +643,7 @@ fn page_selection(
 enum Sought<'a> {
     Text(&'a [u8]),
     Micros(i64),
+    Between(i64, i64),
 }
 
 /// Returns whether a value may lie in a page with these bounds, where it has any.

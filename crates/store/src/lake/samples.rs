@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use model::{
-    Content, DroppedCounts, GroupId, JsonText, Message, MessageHash, NanoUsd, Payload, ProjectId,
-    Rank, Ranks, Source, Span, SpanError, SpanId, SpanStatus, SpanType, Time, TraceId, TraceItem,
-    TraceRow, TraceStatus, Usage,
+    Content, DroppedCounts, Grade, GroupId, JsonText, JudgeUse, Message, MessageHash, NanoUsd,
+    Outcome, Payload, ProjectId, Rank, Ranks, Source, Span, SpanError, SpanId, SpanStatus,
+    SpanType, Time, TraceId, TraceItem, TraceRow, TraceStatus, UnscoredReason, Usage, Verdict,
 };
 use proptest::prelude::*;
 use proptest::{collection::vec, option};
@@ -418,4 +418,68 @@ prop_compose! {
             home_started_at: times.2,
         }
     }
+}
+
+fn judge() -> impl Strategy<Value = JudgeUse> {
+    let texts = (text(), json(), maybe());
+    let tokens = any::<(Option<i64>, Option<i64>, Option<i64>)>();
+    (texts, tokens, money(), option::of(number()), any::<bool>()).prop_map(
+        |((model, params, prompt_hash), (input, cached_tokens, output), cost, latency, cached)| {
+            JudgeUse {
+                model,
+                params,
+                prompt_hash,
+                input_tokens: input,
+                cached_tokens,
+                output_tokens: output,
+                cost,
+                latency_ms: latency,
+                cached,
+            }
+        },
+    )
+}
+
+prop_compose! {
+    fn verdict()(
+        outcome in word(Outcome::ALL),
+        (score, confidence) in (option::of(number()), option::of(number())),
+        (label, reasoning) in (maybe(), maybe()),
+        unscored_reason in option::of(word(UnscoredReason::ALL)),
+        citations in vec(id(), 0..4),
+        vacuous in any::<bool>(),
+        judge in option::of(judge()),
+    ) -> Verdict {
+        let citations = citations.iter().map(|text| SpanId::new(text).unwrap()).collect();
+        Verdict {
+            outcome, score, label, unscored_reason, reasoning, citations, confidence, vacuous, judge,
+        }
+    }
+}
+
+prop_compose! {
+    pub(crate) fn any_grade()(
+        (run_id, item_id, grader_id) in (text(), id(), text()),
+        (grader_name, grader_hash) in (text(), text()),
+        (attempt, grader_version) in any::<(u32, u32)>(),
+        (trace_id, span_id, group_id) in (option::of(id()), option::of(id()), option::of(id())),
+        (stratum, weight) in (maybe(), number()),
+        verdict in verdict(),
+        (created_at, trace_started_at) in (time(), time()),
+    ) -> Grade {
+        Grade {
+            run_id, item_id, attempt, grader_id, grader_name, grader_version, grader_hash, stratum,
+            trace_id: trace_id.map(|text| TraceId::new(&text).unwrap()),
+            span_id: span_id.map(|text| SpanId::new(&text).unwrap()),
+            group_id: group_id.map(|text| GroupId::new(&text).unwrap()),
+            weight, verdict, created_at, trace_started_at,
+        }
+    }
+}
+
+pub(super) fn any_grade_row() -> impl Strategy<Value = GradeRow> {
+    (id(), any_grade(), any::<i64>()).prop_map(|(project, grade, seq)| GradeRow {
+        seq,
+        ..GradeRow::new(&ProjectId::new(&project).unwrap(), grade).unwrap()
+    })
 }

@@ -12,6 +12,7 @@ use model::UnknownWord;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{LakeRow, Layout, Spec};
+use super::grades::GradeRow;
 use super::messages::MessageRow;
 use super::spans::SpanRow;
 use super::traces::TraceEntry;
@@ -30,11 +31,13 @@ pub enum Table {
     Messages,
     /// One row for a trace's current version.
     Traces,
+    /// One row for what a grader said of an item of a run.
+    Grades,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 3] = [Self::Spans, Self::Messages, Self::Traces];
+    pub const ALL: [Self; 4] = [Self::Spans, Self::Messages, Self::Traces, Self::Grades];
 
     /// Returns the table's name in SQL and in paths.
     pub const fn as_str(self) -> &'static str {
@@ -42,16 +45,22 @@ impl Table {
             Self::Spans => "spans",
             Self::Messages => "messages",
             Self::Traces => "traces",
+            Self::Grades => "grades",
         }
     }
 
     /// Returns the table's columns.
     pub(super) fn specs(self) -> impl Iterator<Item = &'static Spec> {
-        static SPECS: LazyLock<[Vec<Spec>; 3]> = LazyLock::new(|| {
+        static SPECS: LazyLock<[Vec<Spec>; Table::ALL.len()]> = LazyLock::new(|| {
             fn of<R: LakeRow>() -> Vec<Spec> {
                 R::columns().iter().map(|column| column.spec).collect()
             }
-            [of::<SpanRow>(), of::<MessageRow>(), of::<TraceEntry>()]
+            [
+                of::<SpanRow>(),
+                of::<MessageRow>(),
+                of::<TraceEntry>(),
+                of::<GradeRow>(),
+            ]
         });
         SPECS[self as usize].iter()
     }
@@ -68,13 +77,24 @@ impl Table {
             Self::Spans => &["project_id", "trace_id", "span_id"],
             Self::Messages => &["project_id", "trace_id", "hash"],
             Self::Traces => &["project_id", "trace_id"],
+            Self::Grades => &["project_id", "trace_id", "id"],
+        }
+    }
+
+    /// Returns the column that tells rows of one trace apart for those who replace one of them; `None`
+    /// where nobody does.
+    pub const fn part_column(self) -> Option<&'static str> {
+        match self {
+            Self::Spans => Some("span_id"),
+            Self::Grades => Some("id"),
+            Self::Messages | Self::Traces => None,
         }
     }
 
     /// Returns the column with the frozen start that decides a row's home day.
     pub const fn home_column(self) -> &'static str {
         match self {
-            Self::Spans | Self::Messages => "trace_started_at",
+            Self::Spans | Self::Messages | Self::Grades => "trace_started_at",
             Self::Traces => "home_started_at",
         }
     }
@@ -82,7 +102,7 @@ impl Table {
     /// Returns the column that a file's time range is taken from: what lists are ordered by.
     pub const fn time_column(self) -> &'static str {
         match self {
-            Self::Spans | Self::Messages => "trace_started_at",
+            Self::Spans | Self::Messages | Self::Grades => "trace_started_at",
             Self::Traces => "started_at",
         }
     }
@@ -140,6 +160,14 @@ const SPANS_ORDER: &[SortKey] = &[
 ];
 const MESSAGES_ORDER: &[SortKey] = &[asc("project_id"), asc("trace_id"), asc("ordinal")];
 const TRACES_ORDER: &[SortKey] = &[asc("project_id"), desc("started_at"), asc("trace_id")];
+const GRADES_ORDER: &[SortKey] = &[
+    asc("project_id"),
+    asc("run_id"),
+    asc("grader_id"),
+    asc("trace_id"),
+    asc("id"),
+    asc("seq"),
+];
 
 /// Returns the order of the rows in every file of `table`. Nulls come last.
 pub const fn sort_keys(table: Table) -> &'static [SortKey] {
@@ -147,12 +175,13 @@ pub const fn sort_keys(table: Table) -> &'static [SortKey] {
         Table::Spans => SPANS_ORDER,
         Table::Messages => MESSAGES_ORDER,
         Table::Traces => TRACES_ORDER,
+        Table::Grades => GRADES_ORDER,
     }
 }
 
 /// Returns the Arrow schema of `table`.
 pub fn schema(table: Table) -> SchemaRef {
-    static SCHEMAS: LazyLock<[SchemaRef; 3]> = LazyLock::new(|| {
+    static SCHEMAS: LazyLock<[SchemaRef; Table::ALL.len()]> = LazyLock::new(|| {
         Table::ALL.map(|table| {
             let field = |spec: &Spec| Field::new(spec.name, spec.kind.data_type(), !spec.required);
             Arc::new(Schema::new(table.specs().map(field).collect::<Vec<_>>()))
@@ -201,8 +230,11 @@ impl Columns {
     /// Returns the columns that tell who a row is: what [`super::RowKeys`] needs.
     pub fn keys(table: Table) -> Self {
         let whole = schema(table);
-        let names = ["project_id", "trace_id", "span_id", "seq"];
-        let indices = names.iter().filter_map(|name| whole.index_of(name).ok());
+        let names = ["project_id", "trace_id"]
+            .into_iter()
+            .chain(table.part_column());
+        let names = names.chain(["seq"]);
+        let indices = names.filter_map(|name| whole.index_of(name).ok());
         Self::of(table, indices.collect())
     }
 
@@ -342,6 +374,14 @@ mod tests {
              cost_nano_usd cost_complete cost_assumed models agents tool_sequence \
              handoff_sequence lists_cut input_preview output_preview content source \
              first_received_at last_received_at home_started_at home_day first_seq seq"
+        );
+        assert_eq!(
+            names(Table::Grades),
+            "project_id id run_id item_id attempt grader_id grader_name grader_version grader_hash \
+             trace_id has_trace span_id group_id stratum weight outcome score label \
+             unscored_reason reasoning citations confidence vacuous judge_model judge_params \
+             judge_prompt_hash judge_input_tokens judge_cached_tokens judge_output_tokens \
+             judge_cost_nano_usd judge_latency_ms judge_cached created_at trace_started_at seq"
         );
     }
 

@@ -22,8 +22,9 @@ pub struct RowKey<'a> {
     pub project: &'a str,
     /// The trace.
     pub trace_id: &'a str,
-    /// The span, in the table of spans.
-    pub span_id: Option<&'a str>,
+    /// What tells the row from others of its trace, where they are replaced one by one: see
+    /// [`Table::part_column`].
+    pub part_id: Option<&'a str>,
     /// The sequence number.
     pub seq: i64,
 }
@@ -33,7 +34,7 @@ pub struct RowKey<'a> {
 pub struct RowKeys {
     projects: StringArray,
     traces: StringArray,
-    spans: Option<StringArray>,
+    parts: Option<StringArray>,
     seqs: Int64Array,
 }
 
@@ -43,9 +44,9 @@ impl RowKeys {
         Ok(Self {
             projects: text_column(table, batch, "project_id")?.clone(),
             traces: text_column(table, batch, "trace_id")?.clone(),
-            spans: match table {
-                Table::Spans => Some(text_column(table, batch, "span_id")?.clone()),
-                Table::Messages | Table::Traces => None,
+            parts: match table.part_column() {
+                Some(name) => Some(text_column(table, batch, name)?.clone()),
+                None => None,
             },
             seqs: typed(column(table, batch, "seq", Kind::Int)?),
         })
@@ -56,7 +57,7 @@ impl RowKeys {
         RowKey {
             project: self.projects.value(row),
             trace_id: self.traces.value(row),
-            span_id: self.spans.as_ref().map(|ids| ids.value(row)),
+            part_id: self.parts.as_ref().map(|ids| ids.value(row)),
             seq: self.seqs.value(row),
         }
     }
@@ -97,7 +98,7 @@ impl View {
             keys: RowKeys::of(table, batch)?,
             hashes: match table {
                 Table::Messages => Some(typed(column(table, batch, "hash", Kind::Hash)?)),
-                Table::Spans | Table::Traces => None,
+                Table::Spans | Table::Traces | Table::Grades => None,
             },
             homes: typed(column(table, batch, table.home_column(), Kind::Time)?),
             times: typed(column(table, batch, table.time_column(), Kind::Time)?),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use model::{IdError, ProjectId};
+use model::{GRADE_RUN_BYTES, IdError, ProjectId};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -81,7 +81,7 @@ impl WriterLimits {
                 page_rows_max: 1_024,
                 ..limits
             },
-            Table::Spans | Table::Messages => limits,
+            Table::Spans | Table::Messages | Table::Grades => limits,
         }
     }
 }
@@ -366,6 +366,7 @@ impl<W: Write + Send> LakeWriter<W> {
 
     fn count(&mut self, view: &View, rows: Range<usize>) {
         let group = self.parquet.flushed_row_groups().len() as u32;
+        let is_grades = self.footer.table == Table::Grades;
         let project = self
             .counts
             .projects
@@ -377,6 +378,7 @@ impl<W: Write + Send> LakeWriter<W> {
         project.rows += rows.len() as u64;
         self.counts.rows += rows.len() as u64;
         let mut last_trace = None;
+        let mut last_run = None;
         for row in rows {
             let key = view.key(row);
             self.counts.min_seq = self.counts.min_seq.min(key.seq);
@@ -385,6 +387,14 @@ impl<W: Write + Send> LakeWriter<W> {
                 self.traces
                     .push(TraceHash::of_text(key.project, key.trace_id));
                 last_trace = Some(key.trace_id);
+            }
+            if let Some(id) = key.part_id.filter(|_| is_grades) {
+                self.traces.push(TraceHash::of_grade_item(key.project, id));
+                let run = id.get(..GRADE_RUN_BYTES);
+                if last_run != run {
+                    self.traces.push(TraceHash::of_grade_run(key.project, id));
+                    last_run = run;
+                }
             }
             if let Some(time) = view.time(row) {
                 project.min_time = Some(project.min_time.map_or(time, |min| min.min(time)));
@@ -564,9 +574,9 @@ fn properties(footer: &Footer, limits: WriterLimits, columns: &Schema) -> Writer
     match table {
         // Sorted by trace: the pages' statistics find it exactly.
         Table::Messages => builder.build(),
-        // Sorted by time: a page holds any trace of its time, so each row group gets a Bloom filter,
-        // a byte and a half for a trace.
-        Table::Spans | Table::Traces => builder
+        // Sorted by time, or by run and grader: a page holds any trace of its time or its run, so each
+        // row group gets a Bloom filter, a byte and a half for a trace.
+        Table::Spans | Table::Traces | Table::Grades => builder
             .set_column_bloom_filter_enabled("trace_id".into(), true)
             .set_column_bloom_filter_fpp("trace_id".into(), BLOOM_FALSE_POSITIVES)
             .set_column_bloom_filter_max_ndv("trace_id".into(), limits.row_group_rows_max as u64)

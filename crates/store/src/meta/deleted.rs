@@ -1,12 +1,30 @@
 //! Which traces did people delete? The catalog knows too, but it can be lost, and a backup is older
 //! than what was deleted since: a deletion must outlive both (D5).
+//!
+//! What is known here of a trace goes by the same transaction that writes its deletion down, and who
+//! writes something about a trace asks in its own transaction whether the trace was deleted ([`of`]). So
+//! what was on its way when a trace was deleted is not kept either (D6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ProjectId, Time, TraceId};
+use sqlx::QueryBuilder;
 
-use super::{Meta, eval_item};
-use crate::sqlite::{DbError, execute_rows, parsed, time};
+use super::{Meta, eval_item, grading_item};
+use crate::sqlite::{
+    Connection, DbError, Engine, ROWS_PER_STATEMENT_MAX, execute_rows, parsed, time,
+};
+
+/// So long an id of a deleted trace is refused; then it may be another trace's.
+const REFUSED_MICROS: i64 = 86_400_000_000;
+
+/// What is about traces of a project and goes with them: `… project …) AND trace_id IN (…)`.
+pub(super) const ABOUT_TRACES: [&str; 3] = [
+    "DELETE FROM annotations WHERE (project_id = ",
+    "DELETE FROM judge_answers WHERE (project_id = ",
+    "DELETE FROM watch_decisions
+     WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ",
+];
 
 /// A trace that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +40,8 @@ pub struct DeletedTrace {
 }
 
 impl Meta {
-    /// Writes down deleted traces, to be kept until a moment, and deletes what runs of evals hold of them. What is known of a trace is only ever
-    /// extended, so writing it twice is writing it once.
+    /// Writes down deleted traces, to be kept until a moment, and deletes what else is here of
+    /// them. What is known of a trace is only ever extended, so writing it twice is writing it once.
     pub async fn keep_deleted(
         &self,
         traces: &[DeletedTrace],
@@ -59,8 +77,10 @@ impl Meta {
         })
         .await
         .map_err(&failed)?;
-        for one in rows {
-            eval_item::delete_rows_of(write.connection(), &one.project_id, &one.trace_id)
+        for of_project in rows.chunk_by(|a, b| a.project_id == b.project_id) {
+            let project = &of_project[0].project_id;
+            let traces: Vec<&TraceId> = of_project.iter().map(|one| &one.trace_id).collect();
+            delete_what_is_about(write.connection(), project, &traces)
                 .await
                 .map_err(&failed)?;
         }
@@ -102,4 +122,63 @@ impl Meta {
         drop(write.commit().await.map_err(&failed)?);
         Ok(())
     }
+}
+
+/// Returns those of these traces that were deleted so lately that nothing about them is taken.
+pub(super) async fn of<'a>(
+    connection: &mut Connection,
+    project: &ProjectId,
+    traces: impl IntoIterator<Item = &'a TraceId>,
+    now: Time,
+) -> Result<BTreeSet<TraceId>, sqlx::Error> {
+    let traces: Vec<&TraceId> = traces.into_iter().collect();
+    let since = now.plus_micros(-REFUSED_MICROS).as_micros();
+    let mut deleted = BTreeSet::new();
+    for chunk in traces.chunks(ROWS_PER_STATEMENT_MAX) {
+        let head = "SELECT trace_id FROM deleted_traces WHERE (project_id = ";
+        let mut statement = of_traces(head, project, chunk);
+        statement.push(" AND deleted_at > ").push_bind(since);
+        let rows = statement.build().persistent(false);
+        for row in rows.fetch_all(&mut *connection).await? {
+            deleted.insert(parsed(&row, "trace_id")?);
+        }
+    }
+    Ok(deleted)
+}
+
+async fn delete_what_is_about(
+    connection: &mut Connection,
+    project: &ProjectId,
+    traces: &[&TraceId],
+) -> Result<(), sqlx::Error> {
+    for chunk in traces.chunks(ROWS_PER_STATEMENT_MAX) {
+        eval_item::delete_rows_of(connection, project, chunk).await?;
+        grading_item::forget_traces(connection, project, chunk).await?;
+        for head in ABOUT_TRACES {
+            let mut statement = of_traces(head, project, chunk);
+            statement
+                .build()
+                .persistent(false)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns `head project) AND trace_id IN (…)`.
+pub(super) fn of_traces(
+    head: &'static str,
+    project: &ProjectId,
+    traces: &[&TraceId],
+) -> QueryBuilder<Engine> {
+    let mut statement = QueryBuilder::new(head);
+    statement.push_bind(project.to_string());
+    statement.push(") AND trace_id IN (");
+    let mut list = statement.separated(", ");
+    for trace in traces {
+        list.push_bind(trace.to_string());
+    }
+    statement.push(")");
+    statement
 }

@@ -11,7 +11,7 @@ use model::{ProjectId, Time, TraceId};
 
 use super::eval_run::ModelUse;
 use super::paging::Listing;
-use super::{Meta, MetaError, Page, PageAsked};
+use super::{Meta, MetaError, Page, PageAsked, deleted};
 use crate::sqlite::{Connection, DbError, Row, column, execute_rows, parsed, time};
 
 /// A row to be graded.
@@ -214,20 +214,22 @@ impl Meta {
     }
 }
 
-/// Deletes the rows that were made of a trace (D6).
+/// The rows of a project that were made of some traces.
+pub(super) const OF_TRACES: &str =
+    "DELETE FROM eval_items WHERE run_id IN (SELECT id FROM eval_runs WHERE project_id = ";
+
+/// Deletes the rows that were made of traces (D6).
 pub(super) async fn delete_rows_of(
     connection: &mut Connection,
     project: &ProjectId,
-    trace_id: &TraceId,
+    traces: &[&TraceId],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM eval_items WHERE trace_id = $1
-         AND run_id IN (SELECT id FROM eval_runs WHERE project_id = $2)",
-    )
-    .bind(trace_id.as_str())
-    .bind(project.as_str())
-    .execute(connection)
-    .await?;
+    let mut statement = deleted::of_traces(OF_TRACES, project, traces);
+    statement
+        .build()
+        .persistent(false)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

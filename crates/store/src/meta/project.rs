@@ -6,7 +6,7 @@
 use model::{ProjectId, Time};
 use sqlx::Row as _;
 
-use super::{Meta, MetaError};
+use super::{Meta, MetaError, grading_run};
 use crate::sqlite::{Connection, Row, column, maybe_time, parsed, time, undecodable};
 
 /// The project that every store begins with, and that rows without a key go to.
@@ -133,8 +133,8 @@ impl Meta {
             .await?)
     }
 
-    /// Marks a project as deleted, and deletes its evals; its rows in the lake and its files are
-    /// somebody else's work.
+    /// Marks a project as deleted, and deletes its evals and its grading; its rows in the lake and its
+    /// files are somebody else's work.
     pub async fn delete_project(&self, who: &str, id: &ProjectId) -> Result<(), MetaError> {
         let mut write = self.db.begin().await?;
         let done =
@@ -147,11 +147,9 @@ impl Meta {
         if done.rows_affected() == 0 {
             return Err(not_found(id));
         }
-        sqlx::query("DELETE FROM evals WHERE project_id = $1")
-            .bind(id.as_str())
-            .execute(write.connection())
+        delete_what_is_of(write.connection(), id)
             .await
-            .map_err(self.db.failed("delete the evals of a project"))?;
+            .map_err(self.db.failed("delete what a project has"))?;
         Ok(self
             .finish(write, who, &format!("deleted project {id}"))
             .await?)
@@ -166,6 +164,23 @@ impl Meta {
         let projects: Result<_, _> = rows.iter().map(project).collect();
         Ok(projects.map_err(&failed)?)
     }
+}
+
+async fn delete_what_is_of(connection: &mut Connection, id: &ProjectId) -> Result<(), sqlx::Error> {
+    // Runs go before the graders that they used.
+    grading_run::delete_runs(connection, id, None).await?;
+    for statement in [
+        "DELETE FROM evals WHERE project_id = $1",
+        "DELETE FROM graders WHERE project_id = $1",
+        "DELETE FROM annotations WHERE project_id = $1",
+        "DELETE FROM judge_answers WHERE project_id = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(id.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Returns whether there is such a project, and it is not deleted.

@@ -141,4 +141,146 @@ CREATE TABLE eval_usage (
     FOREIGN KEY (run_id, position) REFERENCES eval_items (run_id, position) ON DELETE CASCADE
 );
 ",
+    // Items name their run by a number, for there are millions of them, in three indexes. They go some
+    // thousand at a time after their run has gone (`grading_leftovers`), so nothing here refers to it.
+    "
+CREATE TABLE graders (
+    id TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES projects (id),
+    name TEXT,
+    inline_hash TEXT,
+    created_at BIGINT NOT NULL,
+    archived_at BIGINT,
+    latest BIGINT NOT NULL,
+    UNIQUE (project_id, name),
+    UNIQUE (project_id, inline_hash)
+);
+CREATE INDEX graders_of_project ON graders (project_id, created_at, id);
+CREATE TABLE grader_versions (
+    grader_id TEXT NOT NULL REFERENCES graders (id) ON DELETE CASCADE,
+    version BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    description TEXT,
+    updated_at BIGINT NOT NULL,
+    used_at BIGINT,
+    PRIMARY KEY (grader_id, version)
+);
+CREATE TABLE grading_runs (
+    id TEXT PRIMARY KEY,
+    number BIGINT NOT NULL UNIQUE,
+    project_id TEXT NOT NULL REFERENCES projects (id),
+    name TEXT,
+    status TEXT NOT NULL,
+    reason TEXT,
+    request TEXT NOT NULL,
+    graders TEXT NOT NULL,
+    selection TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    cap BIGINT,
+    spent BIGINT NOT NULL DEFAULT 0,
+    estimate BIGINT,
+    items BIGINT NOT NULL DEFAULT 0,
+    done BIGINT NOT NULL DEFAULT 0,
+    unscored BIGINT NOT NULL DEFAULT 0,
+    deleted BIGINT NOT NULL DEFAULT 0,
+    created_at BIGINT NOT NULL,
+    started_at BIGINT,
+    ended_at BIGINT,
+    watch_id TEXT UNIQUE,
+    in_order_of_hash BIGINT NOT NULL
+);
+CREATE INDEX grading_runs_of_project ON grading_runs (project_id, created_at, id);
+CREATE INDEX grading_runs_by_status ON grading_runs (status, created_at, id);
+CREATE TABLE grading_run_graders (
+    grader_id TEXT NOT NULL REFERENCES graders (id),
+    run_id TEXT NOT NULL REFERENCES grading_runs (id) ON DELETE CASCADE,
+    PRIMARY KEY (grader_id, run_id)
+);
+CREATE INDEX grading_run_graders_of_run ON grading_run_graders (run_id);
+CREATE TABLE grading_spent (
+    run_id TEXT NOT NULL REFERENCES grading_runs (id) ON DELETE CASCADE,
+    day BIGINT NOT NULL,
+    spent BIGINT NOT NULL,
+    PRIMARY KEY (run_id, day)
+);
+CREATE TABLE grading_items (
+    run BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    trace_id TEXT,
+    group_id TEXT,
+    stratum TEXT,
+    weight DOUBLE PRECISION NOT NULL,
+    trace_started_at BIGINT NOT NULL,
+    status TEXT NOT NULL,
+    attempt BIGINT NOT NULL,
+    spent BIGINT NOT NULL DEFAULT 0,
+    attempt_spent BIGINT NOT NULL DEFAULT 0,
+    lease_owner TEXT,
+    lease_until BIGINT,
+    PRIMARY KEY (run, position),
+    UNIQUE (trace_id, run)
+);
+CREATE INDEX grading_items_by_status ON grading_items (run, status, position);
+CREATE TABLE grading_leftovers (
+    run BIGINT PRIMARY KEY
+);
+CREATE TABLE annotations (
+    id TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES projects (id),
+    trace_id TEXT NOT NULL,
+    span_id TEXT,
+    grader_id TEXT,
+    rating TEXT,
+    label TEXT,
+    note TEXT,
+    author TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX annotations_of_project ON annotations (project_id, created_at, id);
+CREATE INDEX annotations_of_trace ON annotations (project_id, trace_id, created_at, id);
+CREATE INDEX annotations_of_grader ON annotations (project_id, grader_id, created_at, id);
+CREATE TABLE watches (
+    id TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES projects (id),
+    name TEXT NOT NULL,
+    run_id TEXT NOT NULL UNIQUE REFERENCES grading_runs (id) ON DELETE CASCADE,
+    filter TEXT NOT NULL,
+    sampling_rate DOUBLE PRECISION NOT NULL,
+    is_on BIGINT NOT NULL,
+    cap_per_day BIGINT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    place TEXT
+);
+CREATE INDEX watches_of_project ON watches (project_id, created_at, id);
+CREATE TABLE watch_decisions (
+    run BIGINT NOT NULL,
+    trace_id TEXT NOT NULL,
+    decided_at BIGINT NOT NULL,
+    decision TEXT NOT NULL,
+    why TEXT,
+    PRIMARY KEY (trace_id, run)
+);
+CREATE INDEX watch_decisions_by_time ON watch_decisions (run, decided_at, trace_id);
+CREATE TABLE watch_counts (
+    run_id TEXT NOT NULL REFERENCES grading_runs (id) ON DELETE CASCADE,
+    day BIGINT NOT NULL,
+    decision TEXT NOT NULL,
+    traces BIGINT NOT NULL,
+    PRIMARY KEY (run_id, day, decision)
+);
+CREATE TABLE judge_answers (
+    project_id TEXT NOT NULL REFERENCES projects (id),
+    question TEXT NOT NULL,
+    trace_id TEXT,
+    answer TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (project_id, question)
+);
+CREATE INDEX judge_answers_of_trace ON judge_answers (trace_id, project_id);
+CREATE INDEX judge_answers_by_time ON judge_answers (created_at);
+",
 ];

@@ -22,7 +22,7 @@ pub(super) fn hides<'a>(
     files: impl Iterator<Item = &'a LakeFile> + Clone,
 ) -> Result<Vec<Hide>, StoreError> {
     let mut hides = Vec::new();
-    for table in [Table::Spans, Table::Traces] {
+    for table in [Table::Spans, Table::Traces, Table::Grades] {
         let files = files.clone().filter(|file| file.footer().table == table);
         let spread = traces_in_several(files.clone())?;
         let mut rows: HashMap<HideKey, Newest> = HashMap::new();
@@ -51,7 +51,7 @@ fn note(
         table,
         project_id: ProjectId::new(key.project)?,
         trace_id: TraceId::new(key.trace_id)?,
-        span_id: key.span_id.map(SpanId::new).transpose()?,
+        span_id: key.part_id.map(SpanId::new).transpose()?,
     };
     let newest = rows.entry(hide).or_insert(Newest {
         first: seq,
@@ -76,7 +76,7 @@ fn traces_in_several<'a>(
     for (number, file) in files.enumerate() {
         let mut last: Option<(String, TraceHash)> = None;
         each_key(file, |key| {
-            // Rows of a trace lie together: its hash is needed once.
+            // Rows of a trace mostly lie together: its hash is needed once.
             let is_last = |(trace, _): &(String, TraceHash)| trace == key.trace_id;
             if last.as_ref().is_some_and(is_last) {
                 return Ok(());

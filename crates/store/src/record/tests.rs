@@ -11,7 +11,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::{BatchRecord, DeleteRecord, EncodedRecord, Record, RecordError};
+use super::{
+    BatchRecord, DeleteRecord, EncodedRecord, GradesRecord, RECORD_VERSION, Record, RecordError,
+};
+use crate::lake::samples::any_grade;
 
 fn text() -> impl Strategy<Value = String> {
     "[a-zé🦀\"\\\\ ]{0,8}"
@@ -185,9 +188,34 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(bytes in vec(any::<u8>(), 0..200), kind in 1_u8..3) {
-        let bytes: Vec<u8> = [1, kind].into_iter().chain(bytes).collect();
+    fn noise_never_panics(bytes in vec(any::<u8>(), 0..200), kind in 1_u8..4) {
+        let bytes: Vec<u8> = [RECORD_VERSION, kind].into_iter().chain(bytes).collect();
         let _is_ok = Record::decode(&Bytes::from(bytes)).is_ok();
+    }
+
+    #[test]
+    fn grades_come_back_and_damaged_ones_never_panic(
+        grades in vec(any_grade(), 0..4), at in time(), damage in (any::<Index>(), any::<u8>()),
+    ) {
+        let encoded = EncodedRecord::grades(&project(), at, grades.iter());
+        let whole = frame(&encoded, []);
+        let want = GradesRecord { project: project(), received_at: at, grades };
+        prop_assert_eq!(Record::decode(&whole).unwrap(), Record::Grades(want));
+        let mut bytes = whole.to_vec();
+        let place = damage.0.index(bytes.len());
+        bytes[place] = damage.1;
+        let _is_ok = Record::decode(&Bytes::from(bytes.clone())).is_ok();
+        bytes.truncate(place);
+        let _is_ok = Record::decode(&Bytes::from(bytes)).is_ok();
+    }
+
+    #[test]
+    fn records_of_the_first_version_stay_readable(batch in batch()) {
+        let encoded = encode(&batch);
+        let mut bytes = frame(&encoded, 0..batch.messages.len()).to_vec();
+        let now = Record::decode(&Bytes::from(bytes.clone())).unwrap();
+        bytes[0] = 1;
+        prop_assert_eq!(Record::decode(&Bytes::from(bytes)).unwrap(), now);
     }
 
     #[test]
@@ -248,8 +276,8 @@ fn what_a_later_minor_version_adds_is_skipped() {
 fn newer_versions_and_unknown_kinds_are_named() {
     let decode = |bytes: &'static [u8]| Record::decode(&Bytes::from_static(bytes)).unwrap_err();
     assert!(matches!(
-        decode(&[2, 1]),
-        RecordError::NewerVersion { found: 2 }
+        decode(&[3, 1]),
+        RecordError::NewerVersion { found: 3 }
     ));
     assert!(matches!(decode(&[1, 9]), RecordError::UnknownKind(9)));
     assert!(matches!(

@@ -20,6 +20,7 @@ fn faults(checkup: &Checkup) -> Vec<&String> {
 async fn filled() -> World {
     let mut world = World::new().await;
     for n in 0..9 {
+        world.grade("run", "t", &["a"]).await.unwrap();
         let sent = [span("t", &format!("s{n}")), span(&format!("u{n}"), "a")];
         world.send(&sent).await.unwrap();
         world.store().flush().await.unwrap();
@@ -29,6 +30,7 @@ async fn filled() -> World {
         .send(&[span("memory", "a"), span("t", "s0")])
         .await
         .unwrap();
+    world.grade("run", "t", &["a", "b"]).await.unwrap();
     world
 }
 

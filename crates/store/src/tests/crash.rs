@@ -15,6 +15,9 @@ async fn a_days_work(world: &mut World) {
             let sent = [span(&format!("t{round}{n}"), "a"), open];
             drop(world.send(&sent).await);
         }
+        // The first of them replaces what an earlier round said.
+        drop(world.grade("run", "long", &["a"]).await);
+        drop(world.grade("run", &format!("t{round}0"), &["a", "b"]).await);
         drop(world.store().flush().await);
     }
     drop(world.store().compact().await);

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 
 /// Returns whether any file on the disk still has these bytes, compressed files excepted by using a
 /// needle that compression leaves alone.
-fn on_disk(world: &World, needle: &str) -> Vec<String> {
+pub(super) fn on_disk(world: &World, needle: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![world.dir().to_owned()];
     while let Some(folder) = folders.pop() {

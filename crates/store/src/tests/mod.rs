@@ -6,6 +6,7 @@
 mod backup;
 mod crash;
 mod delete;
+mod grades;
 mod lifecycle;
 mod meta_copies;
 mod rebuild;

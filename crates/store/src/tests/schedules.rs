@@ -22,8 +22,9 @@ async fn run(seed: u64) {
     let mut world = World::with(|config| config.retained_traces_max = 2).await;
     for step in 0..6 + dice.roll(14) {
         let what = format!("seed {seed}, step {step}");
-        match dice.roll(16) {
+        match dice.roll(18) {
             0..=7 => send(&mut world, &mut dice).await,
+            16 | 17 => grade(&mut world, &mut dice).await,
             8 | 9 => drop(world.store().flush().await),
             10 => drop(world.store().compact().await),
             11 => {
@@ -73,6 +74,18 @@ async fn send(world: &mut World, dice: &mut Dice) {
         sketches.push(sketch);
     }
     drop(world.send(&sketches).await);
+}
+
+/// Grades a trace, sent or not, in one of two runs; often what was graded before.
+async fn grade(world: &mut World, dice: &mut Dice) {
+    let trace = format!("t{}", dice.roll(5));
+    if world.is_deleted(&trace) {
+        return;
+    }
+    let run = format!("run_{}", dice.roll(2));
+    let graders = ["a", "b", "c"];
+    let count = 1 + dice.roll(3) as usize;
+    drop(world.grade(&run, &trace, &graders[..count]).await);
 }
 
 async fn delete(world: &mut World, trace: &str) {

@@ -1,13 +1,14 @@
 //! A store on a simulated disk and an account of what it must hold.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use model::payload::{Side, Writer, restore};
 use model::{
-    Batch, Clock, FixedClock, Message, MessageHash, ProjectId, Source, Span, SpanId, SpanStatus,
-    SpanType, Time, TraceId, TraceItem,
+    Batch, Clock, FixedClock, Grade, Message, MessageHash, Outcome, ProjectId, Source, Span,
+    SpanId, SpanStatus, SpanType, Time, TraceId, TraceItem, Verdict,
 };
 use tempfile::TempDir;
 
@@ -15,7 +16,7 @@ use crate::append::AppendError;
 use crate::disk::faulty::FaultyDisk;
 use crate::engine::StoreError;
 use crate::lake::{Columns, Table};
-use crate::{Rebuilt, Store, StoreConfig, rebuild_catalog};
+use crate::{GradeFilter, Rebuilt, Snapshot, Store, StoreConfig, TraceBounds, rebuild_catalog};
 
 /// 2026-01-02T03:04:05Z.
 pub(super) const NOW: Time = Time::from_micros(1_767_323_045_000_000);
@@ -33,6 +34,13 @@ struct Version {
     acked: bool,
 }
 
+/// What a grade said, and whether it was acknowledged.
+#[derive(Debug, Clone)]
+struct Said {
+    reasoning: String,
+    acked: bool,
+}
+
 /// A store and what it must hold.
 #[derive(Debug)]
 pub(super) struct World {
@@ -43,11 +51,16 @@ pub(super) struct World {
     dir: TempDir,
     config: StoreConfig,
     sent: BTreeMap<(TraceId, SpanId), Sent>,
+    /// What was said of each trace by a grade, by the grade's id: each said something else.
+    graded: BTreeMap<(TraceId, String), Vec<Said>>,
     deleted: HashSet<TraceId>,
     /// Traces whose deletion was not answered: they may be gone, and refused, or not.
     unknown: HashSet<TraceId>,
     counter: u64,
 }
+
+/// Grades by trace and id.
+pub(super) type Grades = BTreeMap<(TraceId, String), Grade>;
 
 /// A span to be sent.
 #[derive(Debug, Clone)]
@@ -96,6 +109,7 @@ impl World {
             dir,
             config,
             sent: BTreeMap::new(),
+            graded: BTreeMap::new(),
             deleted: HashSet::new(),
             unknown: HashSet::new(),
             counter: 0,
@@ -222,6 +236,125 @@ impl World {
         store.append(prepared?).await.map(|ack| ack.seq)
     }
 
+    /// Appends a grade by each of these graders, each trace's once, and notes what became of it.
+    pub(super) async fn grade(
+        &mut self,
+        run: &str,
+        trace: &str,
+        graders: &[&str],
+    ) -> Result<i64, AppendError> {
+        let mut grades = Vec::new();
+        for grader in graders {
+            self.counter += 1;
+            grades.push(grade(run, trace, grader, &format!("v{}", self.counter)));
+        }
+        let answer = self
+            .store()
+            .append_grades(&self.project, grades.clone())
+            .await;
+        for grade in grades {
+            let key = (TraceId::new(trace).expect("an id"), grade.id());
+            let said = Said {
+                reasoning: grade.verdict.reasoning.expect("each has one"),
+                acked: answer.is_ok(),
+            };
+            self.graded.entry(key).or_default().push(said);
+        }
+        answer.map(|ack| ack.seq)
+    }
+
+    /// Returns the grades that can be read, by trace and id: D2, each id once.
+    pub(super) fn grades(&self, what: &str, filter: &GradeFilter) -> Grades {
+        let snapshot = self.store().snapshot(&self.project);
+        let mut found = Grades::new();
+        let read = snapshot.for_each_grade(filter, &mut |grade| {
+            let trace_id = TraceId::new(&grade.item_id).expect("an id");
+            let again = found.insert((trace_id, grade.id()), grade);
+            assert!(
+                again.is_none(),
+                "{what}: D2: a grade is there twice: {again:?}"
+            );
+            ControlFlow::Continue(())
+        });
+        read.unwrap_or_else(|error| panic!("{what}: grades are readable: {error}"));
+        found
+    }
+
+    fn check_grades(&self, what: &str) {
+        let filter = GradeFilter {
+            with_texts: true,
+            ..GradeFilter::default()
+        };
+        let found = self.grades(what, &filter);
+        for ((trace_id, id), said) in &self.graded {
+            let last_acked = said.iter().rposition(|said| said.acked);
+            let allowed = &said[last_acked.unwrap_or(0)..];
+            match found.get(&(trace_id.clone(), id.clone())) {
+                None => assert!(last_acked.is_none(), "{what}: D1: {trace_id}/{id} is lost"),
+                Some(grade) => assert!(
+                    allowed
+                        .iter()
+                        .any(|said| grade.verdict.reasoning.as_ref() == Some(&said.reasoning)),
+                    "{what}: {trace_id}/{id} says {grade:?}, not one of {allowed:?}"
+                ),
+            }
+        }
+        for (trace_id, id) in found.keys() {
+            assert!(
+                !self.deleted.contains(trace_id),
+                "{what}: D6: the grade {id} of {trace_id}, which was deleted"
+            );
+        }
+    }
+
+    /// Compares what is read of many traces at once with what is read of each.
+    fn check_bulk(&self, what: &str, snapshot: &Snapshot) {
+        let mut entries = Vec::new();
+        let columns = Columns::all(Table::Traces);
+        let taken = snapshot.for_each_trace(TraceBounds::default(), &columns, &mut |entry| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        });
+        taken.expect("trace rows are readable");
+        let traces: Vec<(TraceId, Time)> = entries
+            .iter()
+            .map(|entry| (entry.row.item.trace_id.clone(), entry.home_started_at))
+            .collect();
+        let distinct: BTreeSet<_> = traces.iter().map(|(id, _)| id).collect();
+        assert_eq!(
+            distinct.len(),
+            traces.len(),
+            "{what}: D2: a trace has a row"
+        );
+        for lookups_max in [0, usize::MAX] {
+            let columns = Columns::all(Table::Spans);
+            let many = snapshot.spans_with_lookups(&traces, &columns, lookups_max);
+            let mut many = many.expect("many traces are readable at once");
+            for entry in &entries {
+                let alone = snapshot.spans(entry, &columns).expect("spans are readable");
+                let found = many.remove(&entry.row.item.trace_id).expect("it is there");
+                assert_eq!(found.entry, *entry, "{what}: {lookups_max}");
+                assert_eq!(found.spans, alone, "{what}: {lookups_max}");
+            }
+        }
+        // Of what came later than half of it no row is missed.
+        let mut seqs: Vec<i64> = entries.iter().map(|entry| entry.row.seq).collect();
+        seqs.sort_unstable();
+        let above_seq = seqs.get(seqs.len() / 2).copied();
+        let bounds = TraceBounds {
+            above_seq,
+            ..TraceBounds::default()
+        };
+        let mut later = 0;
+        let taken = snapshot.for_each_trace(bounds, &Columns::all(Table::Traces), &mut |_| {
+            later += 1;
+            ControlFlow::Continue(())
+        });
+        taken.expect("trace rows are readable");
+        let expected = seqs.iter().filter(|seq| Some(**seq) > above_seq).count();
+        assert_eq!(later, expected, "{what}: behind {above_seq:?}");
+    }
+
     pub(super) async fn delete(&mut self, trace: &str) {
         let trace_id = TraceId::new(trace).expect("an id");
         let deleted = self
@@ -240,6 +373,13 @@ impl World {
     /// Says nothing more of a trace.
     pub(super) fn forget_sent(&mut self, trace_id: &TraceId) {
         self.sent.retain(|(id, _), _| id != trace_id);
+        self.graded.retain(|(id, _), _| id != trace_id);
+    }
+
+    /// Says nothing more of the grades of a run.
+    pub(super) fn forget_run(&mut self, run: &str) {
+        let run = Grade::run_part(run);
+        self.graded.retain(|(_, id), _| !id.starts_with(&run));
     }
 
     /// Notes that nothing can be said of a trace from now on.
@@ -264,6 +404,7 @@ impl World {
 
     /// Compares what can be read with what must be there: D1, D2, D6, D7.
     pub(super) fn check(&self, what: &str) {
+        self.check_grades(what);
         let snapshot = self.store().snapshot(&self.project);
         let mut traces: BTreeMap<&TraceId, Vec<(&SpanId, &Sent)>> = BTreeMap::new();
         for ((trace_id, span_id), sent) in &self.sent {
@@ -312,6 +453,7 @@ impl World {
                 "{what}: the row of {trace_id} counts its spans"
             );
         }
+        self.check_bulk(what, &snapshot);
         for trace_id in &self.deleted {
             let rows = snapshot
                 .spans_of(trace_id, None, &Columns::narrow(Table::Spans))
@@ -372,6 +514,30 @@ impl Sent {
 
     fn may_be_missing(&self) -> bool {
         self.versions.iter().all(|version| !version.acked)
+    }
+}
+
+/// Returns what a grader says of a trace in a run.
+pub(super) fn grade(run: &str, trace: &str, grader: &str, reasoning: &str) -> Grade {
+    Grade {
+        run_id: run.to_owned(),
+        item_id: trace.to_owned(),
+        attempt: 1,
+        grader_id: grader.to_owned(),
+        grader_name: grader.to_owned(),
+        grader_version: 1,
+        grader_hash: "hash".to_owned(),
+        trace_id: Some(TraceId::new(trace).expect("an id")),
+        span_id: None,
+        group_id: None,
+        stratum: None,
+        weight: 1.0,
+        verdict: Verdict {
+            reasoning: Some(reasoning.to_owned()),
+            ..Verdict::new(Outcome::Pass)
+        },
+        created_at: NOW,
+        trace_started_at: NOW,
     }
 }
 

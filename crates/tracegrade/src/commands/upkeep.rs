@@ -208,11 +208,11 @@ fn set_aside(data_dir: &Path, clock: &dyn Clock) -> anyhow::Result<PathBuf> {
 pub(super) async fn rebuild(json: bool, args: &RebuildCatalog) -> anyhow::Result<()> {
     let config = StoreConfig::new(&args.data_dir);
     let rebuilt = rebuild_catalog(&config, Arc::new(SystemClock), Arc::new(RealDisk)).await?;
-    let [spans, messages, traces] = rebuilt.rows;
+    let [spans, messages, traces, grades] = rebuilt.rows;
     if json {
         let value = json!({
             "object": "rebuilt", "files": rebuilt.files, "passed_over": rebuilt.passed_over,
-            "rows": {"spans": spans, "messages": messages, "traces": traces},
+            "rows": {"spans": spans, "messages": messages, "traces": traces, "grades": grades},
             "unreadable": rebuilt.unreadable.iter().map(|(path, why)| json!({"path": path, "why": why})).collect::<Vec<_>>(),
             "replaced_rows": rebuilt.hides, "deleted_traces": rebuilt.deleted,
         });
@@ -220,11 +220,12 @@ pub(super) async fn rebuild(json: bool, args: &RebuildCatalog) -> anyhow::Result
     }
     let number = |rows: i64| count(rows.unsigned_abs());
     output::line(format!(
-        "made a catalog of {} files with {} rows of spans, {} of messages and {} of traces",
+        "made a catalog of {} files with {} rows of spans, {} of messages, {} of traces and {} of grades",
         count(rebuilt.files as u64),
         number(spans),
         number(messages),
-        number(traces)
+        number(traces),
+        number(grades)
     ))?;
     if rebuilt.passed_over > 0 {
         let passed = count(rebuilt.passed_over as u64);

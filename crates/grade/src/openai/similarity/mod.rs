@@ -20,11 +20,12 @@ use std::thread;
 
 use futures::channel::oneshot;
 
+use super::Services;
 use super::definition::{Position, pass_threshold, template};
+use super::held::Held;
 use super::problems::Fields;
 use super::report::Fault;
 use super::template::Template;
-use super::{Services, Subject};
 use lcs::TooLong;
 
 /// A `text_similarity`.
@@ -114,11 +115,11 @@ impl TextSimilarity {
     /// Returns how like the texts are: 0 to 1.
     pub(super) async fn score(
         &self,
-        subject: Subject<'_>,
+        held: Held<'_>,
         services: &Services<'_>,
     ) -> Result<f64, Fault> {
-        let input = self.input.render(subject)?;
-        let reference = self.reference.render(subject)?;
+        let input = self.input.render(held)?;
+        let reference = self.reference.render(held)?;
         match self.metric {
             Metric::Cosine => cosine::score(&input, &reference, services).await,
             Metric::Words(metric) => compared(metric, input, reference).await,

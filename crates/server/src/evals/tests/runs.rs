@@ -105,6 +105,68 @@ async fn a_row_that_cannot_be_answered_or_graded_is_an_error_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_run_grades_traces_as_the_stock_client_asks_for_it() {
+    let bench = Bench::new().await;
+    for (trace, order) in [("t1", "A-17"), ("t2", "B-4")] {
+        let span = |id: &str, data: Value| {
+            json!({"object": "trace.span", "id": id, "trace_id": trace, "span_data": data,
+                "started_at": "2026-01-02T03:00:00Z", "ended_at": "2026-01-02T03:00:01Z"})
+        };
+        let batch = json!({"data": [
+            {"object": "trace", "id": trace, "workflow_name": "orders"},
+            span("call", json!({"type": "function", "name": "find_order", "input": "{}", "output": order})),
+            span("gen", json!({"type": "generation", "model": "m", "output": [{"role": "assistant", "content": "found it"}]})),
+        ]});
+        assert_eq!(bench.post("/v1/traces/ingest", &batch).await.0, 200);
+    }
+    let eval = json!({
+        "data_source_config": {"type": "traces"},
+        "testing_criteria": [
+            {"type": "string_check", "name": "order", "operation": "like",
+             "input": "{{item.tools[0].output}}", "reference": "A-"},
+            {"type": "string_check", "name": "said", "operation": "eq",
+             "input": "{{sample.output_text}}", "reference": "found it"},
+        ],
+    });
+    let runs = runs_of(&bench, &eval).await;
+    let sent = |source: Value| json!({"data_source": {"type": "traces", "source": source}});
+    let all = json!({"type": "traces", "filter": {"workflow_name": "orders"}});
+    let run = bench.ended(&bench.make(&runs, &sent(all)).await).await;
+    assert_eq!(
+        run["result_counts"],
+        json!({"total": 2, "errored": 0, "failed": 1, "passed": 1}),
+        "{run}"
+    );
+    let one = json!({"type": "traces", "trace_ids": ["t2"]});
+    let run = bench.ended(&bench.make(&runs, &sent(one)).await).await;
+    let items = bench.get(&format!("{}/output_items", path_of(&run))).await;
+    assert_eq!(
+        items["data"][0]["datasource_item"]["trace"]["id"], "t2",
+        "{items}"
+    );
+    assert_eq!(items["data"][0]["status"], "fail");
+    // A copy goes with its trace.
+    assert_eq!(bench.delete("/v1/traces/t2").await.0, 200);
+    let items = bench.get(&format!("{}/output_items", path_of(&run))).await;
+    assert_eq!(items["data"], json!([]));
+
+    let check = async |source: Value, status: u16| {
+        let (got, error) = bench.post(&runs, &sent(source)).await;
+        assert_eq!(got, status, "{error}");
+    };
+    check(json!({"type": "traces", "trace_ids": ["nobody"]}), 404).await;
+    check(
+        json!({"type": "traces", "filter": {"workflow_name": "none"}}),
+        400,
+    )
+    .await;
+    check(json!({"type": "traces", "filter": {"colour": "red"}}), 400).await;
+    check(json!({"type": "traces", "limit": 0}), 400).await;
+    check(json!({"type": "traces", "colour": "red"}), 400).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_grades_calls_that_were_recorded() {
     let bench = Bench::new().await;
     let call = |trace: &str, asked: &str, said: &str| {

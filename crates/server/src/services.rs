@@ -6,6 +6,8 @@ use std::sync::Arc;
 use grade::judge::{Client, Endpoint, Key};
 use grade::openai::{Answer, Model, Python, PythonError, Services, Subject};
 use grade::sandbox::{self, Pool};
+use grade::trace::TracePython;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::config::Grading;
@@ -19,14 +21,14 @@ pub(crate) struct GradeServices {
     /// Answers prompts, and gives vectors of texts.
     pub(crate) model: Option<Arc<dyn Model>>,
     /// Runs Python graders.
-    pub(crate) python: Option<Arc<dyn Python>>,
+    pub(crate) python: Option<Arc<dyn TracePython>>,
 }
 
 impl GradeServices {
     /// Returns what the settings name.
     pub(crate) fn of(config: &Grading) -> Self {
         let python = match std::env::current_exe() {
-            Ok(launcher) => Some(Arc::new(LazyPool::new(config, launcher)) as Arc<dyn Python>),
+            Ok(launcher) => Some(Arc::new(LazyPool::new(config, launcher)) as Arc<dyn TracePython>),
             Err(error) => {
                 tracing::warn!(%error, "this program does not know where it lies: Python graders cannot run");
                 None
@@ -39,10 +41,10 @@ impl GradeServices {
     }
 
     /// Returns them as graders ask for them.
-    pub(super) fn get(&self) -> Services<'_> {
+    pub(crate) fn get(&self) -> Services<'_> {
         Services {
             model: self.model.as_deref(),
-            python: self.python.as_deref(),
+            python: self.python.as_deref().map(|python| python as &dyn Python),
         }
     }
 }
@@ -110,5 +112,15 @@ impl Python for LazyPool {
         subject: Subject<'a>,
     ) -> Answer<'a, Result<f64, PythonError>> {
         Box::pin(async move { self.open().await?.grade(source, subject).await })
+    }
+}
+
+impl TracePython for LazyPool {
+    fn grade_trace<'a>(
+        &'a self,
+        source: &'a str,
+        trace: &'a Value,
+    ) -> Answer<'a, Result<sandbox::Verdict, PythonError>> {
+        Box::pin(async move { self.open().await?.grade_trace(source, trace).await })
     }
 }

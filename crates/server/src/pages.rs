@@ -15,11 +15,11 @@ const KEY_CHARS_MAX: usize = 64;
 const VALUE_CHARS_MAX: usize = 512;
 
 /// Pairs that people hang on an eval or a run.
-pub(super) type Metadata = BTreeMap<String, String>;
+pub(crate) type Metadata = BTreeMap<String, String>;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ListPage<T: ToSchema> {
+pub(crate) struct ListPage<T: ToSchema> {
     /// `list`.
     object: &'static str,
     /// What it holds.
@@ -34,7 +34,7 @@ pub(super) struct ListPage<T: ToSchema> {
 
 impl<T: ToSchema> ListPage<T> {
     /// Returns the page as it is sent.
-    pub(super) fn of(page: Page<T>, id: fn(&T) -> &str) -> Self {
+    pub(crate) fn of(page: Page<T>, id: fn(&T) -> &str) -> Self {
         let named = |entry: Option<&T>| entry.map(|entry| id(entry).to_owned());
         Self {
             object: "list",
@@ -47,7 +47,7 @@ impl<T: ToSchema> ListPage<T> {
 }
 
 /// Takes what says which page is asked for.
-pub(super) fn take_page(params: &mut Params, default: Direction) -> Result<PageAsked, ApiError> {
+pub(crate) fn take_page(params: &mut Params, default: Direction) -> Result<PageAsked, ApiError> {
     Ok(PageAsked {
         after: params.take("after")?,
         limit: params.take_limit()?,
@@ -56,7 +56,7 @@ pub(super) fn take_page(params: &mut Params, default: Direction) -> Result<PageA
 }
 
 /// Takes a parameter that is one of some words.
-pub(super) fn take_word<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(crate) fn take_word<T: std::str::FromStr<Err: std::fmt::Display>>(
     params: &mut Params,
     name: &str,
 ) -> Result<Option<T>, ApiError> {
@@ -69,7 +69,7 @@ pub(super) fn take_word<T: std::str::FromStr<Err: std::fmt::Display>>(
 }
 
 /// Returns metadata as it is stored, if it is within OpenAI's limits.
-pub(super) fn metadata_text(metadata: &Metadata) -> Result<String, ApiError> {
+pub(crate) fn metadata_text(metadata: &Metadata) -> Result<String, ApiError> {
     let refuse = |message: String| Err(ApiError::invalid("metadata", message));
     if metadata.len() > PAIRS_MAX {
         return refuse(format!(
@@ -93,12 +93,12 @@ pub(super) fn metadata_text(metadata: &Metadata) -> Result<String, ApiError> {
 }
 
 /// Returns a stored JSON text as it is sent.
-pub(super) fn raw(text: String) -> Result<Box<RawValue>, ApiError> {
+pub(crate) fn raw(text: String) -> Result<Box<RawValue>, ApiError> {
     RawValue::from_string(text).map_err(ApiError::internal)
 }
 
 /// Returns a moment as OpenAI writes it: seconds since 1970.
-pub(super) fn seconds(time: model::Time) -> i64 {
+pub(crate) fn seconds(time: model::Time) -> i64 {
     time.as_micros().div_euclid(1_000_000)
 }
 

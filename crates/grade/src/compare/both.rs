@@ -1,0 +1,164 @@
+//! The graders that two runs have in common, and what of them is compared.
+
+use std::collections::BTreeSet;
+
+use crate::results::{Cell, Collected, Graded, Said, decimal};
+use crate::scale::GraderScale;
+
+/// What is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// The share of passes.
+    PassRate,
+    /// The number.
+    Score,
+    /// The share of a label.
+    Label(String),
+}
+
+/// A grader in both runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Both<'a> {
+    pub(crate) baseline: &'a Graded,
+    pub(crate) candidate: &'a Graded,
+}
+
+/// A grader that was asked for, and why it cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) name: String,
+    pub(crate) why: String,
+}
+
+impl Metric {
+    /// Returns what it is called.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::PassRate => "pass_rate".to_owned(),
+            Self::Score => "score".to_owned(),
+            Self::Label(label) => format!("share of “{label}”"),
+        }
+    }
+
+    /// Returns whether it is a share.
+    pub(crate) fn is_rate(&self) -> bool {
+        !matches!(self, Self::Score)
+    }
+
+    /// Returns what a grade says of it.
+    pub(crate) fn said(&self, run: &Collected, cell: &Cell) -> Said {
+        match self {
+            Self::PassRate => Said::pass(cell),
+            Self::Score => Said::score(cell),
+            Self::Label(label) => Said::label_of(cell, |it| run.label(it) == label),
+        }
+    }
+
+    /// Returns a difference of it in words.
+    pub(crate) fn size(&self, difference: f64) -> String {
+        if !self.is_rate() {
+            return decimal(difference, 2);
+        }
+        let points = difference * 100.0;
+        let places = usize::from(points.abs() < 9.95);
+        format!("{} points", decimal(points, places))
+    }
+
+    /// Returns a share of the scale as a difference on it; nothing if the scale is open.
+    pub(crate) fn on_scale(&self, scale: &GraderScale, share: f64) -> Option<f64> {
+        if self.is_rate() {
+            return Some(share);
+        }
+        scale.range().map(|(low, high)| share * (high - low))
+    }
+}
+
+impl Both<'_> {
+    /// Returns what is compared: numbers where there are any, else passes, else each label.
+    pub(crate) fn metrics(self, baseline: &Collected, candidate: &Collected) -> Vec<Metric> {
+        match &self.baseline.facts.scale {
+            GraderScale::Number { .. } => vec![Metric::Score],
+            scale if scale.decides() => vec![Metric::PassRate],
+            _ => {
+                let mut labels = labels_of(baseline, self.baseline);
+                labels.append(&mut labels_of(candidate, self.candidate));
+                labels.into_iter().map(Metric::Label).collect()
+            }
+        }
+    }
+
+    /// Returns in what the grader is not the same in both runs.
+    pub(crate) fn change(self) -> Option<String> {
+        let (a, b) = (&self.baseline.facts, &self.candidate.facts);
+        if a.hash != b.hash {
+            return Some(match a.version == b.version {
+                true => "its definition is another".to_owned(),
+                false => format!("it is version {} and version {}", a.version, b.version),
+            });
+        }
+        let (a, b) = (&self.baseline.judge.models, &self.candidate.judge.models);
+        let names = |models: &std::collections::BTreeMap<String, u64>| -> String {
+            models.keys().cloned().collect::<Vec<_>>().join(", ")
+        };
+        // without a model nobody judged: all answers are the grader's own
+        let differs = !a.is_empty() && !b.is_empty() && !a.keys().eq(b.keys());
+        differs.then(|| format!("its judge is {} and {}", names(a), names(b)))
+    }
+}
+
+fn labels_of(run: &Collected, grader: &Graded) -> BTreeSet<String> {
+    let numbers: BTreeSet<u16> = grader
+        .cells()
+        .filter_map(|(_, cell)| cell.label())
+        .collect();
+    numbers
+        .into_iter()
+        .map(|it| run.label(it).to_owned())
+        .collect()
+}
+
+/// Returns the graders that both runs have, of those asked for by name or id; all if none is named.
+///
+/// A grader is found again by its id, or else by its name.
+pub(crate) fn graders<'a>(
+    baseline: &'a Collected,
+    candidate: &'a Collected,
+    asked: &[String],
+) -> (Vec<Both<'a>>, Vec<Missing>) {
+    let mut both = Vec::new();
+    for grader in baseline.graded() {
+        let others = candidate.graded();
+        let by_id = others.iter().find(|it| it.facts.id == grader.facts.id);
+        let same = by_id.or_else(|| others.iter().find(|it| it.facts.name == grader.facts.name));
+        let is_asked = asked.is_empty() || asked.iter().any(|it| is_called(grader, it));
+        if let Some(candidate) = same
+            && is_asked
+        {
+            both.push(Both {
+                baseline: grader,
+                candidate,
+            });
+        }
+    }
+    let missing = asked.iter().filter_map(|name| {
+        let is_in = |run: &Collected| run.graded().iter().any(|it| is_called(it, name));
+        let why = match (is_in(baseline), is_in(candidate)) {
+            (true, true) => return None,
+            (true, false) => "the candidate was not graded by it",
+            (false, true) => "the baseline was not graded by it",
+            (false, false) => "neither run was graded by it",
+        };
+        Some(Missing {
+            name: name.clone(),
+            why: why.to_owned(),
+        })
+    });
+    let missing = missing
+        .filter(|it| !both.iter().any(|both| is_called(both.baseline, &it.name)))
+        .collect();
+    (both, missing)
+}
+
+fn is_called(grader: &Graded, name: &str) -> bool {
+    grader.facts.name == name || grader.facts.id == name
+}

@@ -1,9 +1,0 @@
-//! One grader.
-use super::*;
-pub(super) fn compare_all(
-    baseline: &Collected,
-    candidate: &Collected,
-    options: &CompareOptions,
-) -> Comparison {
-    unimplemented!("{baseline:?} {candidate:?} {options:?}")
-}

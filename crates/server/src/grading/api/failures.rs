@@ -1,0 +1,433 @@
+//! Why do traces fail? Groups of failing traces that have something in common, with what to do about each.
+//!
+//! No model is asked. Failing traces are held against others that went well: what both have explains
+//! nothing. Each group has a rule that matches it, so a finding of today is a grader of tomorrow.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use grade::failures::{FailureItem, FailureReport, analyze};
+use grade::results::ItemFilter;
+use grade::trace::TraceGrader;
+use insight::failures::{Observed, cases};
+use insight::{Context, Detectors};
+use model::{Grade, Outcome, ProjectId, SpanId, TraceFilter, TraceId, TraceStatus};
+use query::{Order, TraceList};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{Columns, Snapshot, Table};
+use utoipa::ToSchema;
+
+use super::gathered::{frozen, gather, run_of};
+use super::of_trace::latest_grades;
+use crate::auth::Principal;
+use crate::error::{ApiError, ErrorBody};
+use crate::json::JsonBody;
+use crate::read::{blocking, of_project, view_of};
+use crate::state::AppState;
+
+/// So many failing traces are looked at, and as many that went well.
+const TRACES_MAX: usize = 1_000;
+
+/// After so long what was looked at so far must do.
+const LOOKED_AT_MOST: Duration = Duration::from_secs(30);
+
+/// Which traces are asked about: one of the three.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FailuresRequest {
+    /// These, all of which failed in somebody's eyes. They are held against the newest traces of the same
+    /// workflows that went well.
+    trace_ids: Option<Vec<String>>,
+    /// The traces of a run: those that a grader failed against those that none did.
+    run_id: Option<String>,
+    /// Those that a list with these fields shows, the newest: those that ended in error against the others.
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+}
+
+/// Why traces fail.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FailuresObject {
+    /// `list`.
+    object: &'static str,
+    /// The groups, the most important first.
+    data: Vec<FailureItem>,
+    /// Always false: there are no pages.
+    has_more: bool,
+    /// How many traces were looked at.
+    traces: u64,
+    /// How many of them failed.
+    failing: u64,
+    /// How many failing ones no group explains.
+    unexplained: u64,
+    /// How many failing traces were too many, or took too long, and were not looked at.
+    left_out: u64,
+}
+
+/// Find out why traces fail: up to twenty groups, each with its share, examples, advice, and a rule that
+/// matches it.
+#[utoipa::path(
+    post,
+    path = "/v1/evals/traces/analyze_failures",
+    tag = "grade",
+    request_body = FailuresRequest,
+    responses(
+        (status = 200, body = FailuresObject),
+        (status = 400, body = ErrorBody),
+        (status = 404, description = "There is no such run or trace", body = ErrorBody)
+    )
+)]
+pub(super) async fn analyze_failures(
+    State(state): State<AppState>,
+    principal: Principal,
+    JsonBody(asked): JsonBody<FailuresRequest>,
+) -> Result<Json<FailuresObject>, ApiError> {
+    let question = Question::of(&state, &principal.project, asked).await?;
+    let report = of_project(&state, &principal.project, async |snapshot| {
+        question.answer(&state, snapshot).await
+    })
+    .await?;
+    Ok(Json(FailuresObject {
+        object: "list",
+        data: report.data,
+        has_more: false,
+        traces: report.traces,
+        failing: report.failing,
+        unexplained: report.unexplained,
+        left_out: report.left_out,
+    }))
+}
+
+/// Whose failures, and what is known of them beforehand.
+enum Question {
+    /// All of these failed.
+    Traces(Vec<TraceId>),
+    /// A grader said so.
+    Run(OfRun),
+    /// Their statuses tell.
+    Filter(Box<TraceFilter>),
+}
+
+/// The traces of a run.
+#[derive(Default)]
+struct OfRun {
+    /// Those that failed, with the graders that failed them.
+    failing: Vec<(TraceId, Vec<String>)>,
+    passing: Vec<TraceId>,
+    left_out: u64,
+    /// From which number on a grader passes, by name.
+    thresholds: BTreeMap<String, f64>,
+}
+
+/// A trace to be looked at.
+#[derive(Debug, Clone)]
+struct Subject {
+    id: TraceId,
+    /// Whether it failed; `None`: its status tells.
+    failed: Option<bool>,
+    /// The graders that failed it; `None`: its latest grades tell.
+    criteria: Option<Vec<String>>,
+}
+
+impl Question {
+    async fn of(
+        state: &AppState,
+        project: &ProjectId,
+        asked: FailuresRequest,
+    ) -> Result<Self, ApiError> {
+        match (asked.trace_ids, asked.run_id, asked.filter) {
+            (Some(ids), None, None) => {
+                if !(1..=TRACES_MAX).contains(&ids.len()) {
+                    let message = format!("{} are not between 1 and {TRACES_MAX}", ids.len());
+                    return Err(ApiError::invalid("trace_ids", message));
+                }
+                let id = |text: &String| {
+                    TraceId::new(text).map_err(|_| ApiError::not_found("trace", text))
+                };
+                let ids: BTreeSet<TraceId> = ids.iter().map(id).collect::<Result<_, _>>()?;
+                Ok(Self::Traces(ids.into_iter().collect()))
+            }
+            (None, Some(run_id), None) => Ok(Self::Run(OfRun::of(state, project, &run_id).await?)),
+            (None, None, Some(filter)) => {
+                let filter = TraceFilter::from_json(&filter, state.clock.now())?;
+                Ok(Self::Filter(Box::new(filter)))
+            }
+            _ => {
+                let message = "say which traces by one of trace_ids, run_id and filter";
+                Err(ApiError::invalid("trace_ids", message))
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        state: &AppState,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<FailureReport, ApiError> {
+        let (subjects, left_out) = self.subjects(state, &snapshot).await?;
+        let looking = Looking {
+            state: Arc::clone(state),
+            snapshot: Arc::clone(&snapshot),
+            must_be_there: matches!(self, Self::Traces(_)),
+        };
+        let mut looked = looking.at(subjects).await?;
+        if let Self::Traces(ids) = self {
+            let others = self
+                .others(state, &snapshot, ids, &looked.workflows)
+                .await?;
+            looked.add(looking.at(others).await?);
+        }
+        let mut thresholds = thresholds(state, snapshot.project(), &looked.graders).await?;
+        if let Self::Run(of_run) = self {
+            thresholds.extend(of_run.thresholds.clone());
+        }
+        let left_out = left_out + looked.left_out;
+        let work = move || {
+            let (cases, templates) = cases(looked.observed);
+            let pass_from = |grader: &str| thresholds.get(grader).copied().unwrap_or(1.0);
+            analyze(cases, &templates, &pass_from)
+        };
+        let mut report = blocking(work).await?;
+        report.left_out += left_out;
+        Ok(report)
+    }
+
+    /// Returns the traces to be looked at, and how many failing ones are too many.
+    async fn subjects(
+        &self,
+        state: &AppState,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<(Vec<Subject>, u64), ApiError> {
+        let subject = |id: &TraceId, failed| Subject {
+            id: id.clone(),
+            failed,
+            criteria: None,
+        };
+        Ok(match self {
+            Self::Traces(ids) => {
+                let subjects = ids.iter().map(|id| subject(id, Some(true)));
+                (subjects.collect(), 0)
+            }
+            Self::Run(of_run) => {
+                let failing = of_run.failing.iter().map(|(id, criteria)| Subject {
+                    criteria: Some(criteria.clone()),
+                    ..subject(id, Some(true))
+                });
+                let passing = of_run.passing.iter().map(|id| Subject {
+                    criteria: Some(Vec::new()),
+                    ..subject(id, Some(false))
+                });
+                (failing.chain(passing).collect(), of_run.left_out)
+            }
+            Self::Filter(filter) => {
+                let ids = newest(state, snapshot, (**filter).clone(), 2 * TRACES_MAX).await?;
+                (ids.iter().map(|id| subject(id, None)).collect(), 0)
+            }
+        })
+    }
+
+    /// Returns traces of the same workflows that went well and are not among `ids`.
+    async fn others(
+        &self,
+        state: &AppState,
+        snapshot: &Arc<Snapshot>,
+        ids: &[TraceId],
+        workflows: &BTreeSet<String>,
+    ) -> Result<Vec<Subject>, ApiError> {
+        if workflows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filter = json!({"workflow_name": workflows, "status": "success"});
+        let filter = TraceFilter::from_json(&filter, state.clock.now())?;
+        // Some of the newest may be among those asked about.
+        let newest = newest(state, snapshot, filter, 2 * ids.len()).await?;
+        let known: HashSet<&TraceId> = ids.iter().collect();
+        let others = newest.into_iter().filter(|id| !known.contains(id));
+        let subject = |id| Subject {
+            id,
+            failed: Some(false),
+            criteria: None,
+        };
+        Ok(others.take(ids.len()).map(subject).collect())
+    }
+}
+
+impl OfRun {
+    async fn of(state: &AppState, project: &ProjectId, run_id: &str) -> Result<Self, ApiError> {
+        let run = run_of(state, project, run_id).await?;
+        let mut thresholds = BTreeMap::new();
+        for frozen in frozen(&run)? {
+            let threshold = pass_threshold(&frozen.definition);
+            thresholds.extend(threshold.map(|from| (frozen.name, from)));
+        }
+        let gathered = gather(state, &run).await?;
+        let work = move || {
+            let of = |outcome| ItemFilter {
+                outcome: Some(outcome),
+                ..ItemFilter::default()
+            };
+            let collected = &gathered.collected;
+            let failing = collected.page(&of(Outcome::Fail), None, TRACES_MAX);
+            let is_failing: HashSet<&str> = failing.iter().map(|item| &*item.item_id).collect();
+            let fails = collected.count(&of(Outcome::Fail));
+            // Those that a grader passed and another failed are among them, and failed.
+            let passing =
+                collected.page(&of(Outcome::Pass), None, TRACES_MAX + fails.min(TRACES_MAX));
+            let passing = passing.iter().filter(|item| {
+                let failed = |grade: &grade::results::ItemGrade| grade.outcome == Outcome::Fail;
+                !is_failing.contains(&*item.item_id) && !item.grades.iter().any(failed)
+            });
+            let passing = passing.filter_map(|item| TraceId::new(&item.item_id).ok());
+            let passing = passing.take(TRACES_MAX).collect();
+            let left_out = fails.saturating_sub(failing.len()) as u64;
+            let failing = failing.into_iter().filter_map(|item| {
+                let id = TraceId::new(&item.item_id).ok()?;
+                let failed = item.grades.into_iter();
+                let failed = failed.filter(|grade| grade.outcome == Outcome::Fail);
+                Some((id, failed.map(|grade| grade.grader).collect()))
+            });
+            Self {
+                failing: failing.collect(),
+                passing,
+                left_out,
+                thresholds,
+            }
+        };
+        blocking(work).await
+    }
+}
+
+/// Returns the newest traces of a filter.
+async fn newest(
+    state: &AppState,
+    snapshot: &Arc<Snapshot>,
+    filter: TraceFilter,
+    limit: usize,
+) -> Result<Vec<TraceId>, ApiError> {
+    let list = TraceList {
+        filter,
+        order: Order::Descending,
+        limit,
+        after: None,
+        columns: Columns::narrow(Table::Traces),
+    };
+    let page = state
+        .engine
+        .list_traces(Arc::clone(snapshot) as _, list)
+        .await?;
+    let ids = page.items.into_iter();
+    Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
+}
+
+/// Looks at traces, one after the other: what each weighs is given back before the next is read.
+#[derive(Clone)]
+struct Looking {
+    state: AppState,
+    snapshot: Arc<Snapshot>,
+    /// Whether a trace that is not there is the caller's mistake.
+    must_be_there: bool,
+}
+
+/// What was seen.
+#[derive(Default)]
+struct Looked {
+    observed: Vec<Observed>,
+    workflows: BTreeSet<String>,
+    /// Graders that failed a trace, as grades name them: name, id, version.
+    graders: BTreeSet<(String, String, u32)>,
+    left_out: u64,
+}
+
+impl Looked {
+    fn add(&mut self, other: Self) {
+        self.observed.extend(other.observed);
+        self.graders.extend(other.graders);
+    }
+}
+
+impl Looking {
+    async fn at(&self, subjects: Vec<Subject>) -> Result<Looked, ApiError> {
+        let looking = self.clone();
+        let work = move || {
+            let until = Instant::now() + LOOKED_AT_MOST;
+            let mut looked = Looked::default();
+            for subject in subjects {
+                match Instant::now() < until {
+                    true => looking.look(subject, &mut looked)?,
+                    false => looked.left_out += u64::from(subject.failed != Some(false)),
+                }
+            }
+            Ok::<_, ApiError>(looked)
+        };
+        blocking(work).await?
+    }
+
+    fn look(&self, subject: Subject, looked: &mut Looked) -> Result<(), ApiError> {
+        let project = self.snapshot.project();
+        let Some(viewed) = view_of(&self.state, project, &subject.id)? else {
+            return match self.must_be_there {
+                true => Err(ApiError::not_found("trace", subject.id.as_str())),
+                // It was deleted meanwhile.
+                false => Ok(()),
+            };
+        };
+        let criteria: Vec<(String, Option<SpanId>)> = match subject.criteria {
+            Some(names) => names.into_iter().map(|name| (name, None)).collect(),
+            None => {
+                let grades = latest_grades(&self.snapshot, &subject.id, false)?;
+                let failed = |grade: &Grade| grade.verdict.outcome == Outcome::Fail;
+                let failed = grades.into_iter().filter(failed).map(|grade| {
+                    let known = (
+                        grade.grader_name.clone(),
+                        grade.grader_id,
+                        grade.grader_version,
+                    );
+                    looked.graders.insert(known);
+                    let cited = grade.verdict.citations.into_iter().next();
+                    (grade.grader_name, grade.span_id.or(cited))
+                });
+                failed.collect()
+            }
+        };
+        let view = &viewed.view;
+        let status = || matches!(view.status, TraceStatus::Error | TraceStatus::Timeout);
+        let failed = subject.failed.unwrap_or_else(status);
+        let findings = Detectors::all().run(view, &Context::default());
+        looked.workflows.extend(view.row.item.workflow_name.clone());
+        let seen = Observed::of(view, &findings, failed, criteria);
+        looked.observed.push(seen);
+        Ok(())
+    }
+}
+
+/// Returns from which number on these graders pass, by name.
+async fn thresholds(
+    state: &AppState,
+    project: &ProjectId,
+    graders: &BTreeSet<(String, String, u32)>,
+) -> Result<BTreeMap<String, f64>, ApiError> {
+    let mut thresholds = BTreeMap::new();
+    for (name, id, version) in graders {
+        let stored = state
+            .store
+            .meta()
+            .grader(project, id, Some(*version))
+            .await?;
+        let definition: Value =
+            serde_json::from_str(&stored.definition).map_err(ApiError::internal)?;
+        thresholds.extend(pass_threshold(&definition).map(|from| (name.clone(), from)));
+    }
+    Ok(thresholds)
+}
+
+/// Returns from which number on a grader passes, if it gives numbers.
+fn pass_threshold(definition: &Value) -> Option<f64> {
+    match TraceGrader::parse(definition).ok()?.scale() {
+        grade::GraderScale::Number { pass_threshold, .. } => pass_threshold,
+        _ => None,
+    }
+}

@@ -1,0 +1,296 @@
+//! The grades of a run, gathered in memory, as results, comparisons and gates read them.
+//!
+//! They come off the disk one by one on a blocking thread and take about 90 bytes a trace and 16 a grade,
+//! which is held of the ledger. Small ones are kept until something changes in the run, a deletion
+//! included, so that whoever leafs through results gathers once.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use grade::results::{Collected, GraderFacts, ResultsBuilder, ResultsOptions, RunResults, Stratum};
+use grade::trace::TraceGrader;
+use model::{NanoUsd, ProjectId, Time, TraceFilter, TraceId};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::Value;
+use store::meta::{GradingRun, GradingStatus};
+use store::{GradeFilter, Ledger, Reservation, Share, Snapshot};
+use tokio::sync::Semaphore;
+
+use crate::error::ApiError;
+use crate::read::{blocking, of_project};
+use crate::state::AppState;
+
+/// What a trace and what a grade takes, about.
+const TRACE_BYTES: usize = 128;
+const GRADE_BYTES: usize = 16;
+
+/// So much is kept of all runs together.
+const KEPT_BYTES_MAX: usize = 32 << 20;
+
+/// So many runs are gathered at the same time; others wait for them.
+const AT_ONCE: usize = 2;
+
+/// All grades of a run and what they say.
+#[derive(Debug)]
+pub(in crate::grading) struct Gathered {
+    pub(in crate::grading) collected: Collected,
+    pub(in crate::grading) results: RunResults,
+    /// The memory that they take.
+    _room: Reservation,
+}
+
+/// What has been gathered lately.
+#[derive(Debug)]
+pub(in crate::grading) struct GatheredRuns {
+    kept: Mutex<VecDeque<Kept>>,
+    turns: Semaphore,
+}
+
+#[derive(Debug)]
+struct Kept {
+    run_id: String,
+    stamp: Stamp,
+    bytes: usize,
+    gathered: Arc<Gathered>,
+}
+
+/// What tells that nothing was graded in a run, and nothing of it deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    status: GradingStatus,
+    items: i64,
+    done: i64,
+    unscored: i64,
+    deleted: i64,
+    spent: NanoUsd,
+    ended_at: Option<Time>,
+}
+
+impl Default for GatheredRuns {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+impl GatheredRuns {
+    fn get(&self, run_id: &str, stamp: Stamp) -> Option<Arc<Gathered>> {
+        let kept = self.kept.lock();
+        let same = |one: &&Kept| one.run_id == run_id && one.stamp == stamp;
+        kept.iter().find(same).map(|one| Arc::clone(&one.gathered))
+    }
+
+    /// Keeps what was gathered if it is small, and lets go of what was gathered longest ago.
+    fn keep(&self, run_id: &str, stamp: Stamp, gathered: &Arc<Gathered>) {
+        let bytes = gathered.collected.bytes();
+        let mut kept = self.kept.lock();
+        kept.retain(|one| one.run_id != run_id);
+        if bytes > KEPT_BYTES_MAX {
+            return;
+        }
+        kept.push_back(Kept {
+            run_id: run_id.to_owned(),
+            stamp,
+            bytes,
+            gathered: Arc::clone(gathered),
+        });
+        while kept.iter().map(|one| one.bytes).sum::<usize>() > KEPT_BYTES_MAX {
+            kept.pop_front();
+        }
+    }
+}
+
+impl Stamp {
+    fn of(run: &GradingRun) -> Self {
+        Self {
+            status: run.status,
+            items: run.items,
+            done: run.done,
+            unscored: run.unscored,
+            deleted: run.deleted,
+            spent: run.spent,
+            ended_at: run.ended_at,
+        }
+    }
+}
+
+/// Returns all grades of a run.
+pub(in crate::grading) async fn gather(
+    state: &AppState,
+    run: &GradingRun,
+) -> Result<Arc<Gathered>, ApiError> {
+    let runs = &state.grading.gathered;
+    let stamp = Stamp::of(run);
+    if let Some(known) = runs.get(&run.id, stamp) {
+        return Ok(known);
+    }
+    let _turn = runs.turns.acquire().await.map_err(ApiError::internal)?;
+    // Whoever had the turn before may have gathered just this.
+    if let Some(known) = runs.get(&run.id, stamp) {
+        return Ok(known);
+    }
+    let (collected, room) = read(state, run, None).await?;
+    let gathered = blocking(move || {
+        Arc::new(Gathered {
+            results: collected.results(),
+            collected,
+            _room: room,
+        })
+    })
+    .await?;
+    runs.keep(&run.id, stamp, &gathered);
+    Ok(gathered)
+}
+
+/// Returns the grades of those traces of a run that a filter means.
+pub(super) async fn gather_some(
+    state: &AppState,
+    run: &GradingRun,
+    filter: &TraceFilter,
+) -> Result<(Collected, Reservation), ApiError> {
+    let ids = of_project(state, &run.project, async |snapshot| {
+        let ids = state
+            .engine
+            .trace_ids(snapshot as _, filter.clone())
+            .await?;
+        Ok::<_, ApiError>(ids)
+    });
+    let ids: HashSet<TraceId> = ids.await?.into_iter().collect();
+    read(state, run, Some(Arc::new(ids))).await
+}
+
+async fn read(
+    state: &AppState,
+    run: &GradingRun,
+    only: Option<Arc<HashSet<TraceId>>>,
+) -> Result<(Collected, Reservation), ApiError> {
+    let graders = facts(run)?;
+    // Of a part of the traces their own weights tell the population.
+    let strata = match only {
+        None => strata(run)?,
+        Some(_) => Vec::new(),
+    };
+    of_project(state, &run.project, async |snapshot| {
+        let reading = Reading {
+            run_id: run.id.clone(),
+            graders: graders.clone(),
+            strata: strata.clone(),
+            bytes: guessed_bytes(run, graders.len()),
+            only: only.clone(),
+            ledger: Arc::clone(state.store.ledger()),
+        };
+        blocking(move || reading.read(&snapshot)).await?
+    })
+    .await
+}
+
+/// Everything that reading the grades of a run takes to a blocking thread.
+struct Reading {
+    run_id: String,
+    graders: Vec<GraderFacts>,
+    strata: Vec<Stratum>,
+    bytes: usize,
+    only: Option<Arc<HashSet<TraceId>>>,
+    ledger: Arc<Ledger>,
+}
+
+impl Reading {
+    fn read(self, snapshot: &Snapshot) -> Result<(Collected, Reservation), ApiError> {
+        let guess = self.ledger.reserve(Share::Queries, self.bytes)?;
+        let mut builder = ResultsBuilder::new(self.graders, self.strata, ResultsOptions::default());
+        let filter = GradeFilter {
+            run_id: Some(self.run_id),
+            ..GradeFilter::default()
+        };
+        snapshot.for_each_grade(&filter, &mut |grade| {
+            let trace = grade.trace_id.as_ref();
+            let is_meant = self
+                .only
+                .as_ref()
+                .is_none_or(|only| trace.is_some_and(|id| only.contains(id)));
+            if is_meant {
+                builder.add(&grade);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let collected = builder.collect();
+        drop(guess);
+        let room = self.ledger.reserve(Share::Queries, collected.bytes())?;
+        Ok((collected, room))
+    }
+}
+
+fn guessed_bytes(run: &GradingRun, graders: usize) -> usize {
+    let traces = usize::try_from(run.done).unwrap_or(0);
+    traces.saturating_mul(TRACE_BYTES + graders.saturating_mul(GRADE_BYTES))
+}
+
+/// A grader as a run has frozen it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Frozen {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) version: u32,
+    pub(super) hash: String,
+    pub(super) definition: Value,
+}
+
+/// Returns the graders of a run as they were frozen.
+pub(super) fn frozen(run: &GradingRun) -> Result<Vec<Frozen>, ApiError> {
+    serde_json::from_str(&run.graders).map_err(ApiError::internal)
+}
+
+/// Returns what must be known of a run's graders to make sense of its grades.
+fn facts(run: &GradingRun) -> Result<Vec<GraderFacts>, ApiError> {
+    let facts = |frozen: Frozen| {
+        let grader = TraceGrader::parse(&frozen.definition)
+            .map_err(|problems| ApiError::internal(problems.to_string()))?;
+        Ok(GraderFacts {
+            id: frozen.id,
+            name: frozen.name,
+            kind: grader.kind().to_owned(),
+            version: frozen.version,
+            hash: frozen.hash,
+            scale: grader.scale(),
+        })
+    };
+    frozen(run)?.into_iter().map(facts).collect()
+}
+
+/// How a run's traces were chosen, as far as results go by it.
+#[derive(Debug, Default, Deserialize)]
+struct Selection {
+    #[serde(default)]
+    strata: Vec<SelectedStratum>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SelectedStratum {
+    name: String,
+    population: u64,
+}
+
+fn strata(run: &GradingRun) -> Result<Vec<Stratum>, ApiError> {
+    let selection = match run.selection.is_empty() {
+        true => Selection::default(),
+        false => serde_json::from_str(&run.selection).map_err(ApiError::internal)?,
+    };
+    let strata = selection.strata.into_iter().map(|stratum| Stratum {
+        name: stratum.name,
+        population: stratum.population,
+    });
+    Ok(strata.collect())
+}
+
+/// Returns a run of a project.
+pub(super) async fn run_of(
+    state: &AppState,
+    project: &ProjectId,
+    id: &str,
+) -> Result<GradingRun, ApiError> {
+    Ok(state.store.meta().grading_run(project, id).await?)
+}

@@ -1,0 +1,196 @@
+//! What is compared with what: two runs, or parts of them, and what pairs their traces.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use grade::compare::PairBy;
+use grade::results::Collected;
+use model::TraceFilter;
+use query::{Order, TraceList};
+use serde::Deserialize;
+use serde_json::Value;
+use store::meta::GradingRun;
+use store::{Columns, Reservation, Table};
+use utoipa::ToSchema;
+
+use super::gathered::{Gathered, gather, gather_some, run_of};
+use crate::auth::Principal;
+use crate::error::ApiError;
+use crate::read::of_project;
+use crate::state::AppState;
+
+/// So many traces are read at a time to look up what pairs them.
+const TRACES_PER_READ: usize = 1_000;
+
+/// A run, or a part of it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SideSent {
+    run_id: String,
+    /// Only its traces that a list with these fields shows.
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+}
+
+/// The grades of a side.
+pub(super) struct Side {
+    pub(super) run: GradingRun,
+    grades: Grades,
+}
+
+enum Grades {
+    Whole(Arc<Gathered>),
+    Part(Box<Collected>, Reservation),
+}
+
+/// What pairs traces, as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pairing {
+    By(PairBy),
+    /// By the value of this key of their metadata.
+    Metadata(String),
+}
+
+impl Pairing {
+    /// Reads `pair_by`: nothing means whatever fits.
+    pub(super) fn parse(word: Option<&str>) -> Result<Self, ApiError> {
+        let by = match word {
+            None | Some("auto") => PairBy::Anything,
+            Some("trace") => PairBy::Item,
+            Some("group") => PairBy::Group,
+            Some("none") => PairBy::Nothing,
+            Some(other) => match other.strip_prefix("metadata.") {
+                Some(key) if !key.is_empty() => return Ok(Self::Metadata(key.to_owned())),
+                _ => {
+                    let message =
+                        format!("{other:?} is not auto, trace, group, none or metadata.KEY");
+                    return Err(ApiError::invalid("pair_by", message));
+                }
+            },
+        };
+        Ok(Self::By(by))
+    }
+
+    /// Returns it as it is reckoned with.
+    pub(super) fn by(&self) -> PairBy {
+        match self {
+            Self::By(by) => *by,
+            Self::Metadata(_) => PairBy::Key,
+        }
+    }
+}
+
+impl Side {
+    /// Gathers the grades of a side.
+    pub(super) async fn of(
+        state: &AppState,
+        principal: &Principal,
+        sent: &SideSent,
+        pairing: &Pairing,
+    ) -> Result<Self, ApiError> {
+        let run = run_of(state, &principal.project, &sent.run_id).await?;
+        let filter = match &sent.filter {
+            None => None,
+            Some(filter) => Some(TraceFilter::from_json(filter, state.clock.now())?),
+        };
+        let grades = match (filter, pairing) {
+            (None, Pairing::By(_)) => Grades::Whole(gather(state, &run).await?),
+            (filter, pairing) => {
+                let filter = filter.unwrap_or_default();
+                let (mut collected, room) = gather_some(state, &run, &filter).await?;
+                if let Pairing::Metadata(key) = pairing {
+                    let keys = keys(state, &run, &filter, key).await?;
+                    collected.set_keys(|item| keys.get(item).cloned());
+                }
+                Grades::Part(Box::new(collected), room)
+            }
+        };
+        Ok(Self { run, grades })
+    }
+
+    /// Returns the grades.
+    pub(super) fn collected(&self) -> &Collected {
+        match &self.grades {
+            Grades::Whole(gathered) => &gathered.collected,
+            Grades::Part(collected, _room) => collected,
+        }
+    }
+}
+
+/// Returns the value of a key of the metadata of each trace that has it.
+async fn keys(
+    state: &AppState,
+    run: &GradingRun,
+    filter: &TraceFilter,
+    key: &str,
+) -> Result<HashMap<String, String>, ApiError> {
+    of_project(state, &run.project, async |snapshot| {
+        let mut keys = HashMap::new();
+        let mut after = None;
+        loop {
+            let list = TraceList {
+                filter: filter.clone(),
+                order: Order::Descending,
+                limit: TRACES_PER_READ,
+                after: after.take(),
+                columns: Columns::all(Table::Traces),
+            };
+            let page = state
+                .engine
+                .list_traces(Arc::clone(&snapshot) as _, list)
+                .await?;
+            for entry in &page.items {
+                let item = &entry.row.item;
+                let value = item
+                    .metadata
+                    .as_ref()
+                    .and_then(|text| metadata_value(text.as_str(), key));
+                keys.extend(value.map(|value| (item.trace_id.to_string(), value)));
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok::<_, ApiError>(keys);
+            }
+        }
+    })
+    .await
+}
+
+/// Returns a value of a metadata object as a text.
+fn metadata_value(metadata: &str, key: &str) -> Option<String> {
+    let metadata: Value = serde_json::from_str(metadata).ok()?;
+    match metadata.get(key)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pairs_traces_is_one_of_a_few_words_or_a_key() {
+        let check = |word: Option<&str>, want: Option<Pairing>| {
+            assert_eq!(Pairing::parse(word).ok(), want, "{word:?}");
+        };
+        check(None, Some(Pairing::By(PairBy::Anything)));
+        check(Some("trace"), Some(Pairing::By(PairBy::Item)));
+        check(
+            Some("metadata.task"),
+            Some(Pairing::Metadata("task".to_owned())),
+        );
+        check(Some("metadata."), None);
+        check(Some("user"), None);
+    }
+
+    #[test]
+    fn a_value_of_the_metadata_is_a_text_whatever_it_was() {
+        let metadata = r#"{"task":"a","n":7,"none":null}"#;
+        assert_eq!(metadata_value(metadata, "task").as_deref(), Some("a"));
+        assert_eq!(metadata_value(metadata, "n").as_deref(), Some("7"));
+        assert_eq!(metadata_value(metadata, "none"), None);
+        assert_eq!(metadata_value("[", "task"), None);
+    }
+}

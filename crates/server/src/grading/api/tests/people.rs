@@ -1,0 +1,160 @@
+//! What people say, and judges held against it.
+
+use super::*;
+
+#[tokio::test]
+async fn annotations_are_made_listed_and_deleted() {
+    let bench = Bench::with_traces(3).await;
+    let grader = bench.post("/v1/graders", &question()).await;
+    let sent = json!({"trace_id": "trace_1", "span_id": "call1", "grader": "served", "rating": "bad",
+        "label": "lost order", "note": "the tool found nothing"});
+    let made = bench.post("/v1/annotations", &sent).await;
+    assert_eq!(made["object"], "annotation");
+    assert!(text(&made, "id").starts_with("ann_"), "{made}");
+    assert_eq!(
+        (&made["grader_id"], &made["source"]),
+        (&grader["id"], &json!("human"))
+    );
+    let several = json!({"annotations": [
+        {"trace_id": "trace_0", "rating": "good", "author": "ann", "source": "import", "created_at": "2026-01-03T00:00:00Z"},
+        {"trace_id": "trace_2", "label": "slow"},
+    ]});
+    let list = bench.post("/v1/annotations", &several).await;
+    assert_eq!(list["data"].as_array().unwrap().len(), 2, "{list}");
+    assert_eq!(list["data"][0]["created_at"], "2026-01-03T00:00:00.000000Z");
+
+    let find = async |query: &str| {
+        ids(
+            &bench.get(&format!("/v1/annotations?{query}")).await,
+            "trace_id",
+        )
+    };
+    assert_eq!(find("trace_id=trace_1").await, ["trace_1"]);
+    assert_eq!(find("span_id=call1").await, ["trace_1"]);
+    assert_eq!(find("grader=served").await, ["trace_1"]);
+    assert_eq!(find("label=slow").await, ["trace_2"]);
+    assert_eq!(find("author=ann").await, ["trace_0"]);
+    let first = bench.get("/v1/annotations?limit=2").await;
+    assert_eq!(first["has_more"], true);
+    let rest = find(&format!("after={}", text(&first, "last_id"))).await;
+    assert_eq!(rest.len(), 1);
+    let path = format!("/v1/annotations/{}", text(&made, "id"));
+    assert_eq!(bench.delete(&path).await.0, 200);
+    assert_eq!(bench.delete(&path).await.0, 404);
+    assert_eq!(find("trace_id=trace_1").await, Vec::<String>::new());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn an_annotation_says_something_of_something_that_is_there() {
+    let bench = Bench::with_traces(1).await;
+    let check = async |body: Value, status, param: &str| {
+        refused(
+            bench.try_post("/v1/annotations", &body).await,
+            status,
+            param,
+        );
+    };
+    check(json!({"trace_id": "trace_0"}), 400, "rating").await;
+    check(json!({"trace_id": "trace_0", "note": " "}), 400, "rating").await;
+    check(
+        json!({"trace_id": "trace_0", "rating": "great"}),
+        400,
+        "rating",
+    )
+    .await;
+    check(
+        json!({"trace_id": "trace_0", "rating": "good", "source": "oracle"}),
+        400,
+        "source",
+    )
+    .await;
+    check(
+        json!({"trace_id": "trace_0", "note": "x".repeat(10_001)}),
+        400,
+        "note",
+    )
+    .await;
+    check(
+        json!({"trace_id": "trace_0", "note": "x", "created_at": "today"}),
+        400,
+        "created_at",
+    )
+    .await;
+    check(json!({"annotations": []}), 400, "annotations").await;
+    let second = json!({"annotations": [{"trace_id": "trace_0", "note": "x"}, {"trace_id": "trace_0", "rating": "?"}]});
+    check(second, 400, "annotations[1].rating").await;
+    for body in [
+        json!({"trace_id": "nobody", "rating": "good"}),
+        json!({"trace_id": "trace_0", "span_id": "nobody", "rating": "good"}),
+        json!({"trace_id": "trace_0", "grader": "nobody", "rating": "good"}),
+    ] {
+        assert_eq!(
+            bench.try_post("/v1/annotations", &body).await.0,
+            404,
+            "{body}"
+        );
+    }
+    let (status, error) = bench
+        .try_post("/v1/annotations", &json!({"trace": "trace_0"}))
+        .await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (400, &json!("invalid_body"))
+    );
+    assert_eq!(
+        bench.get("/v1/annotations").await["data"],
+        json!([]),
+        "nothing of it was kept"
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_is_held_against_people() {
+    let bench = Bench::with_traces(12).await;
+    let grader = bench.post("/v1/graders", &question()).await;
+    let path = format!("/v1/graders/{}/calibration", text(&grader, "id"));
+    assert_eq!(bench.try_get(&path).await.0, 404, "it was in no run yet");
+    let run = bench
+        .grade(&json!({"graders": ["served"], "workflow_name": "flight_booking"}))
+        .await;
+    // People agree with the judge but for one trace, and one says it with a label.
+    let say = |number: usize| match (number, number % 3 == 1) {
+        (0, _) => json!({"trace_id": "trace_0", "grader": "served", "rating": "bad"}),
+        (2, _) => json!({"trace_id": "trace_2", "grader": "served", "label": "pass"}),
+        (n, fails) => json!({"trace_id": format!("trace_{n}"), "grader": "served",
+            "rating": if fails { "bad" } else { "good" }}),
+    };
+    let said: Vec<Value> = (0..12).map(say).collect();
+    bench
+        .post("/v1/annotations", &json!({ "annotations": said }))
+        .await;
+    let told = bench.get(&format!("{path}?chosen=random")).await;
+    assert_eq!(
+        (&told["object"], &told["run_id"]),
+        (&json!("grader.calibration"), &run["id"])
+    );
+    assert_eq!(
+        (&told["labelled"], &told["judged"]),
+        (&json!(12), &json!(12)),
+        "{told}"
+    );
+    assert_eq!(
+        told["confusion"],
+        json!({"both_pass": 7, "only_judge_passes": 1, "only_people_pass": 0, "both_fail": 4})
+    );
+    is_figure(&told["agreement"]);
+    assert_eq!(told["calibrated"], false, "twelve labels are few");
+    let of_run = bench
+        .get(&format!("{path}?version=1&run_id={}", text(&run, "id")))
+        .await;
+    assert_eq!(of_run["confusion"], told["confusion"]);
+    refused(
+        bench.try_get(&format!("{path}?chosen=well")).await,
+        400,
+        "chosen",
+    );
+    assert_eq!(bench.try_get(&format!("{path}?version=2")).await.0, 404);
+    bench.stop().await;
+}

@@ -1,0 +1,147 @@
+//! Graders are tried on what is stored.
+
+use super::*;
+
+#[tokio::test]
+async fn a_rule_is_tried_on_the_newest_or_on_named_traces() {
+    let bench = Bench::with_traces(6).await;
+    let told = bench
+        .post("/v1/graders/try", &json!({"grader": rule()}))
+        .await;
+    assert_eq!(
+        (&told["counts"]["pass"], &told["counts"]["fail"]),
+        (&json!(4), &json!(2))
+    );
+    let rate = told["pass_rate"].as_f64().unwrap();
+    assert!((rate - 4.0 / 6.0).abs() < 1e-9, "{told}");
+    is_figure(&told["pass_rate_figure"]);
+    assert_eq!(told["pass_rate_figure"]["groups"], 3);
+    assert_eq!(
+        (&told["cost_usd"], &told["stopped"]),
+        (&json!(0.0), &Value::Null)
+    );
+    assert_eq!(told["data"][0]["trace_id"], "trace_5");
+    let named = json!({"grader": "library:no_tool_errors", "trace_ids": ["trace_1"]});
+    let told = bench.post("/v1/graders/try", &named).await;
+    assert_eq!(told["data"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&told["data"][0]["outcome"], &told["data"][0]["citations"]),
+        (&json!("fail"), &json!(["call1"]))
+    );
+    let filter = json!({"grader": rule(), "filter": {"group_id": "g0"}, "limit": 1});
+    assert_eq!(
+        ids(&bench.post("/v1/graders/try", &filter).await, "trace_id"),
+        ["trace_1"]
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_judge_was_asked_answered_and_cost_is_shown() {
+    let bench = Bench::with_traces(3).await;
+    let told = bench
+        .post("/v1/graders/try", &json!({"grader": question()}))
+        .await;
+    assert_eq!(
+        (&told["counts"]["pass"], &told["counts"]["fail"]),
+        (&json!(2), &json!(1)),
+        "{told}"
+    );
+    assert!(told["cost_usd"].as_f64().unwrap() > 0.0, "{told}");
+    let failed = &told["data"][1];
+    assert_eq!(
+        (
+            &failed["trace_id"],
+            &failed["outcome"],
+            &failed["citations"]
+        ),
+        (&json!("trace_1"), &json!("fail"), &json!(["call1"]))
+    );
+    assert_eq!(failed["judge"]["model"], "gpt-5-mini");
+    let exchange = &failed["exchanges"][0];
+    assert_eq!(
+        (&exchange["purpose"], &exchange["input_tokens"]),
+        (&json!("verdict"), &json!(1_000))
+    );
+    assert!(
+        exchange["messages"]
+            .to_string()
+            .contains("Was the user served?"),
+        "{exchange}"
+    );
+    assert!(text(exchange, "answer").contains("looked at what the tool said"));
+    // The same again is known, and costs nothing.
+    let asked = bench.judge.asked.load(Ordering::Relaxed);
+    let again = bench
+        .post("/v1/graders/try", &json!({"grader": question()}))
+        .await;
+    assert_eq!(bench.judge.asked.load(Ordering::Relaxed), asked);
+    assert_eq!(
+        (&again["cost_usd"], &again["counts"]),
+        (&json!(0.0), &told["counts"])
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_trial_stops_where_the_money_ends() {
+    let bench = Bench::with_traces(3).await;
+    let cheap = json!({"grader": question(), "max_cost_usd": 0.0});
+    let told = bench.post("/v1/graders/try", &cheap).await;
+    assert!(told["stopped"].is_string(), "{told}");
+    assert_eq!(bench.judge.asked.load(Ordering::Relaxed), 0);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_trial_that_cannot_be_meant_is_refused() {
+    let bench = Bench::with_traces(1).await;
+    let check = async |body: Value, status, param: &str| {
+        refused(
+            bench.try_post("/v1/graders/try", &body).await,
+            status,
+            param,
+        );
+    };
+    check(
+        json!({"grader": {"type": "rule", "check": "tool_eror == 0"}}),
+        400,
+        "grader",
+    )
+    .await;
+    check(json!({"grader": 7}), 400, "grader").await;
+    check(json!({"grader": {"id": "a", "name": "b"}}), 400, "grader").await;
+    check(json!({"grader": rule(), "limit": 1_001}), 400, "limit").await;
+    check(json!({"grader": question(), "limit": 51}), 400, "limit").await;
+    check(json!({"grader": rule(), "trace_ids": []}), 400, "trace_ids").await;
+    check(
+        json!({"grader": rule(), "trace_ids": ["trace_0"], "limit": 1}),
+        400,
+        "trace_ids",
+    )
+    .await;
+    check(
+        json!({"grader": rule(), "max_cost_usd": -1.0}),
+        400,
+        "max_cost_usd",
+    )
+    .await;
+    check(
+        json!({"grader": rule(), "filter": {"colour": "red"}}),
+        400,
+        "colour",
+    )
+    .await;
+    for body in [
+        json!({"grader": "nobody"}),
+        json!({"grader": "library:nobody"}),
+        json!({"grader": rule(), "trace_ids": ["trace_9"]}),
+    ] {
+        assert_eq!(
+            bench.try_post("/v1/graders/try", &body).await.0,
+            404,
+            "{body}"
+        );
+    }
+    bench.stop().await;
+}

@@ -1,0 +1,482 @@
+//! What would a grader say of the traces that are there?
+//!
+//! Nothing is kept: a draft is tried until it says what its author means. What a judge was asked and
+//! answered is shown whole, for that is what its author works on. Every rate comes with its interval,
+//! and traces of one group count as what they are, one conversation.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use futures::StreamExt;
+use grade::judge::Budget;
+use grade::results::FigureObject;
+use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, content_hash};
+use insight::Context;
+use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
+use query::{Order, TraceList};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stats::interval::Purpose;
+use stats::{Figure, Level, Row, Rows, cluster};
+use store::{Columns, Snapshot, Table};
+use utoipa::ToSchema;
+
+use super::grade_object::JudgeObject;
+use super::named;
+use crate::auth::Principal;
+use crate::error::{ApiError, ErrorBody};
+use crate::grading::judge::ProjectJudge;
+use crate::json::JsonBody;
+use crate::read::{LoadError, Viewed, blocking, of_project, view_of};
+use crate::scope::Scope;
+use crate::state::AppState;
+
+/// Traces that are looked at if nobody says how many.
+const TRACES: usize = 50;
+
+/// More are not looked at in one request, if the grader needs nothing but them.
+const TRACES_MAX: usize = 1_000;
+
+/// More are not looked at by a judge or by code in one request.
+const JUDGED_MAX: usize = 50;
+
+/// Traces that wait for a judge at the same time.
+const AT_ONCE: usize = 4;
+
+/// What a trial may spend on judges if nobody says how much, in US dollars.
+const COST_USD: f64 = 1.0;
+
+/// So much of what judges were asked is shown; of later traces only the verdict.
+const EXCHANGE_BYTES_MAX: usize = 16 << 20;
+
+/// A grader to be tried.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrialRequest {
+    /// A definition, the name of a saved grader, `{"id":…,"version":…}`, or `library:` and the name of a
+    /// ready one.
+    #[schema(value_type = Object)]
+    grader: Value,
+    /// These traces.
+    trace_ids: Option<Vec<String>>,
+    /// Instead, those that a list with these fields shows; without either the newest of all.
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+    /// So many of them, the newest: 50 if not given, 1000 at most; 50 at most if a judge or code is asked.
+    limit: Option<usize>,
+    /// What judges may cost: 1 dollar if not given.
+    max_cost_usd: Option<f64>,
+}
+
+/// What a grader says of some traces.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Trial {
+    /// `grader.trial`.
+    object: &'static str,
+    name: String,
+    /// The grader's type.
+    r#type: &'static str,
+    /// How many verdicts came out how: `pass`, `fail`, `value`, `not_applicable`, `unscored`.
+    counts: BTreeMap<&'static str, usize>,
+    /// The share of passes among passes and fails; null if there are neither, or if they lie in one
+    /// group.
+    pass_rate: Option<f64>,
+    /// How sure that is.
+    pass_rate_figure: Option<FigureObject>,
+    /// What judges cost; null if the price of one is not known.
+    cost_usd: Option<f64>,
+    /// Why not all traces were graded: the money is used up, or the judge refuses whatever it is asked.
+    stopped: Option<String>,
+    /// One entry a trace, or a span of graders that grade span by span; the newest traces first.
+    data: Vec<TrialVerdict>,
+}
+
+/// What a grader says of one trace or span.
+#[derive(Debug, Serialize, ToSchema)]
+struct TrialVerdict {
+    trace_id: String,
+    /// The span, of graders that grade span by span.
+    span_id: Option<String>,
+    /// `pass`, `fail`, `value`, `not_applicable` or `unscored`.
+    outcome: &'static str,
+    score: Option<f64>,
+    label: Option<String>,
+    /// Why there is no verdict.
+    unscored_reason: Option<&'static str>,
+    /// Why it came out so.
+    reasoning: Option<String>,
+    /// The spans that made it so.
+    citations: Vec<String>,
+    /// What the judge says of its own certainty: never a probability.
+    confidence: Option<f64>,
+    /// Whether it holds only because there was nothing to look at.
+    vacuous: bool,
+    /// The judge's part in it.
+    judge: Option<JudgeObject>,
+    /// What the parts of a `multi` gave.
+    scores: BTreeMap<String, f64>,
+    /// What judges were asked and answered, in order; null where all of it would be too much.
+    exchanges: Option<Vec<ExchangeObject>>,
+}
+
+/// One question to a judge and its answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JudgeExchange)]
+struct ExchangeObject {
+    /// `verdict`, `reading`, `repair` or `evidence`.
+    purpose: &'static str,
+    model: String,
+    /// The prompt: messages of Chat Completions.
+    #[schema(value_type = Vec<Object>)]
+    messages: Vec<Value>,
+    #[schema(value_type = Object)]
+    params: Value,
+    answer: String,
+    #[schema(value_type = Option<Vec<Object>>)]
+    tool_calls: Value,
+    refusal: Option<String>,
+    input_tokens: i64,
+    cached_tokens: i64,
+    output_tokens: i64,
+    /// Null is "unknown".
+    cost_usd: Option<f64>,
+    latency_ms: f64,
+    /// Whether an earlier answer was used again.
+    cached: bool,
+}
+
+/// Try a grader on traces that are stored. Nothing of it is kept. A grader that asks a judge or runs code
+/// needs a key that may send.
+#[utoipa::path(
+    post,
+    path = "/v1/graders/try",
+    tag = "grade",
+    request_body = TrialRequest,
+    responses(
+        (status = 200, body = Trial),
+        (status = 400, description = "Every mistake in the grader is told, with its place", body = ErrorBody),
+        (status = 403, description = "The grader asks a judge or runs code, and the key may not send", body = ErrorBody),
+        (status = 404, description = "There is no such grader or trace", body = ErrorBody)
+    )
+)]
+pub(super) async fn try_grader(
+    State(state): State<AppState>,
+    principal: Principal,
+    JsonBody(asked): JsonBody<TrialRequest>,
+) -> Result<Json<Trial>, ApiError> {
+    let meant = named::meant(&state, &principal.project, &asked.grader, "grader").await?;
+    if meant.grader.cost() != Costs::Nothing {
+        principal.require(Scope::Ingest)?;
+    }
+    let wanted = Wanted::of(&asked, &meant.grader, &state)?;
+    let budget = Budget::new(wanted.cap, NanoUsd(0));
+    let judge = ProjectJudge::of(&state, &principal.project, budget);
+    let attempt = Attempt {
+        state: &state,
+        project: &principal.project,
+        grader: &meant.grader,
+        judge: &judge,
+    };
+    let tried = attempt.grade(&wanted).await?;
+    Ok(Json(Trial::of(&meant.grader, tried)))
+}
+
+/// The traces that a trial is about, and what it may cost.
+struct Wanted {
+    ids: Option<Vec<TraceId>>,
+    filter: TraceFilter,
+    limit: usize,
+    cap: NanoUsd,
+}
+
+impl Wanted {
+    fn of(asked: &TrialRequest, grader: &TraceGrader, state: &AppState) -> Result<Self, ApiError> {
+        let most = match grader.cost() {
+            Costs::Nothing => TRACES_MAX,
+            Costs::Code | Costs::Judge => JUDGED_MAX,
+        };
+        let within = |count: usize, param: &str| match (1..=most).contains(&count) {
+            true => Ok(count),
+            false => {
+                let message = format!("it is between 1 and {most} for this grader");
+                Err(ApiError::invalid(param, message))
+            }
+        };
+        let limit = within(asked.limit.unwrap_or(TRACES), "limit")?;
+        if let Some(ids) = &asked.trace_ids {
+            within(ids.len(), "trace_ids")?;
+            if asked.filter.is_some() || asked.limit.is_some() {
+                let message = "traces are named, or chosen by filter and limit, not both";
+                return Err(ApiError::invalid("trace_ids", message));
+            }
+        }
+        let id = |text: &String| TraceId::new(text).map_err(|_| ApiError::not_found("trace", text));
+        let ids = asked.trace_ids.as_ref();
+        let cap = asked.max_cost_usd.unwrap_or(COST_USD);
+        if !(0.0..=1e6).contains(&cap) {
+            return Err(ApiError::invalid(
+                "max_cost_usd",
+                "it is not an amount of dollars",
+            ));
+        }
+        Ok(Self {
+            ids: ids.map(|ids| ids.iter().map(id).collect()).transpose()?,
+            filter: match &asked.filter {
+                None => TraceFilter::default(),
+                Some(filter) => TraceFilter::from_json(filter, state.clock.now())?,
+            },
+            limit,
+            cap: NanoUsd::from_usd(cap),
+        })
+    }
+}
+
+/// One go at the traces.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    state: &'a AppState,
+    project: &'a ProjectId,
+    grader: &'a Arc<TraceGrader>,
+    judge: &'a ProjectJudge,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Tried {
+    verdicts: Vec<Said>,
+    stopped: Option<String>,
+}
+
+/// What the grader says of a trace or a span of it.
+struct Said {
+    trace_id: TraceId,
+    group_id: Option<GroupId>,
+    graded: Graded,
+}
+
+/// A trace at once, or what a judge needs to look at it.
+enum Looked {
+    Done(Option<GroupId>, Graded),
+    /// With the hash of what can be read of it.
+    Waits(String, Box<Viewed>),
+}
+
+impl Attempt<'_> {
+    async fn grade(self, wanted: &Wanted) -> Result<Tried, ApiError> {
+        let ids = match &wanted.ids {
+            Some(ids) => ids.clone(),
+            None => {
+                of_project(self.state, self.project, async |snapshot| {
+                    self.newest(&snapshot, wanted).await
+                })
+                .await?
+            }
+        };
+        // Without a judge one after the other: what each weighs is given back before the next is read.
+        let at_once = match self.grader.cost() {
+            Costs::Nothing => 1,
+            Costs::Code | Costs::Judge => AT_ONCE,
+        };
+        let is_named = wanted.ids.is_some();
+        let one = |id: TraceId| self.one(id, is_named);
+        let mut verdicts = futures::stream::iter(ids).map(one).buffered(at_once);
+        let mut tried = Tried::default();
+        while let Some(said) = verdicts.next().await {
+            match said? {
+                Ok(mut said) => tried.verdicts.append(&mut said),
+                Err(halt) => {
+                    tried.stopped = Some(halt.to_string());
+                    break;
+                }
+            }
+        }
+        Ok(tried)
+    }
+
+    async fn newest(
+        self,
+        snapshot: &Arc<Snapshot>,
+        wanted: &Wanted,
+    ) -> Result<Vec<TraceId>, ApiError> {
+        let list = TraceList {
+            filter: wanted.filter.clone(),
+            order: Order::Descending,
+            limit: wanted.limit,
+            after: None,
+            columns: Columns::narrow(Table::Traces),
+        };
+        let engine = &self.state.engine;
+        let page = engine.list_traces(Arc::clone(snapshot) as _, list).await?;
+        let ids = page.items.into_iter();
+        Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
+    }
+
+    /// Grades one trace; one that was named and is not there is the caller's mistake, one of a list was
+    /// deleted meanwhile.
+    async fn one(self, id: TraceId, is_named: bool) -> Result<Result<Vec<Said>, Halt>, ApiError> {
+        let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
+        let (project, wanted) = (self.project.clone(), id.clone());
+        let look = move || -> Result<Option<Looked>, LoadError> {
+            let Some(viewed) = view_of(&state, &project, &wanted)? else {
+                return Ok(None);
+            };
+            let context = Context::default();
+            let now = grader.grade_now(&Subject::new(&viewed.view, &context));
+            Ok(Some(match now {
+                Some(verdict) => Looked::Done(viewed.group_id().cloned(), bare(verdict)),
+                None => Looked::Waits(content_hash(&viewed.view), Box::new(viewed)),
+            }))
+        };
+        let (group_id, graded) = match blocking(look).await?? {
+            None if is_named => return Err(ApiError::not_found("trace", id.as_str())),
+            None => return Ok(Ok(Vec::new())),
+            Some(Looked::Done(group_id, graded)) => (group_id, vec![graded]),
+            Some(Looked::Waits(trace_hash, viewed)) => {
+                let context = Context::default();
+                let subject = Subject {
+                    trace_hash: &trace_hash,
+                    criteria_per_trace: self.grader.criteria(),
+                    ..Subject::new(&viewed.view, &context)
+                };
+                let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
+                match self.grader.grade(&subject, &bill.services()).await {
+                    Ok(graded) => (viewed.group_id().cloned(), graded),
+                    Err(halt) => return Ok(Err(halt)),
+                }
+            }
+        };
+        let said = |graded| Said {
+            trace_id: id.clone(),
+            group_id: group_id.clone(),
+            graded,
+        };
+        Ok(Ok(graded.into_iter().map(said).collect()))
+    }
+}
+
+/// Returns what a grader said that asks nobody.
+fn bare(verdict: Verdict) -> Graded {
+    Graded {
+        span_id: None,
+        verdict,
+        scores: BTreeMap::new(),
+        exchanges: Vec::new(),
+    }
+}
+
+impl Trial {
+    fn of(grader: &TraceGrader, tried: Tried) -> Self {
+        let mut counts: BTreeMap<&'static str, usize> = Outcome::ALL
+            .iter()
+            .map(|outcome| (outcome.as_str(), 0))
+            .collect();
+        for said in &tried.verdicts {
+            *counts
+                .entry(said.graded.verdict.outcome.as_str())
+                .or_default() += 1;
+        }
+        let exchanges = tried
+            .verdicts
+            .iter()
+            .flat_map(|said| &said.graded.exchanges);
+        let cost: Option<f64> = exchanges
+            .map(|exchange| exchange.cost.map(NanoUsd::to_usd))
+            .sum();
+        let figure = pass_rate(&tried.verdicts);
+        let mut room = EXCHANGE_BYTES_MAX;
+        let told = |said| TrialVerdict::of(said, &mut room);
+        Self {
+            object: "grader.trial",
+            name: grader.name().to_owned(),
+            r#type: grader.kind(),
+            counts,
+            pass_rate: figure.as_ref().map(|figure| figure.estimate),
+            pass_rate_figure: figure.map(FigureObject::from),
+            cost_usd: cost,
+            stopped: tried.stopped,
+            data: tried.verdicts.into_iter().map(told).collect(),
+        }
+    }
+}
+
+fn pass_rate(verdicts: &[Said]) -> Option<Figure> {
+    // Spans of a trace, and traces of a group, are not independent.
+    let mut keys: HashMap<&str, u64> = HashMap::new();
+    let rows: Vec<Row> = verdicts
+        .iter()
+        .filter_map(|said| {
+            let value = match said.graded.verdict.outcome {
+                Outcome::Pass => 1.0,
+                Outcome::Fail => 0.0,
+                _ => return None,
+            };
+            let next = keys.len() as u64;
+            let group = said.group_id.as_ref().map(GroupId::as_str);
+            let spans = said.graded.span_id.is_some();
+            let group = group.or_else(|| spans.then(|| said.trace_id.as_str()));
+            let group = group.map(|group| *keys.entry(group).or_insert(next));
+            Some(Row { value, group })
+        })
+        .collect();
+    let rows = Rows::new(rows).ok()?;
+    cluster::rate(&rows, Level::P95, Purpose::Report).ok()
+}
+
+impl TrialVerdict {
+    /// Returns a verdict as it is sent, with what judges were asked as long as there is room for it.
+    fn of(said: Said, room: &mut usize) -> Self {
+        let Graded {
+            span_id,
+            verdict,
+            scores,
+            exchanges,
+        } = said.graded;
+        let bytes: usize = exchanges.iter().map(exchange_bytes).sum();
+        let is_shown = bytes <= *room;
+        *room -= if is_shown { bytes } else { 0 };
+        let exchanges = exchanges.into_iter().map(ExchangeObject::from);
+        Self {
+            trace_id: said.trace_id.to_string(),
+            span_id: span_id.map(|id| id.to_string()),
+            outcome: verdict.outcome.as_str(),
+            score: verdict.score,
+            label: verdict.label,
+            unscored_reason: verdict.unscored_reason.map(|reason| reason.as_str()),
+            reasoning: verdict.reasoning,
+            citations: verdict.citations.iter().map(ToString::to_string).collect(),
+            confidence: verdict.confidence,
+            vacuous: verdict.vacuous,
+            judge: verdict.judge.map(JudgeObject::from),
+            scores,
+            exchanges: is_shown.then(|| exchanges.collect()),
+        }
+    }
+}
+
+fn exchange_bytes(exchange: &Exchange) -> usize {
+    let messages = exchange.messages.iter();
+    let messages: usize = messages.map(|message| message.to_string().len()).sum();
+    messages + exchange.answer.len()
+}
+
+impl From<Exchange> for ExchangeObject {
+    fn from(exchange: Exchange) -> Self {
+        Self {
+            purpose: exchange.purpose.as_str(),
+            model: exchange.model,
+            messages: exchange.messages,
+            params: exchange.params,
+            answer: exchange.answer,
+            tool_calls: exchange.tool_calls,
+            refusal: exchange.refusal,
+            input_tokens: exchange.usage.prompt,
+            cached_tokens: exchange.usage.cached,
+            output_tokens: exchange.usage.completion,
+            cost_usd: exchange.cost.map(NanoUsd::to_usd),
+            latency_ms: exchange.latency_ms,
+            cached: exchange.is_cached,
+        }
+    }
+}

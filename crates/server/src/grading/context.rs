@@ -1,0 +1,168 @@
+//! What is known beside a trace: what a project says of its tools, and how earlier traces were.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use insight::rule::{Rule, RuleValue};
+use insight::{Context, ToldTrace, TraceView};
+use model::{ProjectId, TraceRow};
+use store::meta::GradingRun;
+use store::{Columns, ReadError, Snapshot, Table, TraceBounds};
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::plan::Plan;
+use crate::state::AppState;
+
+/// A baseline is taken over the traces that began so long before the run.
+const BASELINE_MICROS: i64 = 30 * 86_400 * 1_000_000;
+
+/// What rules ask of earlier traces could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ContextError {
+    #[error("failed to read earlier traces")]
+    Read(#[from] ReadError),
+    #[error("a worker died")]
+    Worker(#[from] JoinError),
+}
+
+/// Returns what a project says of its tools, workflows and models.
+pub(super) fn context_of(_state: &AppState, _project: &ProjectId) -> Context {
+    // There is no setting for it yet: what holds for everybody holds.
+    Context::default()
+}
+
+/// Returns the baselines that the rules of a run ask for, over the traces of the thirty days before it was
+/// made. One of which nothing is known is missing, and the rule says that it cannot tell.
+pub(super) async fn baselines_of(
+    state: &AppState,
+    run: &GradingRun,
+    plan: &Plan,
+) -> Result<BTreeMap<String, f64>, ContextError> {
+    let graders = plan.graders().iter();
+    let mut keys: Vec<String> = graders
+        .flat_map(|one| one.grader.needs().baselines)
+        .collect();
+    keys.sort();
+    keys.dedup();
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let snapshot = state.store.snapshot(&run.project);
+    let bounds = TraceBounds {
+        started_from: Some(run.created_at.plus_micros(-BASELINE_MICROS)),
+        started_until: Some(run.created_at),
+        above_seq: None,
+    };
+    Ok(spawn_blocking(move || measured(&snapshot, bounds, &keys)).await??)
+}
+
+fn measured(
+    snapshot: &Arc<Snapshot>,
+    bounds: TraceBounds,
+    keys: &[String],
+) -> Result<BTreeMap<String, f64>, ReadError> {
+    let wanted: Vec<Baseline> = keys.iter().filter_map(|key| Baseline::parse(key)).collect();
+    let mut values: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
+    let (now, idle) = (snapshot.now(), snapshot.idle_micros());
+    snapshot.for_each_trace(bounds, &Columns::narrow(Table::Traces), &mut |entry| {
+        let view = TraceView::of(ToldTrace {
+            status: entry.row.status_at(now, idle),
+            horizon: now,
+            row: TraceRow::clone(&entry.row),
+            spans: Vec::new(),
+            reference: None,
+        });
+        for (baseline, values) in wanted.iter().zip(&mut values) {
+            values.extend(baseline.value_in(&view));
+        }
+        ControlFlow::Continue(())
+    })?;
+    let measured = wanted.into_iter().zip(values);
+    Ok(measured
+        .filter_map(|(baseline, values)| {
+            let value = baseline.of(values)?;
+            Some((baseline.key, value))
+        })
+        .collect())
+}
+
+/// A statistic of a number that traces have, written as `p95:duration_ms`.
+struct Baseline {
+    key: String,
+    /// Which share lies below it; none: the mean.
+    quantile: Option<f64>,
+    /// The number as a rule has it, so that both mean the same.
+    number: Rule,
+}
+
+impl Baseline {
+    /// Reads a key; a rule with one that cannot be read does not come so far.
+    fn parse(key: &str) -> Option<Self> {
+        let (statistic, field) = key.split_once(':')?;
+        let quantile = match statistic {
+            "avg" => None,
+            "median" => Some(0.5),
+            "min" => Some(0.0),
+            "max" => Some(1.0),
+            _ => {
+                let percent: f64 = statistic.strip_prefix('p')?.parse().ok()?;
+                (0.0..=100.0).contains(&percent).then_some(())?;
+                Some(percent / 100.0)
+            }
+        };
+        Some(Self {
+            key: key.to_owned(),
+            quantile,
+            number: Rule::parse(field).ok()?,
+        })
+    }
+
+    fn value_in(&self, view: &TraceView) -> Option<f64> {
+        match self.number.grade(view, &()).value {
+            Some(RuleValue::Number(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Returns it of these values, if there is any: of a quantile the smallest value that so many do not
+    /// exceed.
+    fn of(&self, mut values: Vec<f64>) -> Option<f64> {
+        if values.is_empty() {
+            return None;
+        }
+        let n = values.len();
+        let Some(quantile) = self.quantile else {
+            return Some(values.iter().sum::<f64>() / n as f64);
+        };
+        let at = ((quantile * n as f64).ceil() as usize).clamp(1, n) - 1;
+        let (_, value, _) = values.select_nth_unstable_by(at, f64::total_cmp);
+        Some(*value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_baseline_is_a_statistic_of_a_number() {
+        let check = |key: &str, want: Option<f64>| {
+            let values = (1..=100).rev().map(f64::from).collect();
+            let got = Baseline::parse(key).and_then(|baseline| baseline.of(values));
+            assert_eq!(got, want, "{key}");
+        };
+        check("p95:duration_ms", Some(95.0));
+        check("p99.5:duration_ms", Some(100.0));
+        check("median:tool_ms", Some(50.0));
+        check("min:llm_ms", Some(1.0));
+        check("avg:total_cost_usd", Some(50.5));
+        check("p101:duration_ms", None);
+        check("p95:shoe_size", None);
+        check("duration_ms", None);
+        assert_eq!(
+            Baseline::parse("max:duration_ms").unwrap().of(Vec::new()),
+            None
+        );
+    }
+}

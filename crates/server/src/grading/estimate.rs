@@ -1,0 +1,228 @@
+//! What will a run cost, and what could it show? Said before anything is spent.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use grade::judge::Budget;
+use grade::trace::{Costs, Subject, content_hash};
+use model::{NanoUsd, Outcome, ProjectId};
+use serde::Serialize;
+use stats::interval::Purpose;
+use stats::power::{Arm, detectable, unpaired_error};
+use stats::{Level, Row, Rows, cluster};
+use store::GradeFilter;
+use store::meta::{GradingRunFilter, GradingStatus, PageAsked};
+
+use super::context::context_of;
+use super::judge::ProjectJudge;
+use super::plan::Plan;
+use super::select::{Selected, Selection};
+use crate::error::{ApiError, ErrorCode};
+use crate::read::{blocking, view_of};
+use crate::state::AppState;
+
+/// Traces that are rendered for an estimate.
+const TRACES_RENDERED: usize = 5;
+
+/// Earlier runs that are looked through for one with the same graders.
+const RUNS_LOOKED_AT: usize = 50;
+
+/// Grades of an earlier run that are enough to know how it went.
+const GRADES_MAX: usize = 100_000;
+
+/// What a run is thought to cost.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    /// None: that cannot be known, since what is asked has no price.
+    pub(super) total: Option<NanoUsd>,
+    /// The same for each grader that costs something, in US dollars.
+    pub(super) by_grader: HashMap<String, f64>,
+    /// Traces that were rendered for it.
+    pub(super) traces: usize,
+}
+
+/// Reckons what a run costs, from a few of its traces. Where a cap is to be kept and a judge has no price,
+/// the run is refused: the cap could not be kept.
+pub(super) async fn estimate(
+    state: &AppState,
+    project: &ProjectId,
+    plan: &Plan,
+    selected: &Selected,
+    cap: Option<NanoUsd>,
+) -> Result<Estimate, ApiError> {
+    if plan.costs() != Costs::Judge {
+        return Ok(Estimate {
+            total: Some(NanoUsd::default()),
+            ..Estimate::default()
+        });
+    }
+    let judge = ProjectJudge::of(state, project, Budget::without_cap(NanoUsd::default()));
+    let context = context_of(state, project);
+    let n = selected.items.len();
+    let mut sums: Vec<Option<i64>> = vec![Some(0); plan.graders().len()];
+    let mut traces = 0;
+    // Evenly over the order of work, which is that of the hash: a random few.
+    for item in selected.items.iter().take(TRACES_RENDERED) {
+        let (of, whose, id) = (Arc::clone(state), project.clone(), item.trace_id.clone());
+        let Some(viewed) = blocking(move || view_of(&of, &whose, &id)).await?? else {
+            continue;
+        };
+        traces += 1;
+        let hash = content_hash(&viewed.view);
+        let bill = judge.bill(None, None, NanoUsd::default());
+        let services = bill.services();
+        let subject = Subject {
+            trace_hash: &hash,
+            criteria_per_trace: plan.criteria_per_trace(),
+            ..Subject::new(&viewed.view, &context)
+        };
+        for (planned, sum) in plan.graders().iter().zip(&mut sums) {
+            let cost = planned.grader.estimate(&subject, &services);
+            *sum = sum.zip(cost).map(|(sum, cost)| sum + cost.0);
+        }
+    }
+    let mut estimate = Estimate {
+        total: Some(NanoUsd::default()),
+        traces,
+        ..Estimate::default()
+    };
+    for (planned, sum) in plan.graders().iter().zip(sums) {
+        let Some(sum) = sum else {
+            estimate.total = None;
+            if cap.is_some() {
+                return Err(unpriced(&planned.frozen.name));
+            }
+            continue;
+        };
+        let cost = NanoUsd((sum as f64 / traces.max(1) as f64 * n as f64) as i64);
+        estimate.total = estimate.total.map(|total| total.saturating_add(cost));
+        if planned.grader.cost() == Costs::Judge {
+            let name = planned.frozen.name.clone();
+            estimate.by_grader.insert(name, cost.to_usd());
+        }
+    }
+    Ok(estimate)
+}
+
+fn unpriced(grader: &str) -> ApiError {
+    let message = format!(
+        "what the judge of `{grader}` costs is not known, so no cap could be kept: name a model in the grader \
+         or as judge_model, and give it a price with POST /v1/prices (one that is free has a price of 0)"
+    );
+    ApiError::new(ErrorCode::Unconfigured, message)
+}
+
+/// What difference a run could see in the rate of one grader.
+#[derive(Debug, Serialize)]
+pub(super) struct Power {
+    grader: String,
+    /// The smallest difference of two rates that two runs of this size find in four of five cases.
+    detectable_difference: f64,
+    /// In words.
+    sentence: String,
+    /// The rate of passes that this rests on.
+    rate: f64,
+    /// How much groups take away.
+    design_effect: f64,
+    /// The run that both are known from; null: nobody knows, and the worst is taken.
+    from_run: Option<String>,
+}
+
+/// Tells what a run could show, from how the last one with the same graders went.
+pub(super) async fn power(
+    state: &AppState,
+    project: &ProjectId,
+    plan: &Plan,
+    selection: &Selection,
+) -> Result<Vec<Power>, ApiError> {
+    let asked = PageAsked {
+        after: None,
+        limit: RUNS_LOOKED_AT,
+        is_descending: true,
+    };
+    let filter = GradingRunFilter {
+        status: Some(GradingStatus::Completed),
+        ..GradingRunFilter::default()
+    };
+    let runs = state.store.meta().grading_runs(project, &filter, &asked);
+    let runs = runs.await?.entries;
+    let mut told = Vec::new();
+    for planned in plan.graders() {
+        let name = &planned.frozen.name;
+        let quoted = serde_json::to_string(name).unwrap_or_default();
+        let earlier = runs.iter().find(|run| run.graders.contains(&quoted));
+        let seen = match earlier {
+            None => None,
+            Some(run) => {
+                let (run_id, name) = (run.id.clone(), name.clone());
+                let snapshot = state.store.snapshot(project);
+                let seen = blocking(move || seen_in(&snapshot, &run_id, &name)).await??;
+                seen.map(|seen| (run.id.clone(), seen))
+            }
+        };
+        let (from_run, (rate, design_effect)) = match seen {
+            Some((run, seen)) => (Some(run), seen),
+            None => (None, (0.5, 1.0)),
+        };
+        let arm = Arm {
+            rate,
+            n: selection.sampled() as u64,
+        };
+        let Ok(error) = unpaired_error(design_effect, arm, arm) else {
+            continue;
+        };
+        let difference = detectable(error, Level::P95);
+        let (n, groups) = (selection.sampled(), selection.groups());
+        told.push(Power {
+            grader: name.clone(),
+            detectable_difference: difference,
+            sentence: format!(
+                "{n} traces in {groups} groups see differences from {:.0} points on",
+                (difference * 100.0).ceil()
+            ),
+            rate,
+            design_effect,
+            from_run,
+        });
+    }
+    Ok(told)
+}
+
+/// Returns the rate of passes and the design effect of a grader in an earlier run.
+fn seen_in(
+    snapshot: &store::Snapshot,
+    run_id: &str,
+    grader: &str,
+) -> Result<Option<(f64, f64)>, store::ReadError> {
+    let filter = GradeFilter {
+        run_id: Some(run_id.to_owned()),
+        ..GradeFilter::default()
+    };
+    let mut groups: HashMap<String, u64> = HashMap::new();
+    let mut rows = Vec::new();
+    snapshot.for_each_grade(&filter, &mut |grade| {
+        let value = match grade.verdict.outcome {
+            Outcome::Pass => 1.0,
+            Outcome::Fail => 0.0,
+            _ => return ControlFlow::Continue(()),
+        };
+        if grade.grader_name == grader {
+            let next = groups.len() as u64;
+            let group = grade.group_id.as_ref();
+            let group = group.map(|id| *groups.entry(id.to_string()).or_insert(next));
+            rows.push(Row { value, group });
+        }
+        match rows.len() < GRADES_MAX {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    })?;
+    let Ok(rows) = Rows::new(rows) else {
+        return Ok(None);
+    };
+    let figure = cluster::rate(&rows, Level::P95, Purpose::Report).ok();
+    // A rate of 0 or 1 would promise to see anything.
+    let rate = |estimate: f64| estimate.clamp(0.02, 0.98);
+    Ok(figure.map(|figure| (rate(figure.estimate), figure.design_effect.max(1.0))))
+}

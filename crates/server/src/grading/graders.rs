@@ -1,0 +1,111 @@
+//! The graders of a run, from how a request names them to how the run keeps them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::ProjectId;
+use serde_json::Value;
+use store::meta::NewGrader;
+
+use super::api::{Meant, meant};
+use super::plan::{Frozen, Plan, Planned};
+use crate::error::{ApiError, ErrorCode};
+use crate::state::AppState;
+
+/// Graders of one run.
+const GRADERS_MAX: usize = 100;
+
+/// The graders of a run that is being made.
+#[derive(Debug)]
+pub(super) struct Graders {
+    pub(super) plan: Plan,
+}
+
+/// Finds the graders that a request means, or tells everything that is wrong with all of them.
+pub(super) async fn resolve(
+    state: &AppState,
+    project: &ProjectId,
+    asked: &[Value],
+) -> Result<Graders, ApiError> {
+    if asked.is_empty() || asked.len() > GRADERS_MAX {
+        let message = format!("a run has 1 to {GRADERS_MAX} graders");
+        return Err(ApiError::invalid("graders", message));
+    }
+    let mut found = Vec::with_capacity(asked.len());
+    let mut problems = Vec::new();
+    for (at, one) in asked.iter().enumerate() {
+        let param = format!("graders[{at}]");
+        match meant(state, project, one, &param).await {
+            Ok(meant) => found.push(meant),
+            Err(error) if error.code().status().is_server_error() => return Err(error),
+            Err(error) => problems.push(format!("{param}: {error}")),
+        }
+    }
+    if problems.is_empty() {
+        match Plan::new(named(found)) {
+            Ok(plan) => return Ok(Graders { plan }),
+            Err(more) => problems.extend(more),
+        }
+    }
+    let error = ApiError::new(ErrorCode::InvalidParameter, problems.join("\n"));
+    Err(error.of_param("graders"))
+}
+
+/// Gives each a name: what it has, or its type with a number.
+fn named(found: Vec<Meant>) -> Vec<Planned> {
+    let mut numbers: HashMap<&'static str, usize> = HashMap::new();
+    let planned = found.into_iter().map(|meant| {
+        let grader = meant.grader;
+        let number = numbers.entry(grader.kind()).or_default();
+        *number += 1;
+        let own = grader.definition().get("name").and_then(Value::as_str);
+        let name = match own {
+            Some(name) => name.to_owned(),
+            None => format!("{}-{number}", grader.kind()),
+        };
+        Planned {
+            frozen: Frozen {
+                id: meant.id.unwrap_or_default(),
+                name,
+                version: meant.version,
+                hash: grader.hash().to_owned(),
+                definition: grader.definition().clone(),
+            },
+            grader: Arc::clone(&grader),
+        }
+    });
+    planned.collect()
+}
+
+impl Graders {
+    /// Keeps those that came along with the request, so that what was graded by them stays explainable.
+    pub(super) async fn keep(
+        &mut self,
+        state: &AppState,
+        who: &str,
+        project: &ProjectId,
+    ) -> Result<(), ApiError> {
+        for one in self.plan.graders_mut() {
+            if !one.frozen.id.is_empty() {
+                continue;
+            }
+            let definition = &one.frozen.definition;
+            let new = NewGrader {
+                name: None,
+                kind: one.grader.kind().to_owned(),
+                hash: one.frozen.hash.clone(),
+                definition: definition.to_string(),
+                description: None,
+            };
+            let kept = state.store.meta().inline_grader(who, project, &new).await?;
+            one.frozen.id = kept.id;
+            one.frozen.version = kept.version;
+        }
+        Ok(())
+    }
+
+    /// Returns them as a run keeps them.
+    pub(super) fn frozen(&self) -> Vec<&Frozen> {
+        self.plan.graders().iter().map(|one| &one.frozen).collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! What judges were asked, as traces of a project of their own.
+//!
+//! A judge is a program that calls models like any other: its calls can be looked at, searched and added up
+//! like those that it judges. They go the way that everything goes that comes in, so that they are priced
+//! and counted alike. What judges say of those traces in turn is not recorded: there would be no end.
+//!
+//! A question quotes the trace that it is about, and a copy that outlives the trace is not what anybody
+//! means who deletes it. So what was said is left out unless the settings ask for it.
+
+use grade::trace::Exchange;
+use model::{ProjectId, Source, Time, TraceId};
+use serde_json::{Value, json};
+use store::meta::MetaError;
+use tokio::task::spawn_blocking;
+
+use super::item::Bench;
+use crate::config::RecordJudges;
+use crate::error::ApiError;
+use crate::intake::{IntakeError, Wire};
+use crate::proxy::new_id;
+use crate::state::AppState;
+
+/// Where they are.
+pub(super) const JUDGE_PROJECT: &str = "judge";
+
+/// What the project is called when it is made.
+const JUDGE_PROJECT_NAME: &str = "Judges";
+
+/// Records what judges were asked about a trace of a run. That it cannot be recorded is logged and holds
+/// nothing up.
+pub(super) async fn record(
+    state: &AppState,
+    bench: &Bench,
+    trace_id: &TraceId,
+    exchanges: Vec<(usize, Exchange)>,
+) {
+    let record = state.config.grading.record_judges;
+    let is_own = bench.run.project.as_str() == JUDGE_PROJECT;
+    let asked: Vec<(usize, Exchange)> = (exchanges.into_iter())
+        .filter(|(_, exchange)| !exchange.is_cached)
+        .collect();
+    if record == RecordJudges::Off || is_own || asked.is_empty() {
+        return;
+    }
+    if let Err(error) = keep(state, bench, trace_id, &asked, record).await {
+        tracing::warn!(run = %bench.run.id, error = %error, "failed to record what a judge was asked");
+    }
+}
+
+async fn keep(
+    state: &AppState,
+    bench: &Bench,
+    trace_id: &TraceId,
+    asked: &[(usize, Exchange)],
+    record: RecordJudges,
+) -> Result<(), ApiError> {
+    let project = ProjectId::new(JUDGE_PROJECT).map_err(ApiError::internal)?;
+    make_sure_of(state, &project).await?;
+    let now = state.clock.now();
+    let body = body(bench, trace_id, asked, record, now)?.to_string();
+    let intake = state.intake(project.clone(), Source::Proxy, now)?;
+    let work = spawn_blocking(move || intake.prepare(body.into(), Wire::AgentsSdk));
+    let (prepared, taken) = work.await.map_err(IntakeError::Worker)??;
+    state.store.append(prepared).await?;
+    let outcome = taken.outcome();
+    state.losses.taken(&project, Source::Proxy, now, outcome);
+    Ok(())
+}
+
+/// Makes the project if it is not there.
+async fn make_sure_of(state: &AppState, project: &ProjectId) -> Result<(), ApiError> {
+    if state.projects.settings(project).is_some() {
+        return Ok(());
+    }
+    let meta = state.store.meta();
+    let made = meta.create_project("server", project, JUDGE_PROJECT_NAME);
+    match made.await {
+        // Another run was quicker.
+        Ok(_) | Err(MetaError::Exists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    state.projects.reload(meta).await?;
+    Ok(())
+}
+
+/// Returns what an exporter would have sent: a trace for each grader, with a span for each call.
+fn body(
+    bench: &Bench,
+    trace_id: &TraceId,
+    asked: &[(usize, Exchange)],
+    record: RecordJudges,
+    now: Time,
+) -> Result<Value, ApiError> {
+    let mut data = Vec::new();
+    let mut last = None;
+    let mut id = String::new();
+    for (place, exchange) in asked {
+        let frozen = &bench.plan.graders()[*place].frozen;
+        if last != Some(place) {
+            last = Some(place);
+            id = new_id::<16>("trace_")?;
+            data.push(json!({
+                "object": "trace",
+                "id": id,
+                "workflow_name": frozen.name,
+                "group_id": bench.run.id,
+                "metadata": {
+                    "run_id": bench.run.id,
+                    "grader_id": frozen.id,
+                    "grader_version": frozen.version.to_string(),
+                    "graded_project": bench.run.project.as_str(),
+                    "graded_trace_id": trace_id.as_str(),
+                },
+            }));
+        }
+        data.push(span(&id, exchange, record, now)?);
+    }
+    Ok(json!({ "data": data }))
+}
+
+fn span(
+    trace_id: &str,
+    exchange: &Exchange,
+    record: RecordJudges,
+    now: Time,
+) -> Result<Value, ApiError> {
+    let micros = (exchange.latency_ms.clamp(0.0, 1e9) * 1e3) as i64;
+    let usage = exchange.usage;
+    let mut span_data = json!({
+        "type": "generation",
+        "model": exchange.model,
+        "model_config": exchange.params,
+        "usage": {
+            "input_tokens": usage.prompt,
+            "output_tokens": usage.completion,
+            "input_tokens_details": {"cached_tokens": usage.cached},
+        },
+    });
+    if record == RecordJudges::Full {
+        let content = exchange.refusal.as_ref().unwrap_or(&exchange.answer);
+        let mut answer = json!({"role": "assistant", "content": content});
+        if exchange
+            .tool_calls
+            .as_array()
+            .is_some_and(|calls| !calls.is_empty())
+        {
+            answer["tool_calls"] = exchange.tool_calls.clone();
+        }
+        span_data["input"] = Value::Array(exchange.messages.clone());
+        span_data["output"] = json!([answer]);
+    }
+    Ok(json!({
+        "object": "trace.span",
+        "id": new_id::<12>("span_")?,
+        "trace_id": trace_id,
+        "started_at": now.plus_micros(-micros).to_string(),
+        "ended_at": now.to_string(),
+        "span_data": span_data,
+    }))
+}

@@ -1,0 +1,578 @@
+//! What does the runs: takes their traces, grades them, keeps what was found.
+//!
+//! Everything that lasts is in `meta.db` and in the lake. A trace is leased, graded, its grades are logged,
+//! and only then is it marked as done (G1): cut off between the two, it is graded again after the next
+//! start, with answers that are kept, and grades of the same key take the place of those that were there.
+//! So nothing is lost, and nothing counts twice.
+//!
+//! A halt is no verdict: where the money is gone, or every further question would fail like the last, the
+//! run pauses and says so, with everything that was paid for kept.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use grade::judge::Budget;
+use grade::trace::{Costs, Halt};
+use model::{Grade, NanoUsd, ProjectId, Time, TraceId};
+use store::AppendError;
+use store::meta::{FinishedItem, GradingItem, GradingRun, GradingStatus, ItemEnd, MetaError};
+use tokio::task::JoinSet;
+
+use super::context::{ContextError, baselines_of, context_of};
+use super::item::{Bench, ItemGrades};
+use super::judge::ProjectJudge;
+use super::plan::{Plan, PlanError};
+use super::recorded;
+use crate::app::ServeError;
+use crate::capture::ROOM_PATIENCE;
+use crate::error::{ApiError, chain};
+use crate::read::{LoadError, blocking, for_each_view, view_of};
+use crate::state::AppState;
+use crate::turns::{self, Job, Kind, Next, TRIED_AGAIN_AFTER, Turn};
+
+/// Traces that are graded at a time by graders that ask nobody.
+const TRACES_PER_CHUNK: u32 = 256;
+
+/// So many of those at the same time: one reads while the other is written down.
+const CHUNKS_AT_ONCE: usize = 2;
+
+/// For so long nobody else gets what a worker holds, unless it says that it still works on it.
+const LEASE: Duration = Duration::from_secs(120);
+
+/// How often it says so.
+const RENEWED_EVERY: Duration = Duration::from_secs(30);
+
+/// A run that has worked for so long gives its place up if others wait.
+const SLICE: Duration = Duration::from_secs(20);
+
+/// Judges that are being asked when the server stops may answer within this time; what they say later is
+/// asked again.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Graded traces that are written down at once, if so many are there.
+const TRACES_PER_WRITE: usize = 64;
+
+/// For want of memory a trace is tried again so often, ...
+const LOADS_MAX: u32 = 60;
+
+/// ... after so long.
+const LOADED_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// What the reason of a run begins with that pauses because its money is gone.
+pub(super) const BUDGET_REASON: &str = "budget: ";
+
+impl Job for GradingRun {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn project(&self) -> &ProjectId {
+        &self.project
+    }
+}
+
+/// Does runs until the server stops.
+pub(super) async fn run(
+    state: AppState,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let began = state.clock.now();
+    let kind = Kind {
+        turns: |shared| &shared.grading.turns,
+        at_once: state.config.grading.runs_at_once,
+        grace: GRACE,
+        list: |state: AppState| async move { Ok(state.store.meta().open_grading_runs().await?) },
+        work: move |turn, run| work(turn, run, began),
+    };
+    turns::run(state, kind, stopped).await;
+    Ok(())
+}
+
+/// Why a run cannot go on just now, or at all.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    #[error("failed to read or write the run")]
+    Meta(#[from] MetaError),
+    #[error("failed to understand what was stored of the run")]
+    Plan(#[from] PlanError),
+    #[error("failed to keep grades")]
+    Append(#[from] AppendError),
+    #[error("failed to read traces")]
+    Load(#[from] LoadError),
+    #[error("failed to make ready what rules ask of earlier traces")]
+    Context(#[from] ContextError),
+    #[error("failed to grade")]
+    Api(ApiErrorText),
+}
+
+/// What an error of the API says, for those who have no request to answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct ApiErrorText(String);
+
+impl From<ApiError> for RunError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(ApiErrorText(error.to_string()))
+    }
+}
+
+impl From<store::DbError> for RunError {
+    fn from(error: store::DbError) -> Self {
+        Self::Meta(error.into())
+    }
+}
+
+/// Works on a run for a while.
+async fn work(turn: Arc<Turn>, run: GradingRun, began: Time) -> Next {
+    let (state, id) = (Arc::clone(&turn.state), run.id.clone());
+    let owner = state.config.store.node.clone();
+    let worked = AssertUnwindSafe(turn_of(&turn, run, began, owner));
+    let error = match worked.catch_unwind().await {
+        Ok(Ok(next)) => return next,
+        // Somebody deleted it.
+        Ok(Err(RunError::Meta(MetaError::NotFound { .. }))) => return Next::Turn,
+        Ok(Err(RunError::Plan(error))) => {
+            fail(&state, &id, &chain(&error)).await;
+            return Next::Turn;
+        }
+        Ok(Err(error)) => chain(&error),
+        Err(_panic) => {
+            fail(&state, &id, "a bug on the server: its log has the place").await;
+            return Next::Turn;
+        }
+    };
+    tracing::error!(run = %id, %error, "a grading run cannot go on; it is tried again");
+    tokio::time::sleep(TRIED_AGAIN_AFTER).await;
+    Next::Turn
+}
+
+/// Ends a run that cannot go on.
+pub(super) async fn fail(state: &AppState, run_id: &str, why: &str) {
+    tracing::error!(run = run_id, why, "a grading run failed");
+    let from = [
+        GradingStatus::Selecting,
+        GradingStatus::Queued,
+        GradingStatus::InProgress,
+    ];
+    let meta = state.store.meta();
+    let failed = meta.set_grading_status(None, run_id, &from, GradingStatus::Failed, Some(why));
+    if let Err(error) = failed.await {
+        tracing::error!(run = run_id, error = %chain(&error), "failed to end a grading run");
+        tokio::time::sleep(TRIED_AGAIN_AFTER).await;
+    }
+}
+
+/// Has a turn at a run.
+async fn turn_of(
+    turn: &Arc<Turn>,
+    run: GradingRun,
+    began: Time,
+    owner: String,
+) -> Result<Next, RunError> {
+    let state = &turn.state;
+    let meta = state.store.meta();
+    if run.status == GradingStatus::Selecting {
+        if run.created_at < began {
+            let why = "the server stopped while the traces were being chosen; nothing was graded: ask again";
+            fail(state, &run.id, why).await;
+        }
+        // Else a request is at it.
+        return Ok(Next::Change);
+    }
+    let queued = [GradingStatus::Queued];
+    meta.set_grading_status(None, &run.id, &queued, GradingStatus::InProgress, None)
+        .await?;
+    let worker = Arc::new(Worker::new(Arc::clone(turn), run, owner).await?);
+    // Whoever held them before had our name and is no more: a turn is the only one at a run.
+    worker.release().await?;
+    let ended = match worker.bench.plan.costs() {
+        Costs::Nothing => worker.grade_in_bulk().await?,
+        Costs::Code | Costs::Judge => worker.grade_with_services().await?,
+    };
+    worker.release().await?;
+    worker.end_turn(ended).await
+}
+
+/// Why a turn is over.
+#[derive(Debug)]
+pub(super) enum TurnEnd {
+    /// Nothing waits.
+    Dry,
+    /// Others wait, or somebody changed the run.
+    Break,
+    /// It cannot go on.
+    Halted(Halt),
+}
+
+/// One turn at one run.
+#[derive(Debug)]
+pub(super) struct Worker {
+    turn: Arc<Turn>,
+    bench: Bench,
+    /// By whom leases are held.
+    owner: String,
+    began: Instant,
+}
+
+/// A trace that was worked on.
+struct Done {
+    item: GradingItem,
+    spent: NanoUsd,
+    outcome: Result<ItemGrades, Halt>,
+}
+
+impl Worker {
+    pub(super) async fn new(
+        turn: Arc<Turn>,
+        run: GradingRun,
+        owner: String,
+    ) -> Result<Self, RunError> {
+        let plan = Plan::stored(&run.graders)?;
+        let context = context_of(&turn.state, &run.project);
+        let baselines = baselines_of(&turn.state, &run, &plan).await?;
+        let bench = Bench {
+            seed: run.id.clone(),
+            run,
+            plan,
+            context,
+            baselines,
+        };
+        Ok(Self {
+            turn,
+            bench,
+            owner,
+            began: Instant::now(),
+        })
+    }
+
+    fn state(&self) -> &AppState {
+        &self.turn.state
+    }
+
+    fn run(&self) -> &GradingRun {
+        &self.bench.run
+    }
+
+    fn has_worked_enough(&self) -> bool {
+        self.began.elapsed() > SLICE && self.turn.others_wait()
+    }
+
+    async fn lease(&self, limit: u32) -> Result<Vec<GradingItem>, RunError> {
+        let meta = self.state().store.meta();
+        let leased = meta.lease_grading_items(&self.run().id, &self.owner, limit, LEASE);
+        Ok(leased.await?)
+    }
+
+    async fn release(&self) -> Result<(), RunError> {
+        let meta = self.state().store.meta();
+        meta.release_grading_items(&self.run().id, &self.owner)
+            .await?;
+        Ok(())
+    }
+
+    async fn renew(&self) -> Result<(), RunError> {
+        let meta = self.state().store.meta();
+        meta.renew_grading_leases(&self.run().id, &self.owner, LEASE)
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps grades, then says that their traces are done. Returns whether the run goes on as it is.
+    async fn keep(&self, grades: Vec<Grade>, finished: &[FinishedItem]) -> Result<bool, RunError> {
+        let (store, run) = (&self.state().store, self.run());
+        if !grades.is_empty() {
+            store.wait_for_room(ROOM_PATIENCE).await?;
+            store.append_grades(&run.project, grades).await?;
+        }
+        let meta = store.meta();
+        let after = meta.finish_grading_items(&run.id, &self.owner, finished);
+        let Some(after) = after.await? else {
+            let (what, id) = ("grading run", run.id.clone());
+            return Err(MetaError::NotFound { what, id }.into());
+        };
+        Ok(after.status == GradingStatus::InProgress && after.cap == run.cap)
+    }
+
+    /// Grades by graders that ask nobody, many traces at a time and in the order in which they lie.
+    pub(super) async fn grade_in_bulk(self: &Arc<Self>) -> Result<TurnEnd, RunError> {
+        let mut chunks = JoinSet::new();
+        let (mut is_dry, mut goes_on) = (false, true);
+        loop {
+            let may_begin =
+                goes_on && !is_dry && !self.turn.is_stopped() && !self.has_worked_enough();
+            if may_begin && chunks.len() < CHUNKS_AT_ONCE {
+                let items = self.lease(TRACES_PER_CHUNK).await?;
+                is_dry = items.is_empty();
+                if !is_dry {
+                    let this = Arc::clone(self);
+                    chunks.spawn(async move { this.grade_chunk(items).await });
+                }
+                continue;
+            }
+            let Some(done) = chunks.join_next().await else {
+                break;
+            };
+            goes_on &= done.map_err(ApiError::internal)??;
+        }
+        Ok(match is_dry {
+            true => TurnEnd::Dry,
+            false => TurnEnd::Break,
+        })
+    }
+
+    /// Grades some traces. Returns whether the run goes on as it is.
+    async fn grade_chunk(self: Arc<Self>, items: Vec<GradingItem>) -> Result<bool, RunError> {
+        let items = Arc::new(items);
+        let mut loads = 0;
+        let grades = loop {
+            let (this, of) = (Arc::clone(&self), Arc::clone(&items));
+            match blocking(move || this.grade_chunk_now(&of)).await? {
+                Err(LoadError::Full(_)) if loads < LOADS_MAX => {
+                    loads += 1;
+                    tokio::time::sleep(LOADED_AGAIN_AFTER).await;
+                }
+                Err(LoadError::Read(_)) if loads == 0 => loads += 1,
+                // One of them cannot be read: each by itself, so that it does not take others along.
+                Err(LoadError::Read(_)) => {
+                    let (this, of) = (Arc::clone(&self), Arc::clone(&items));
+                    break blocking(move || this.grade_each_now(&of)).await?;
+                }
+                other => break other?,
+            }
+        };
+        let finished: Vec<FinishedItem> = (items.iter().zip(&grades))
+            .map(|(item, graded)| FinishedItem {
+                position: item.position,
+                end: graded.as_ref().map_or(ItemEnd::Scored, |it| it.end),
+                spent: NanoUsd::default(),
+            })
+            .collect();
+        let grades = grades.into_iter().flatten();
+        let grades = grades.flat_map(|graded| graded.grades).collect();
+        self.keep(grades, &finished).await
+    }
+
+    /// Grades traces that were read at once; of those that are gone there is nothing to say.
+    fn grade_chunk_now(&self, items: &[GradingItem]) -> Result<Vec<Option<ItemGrades>>, LoadError> {
+        let store = &self.state().store;
+        let snapshot = store.snapshot(&self.run().project);
+        let traces: Vec<(TraceId, Time)> = (items.iter())
+            .map(|item| (item.trace_id.clone(), item.trace_started_at))
+            .collect();
+        let mut grades: Vec<Option<ItemGrades>> = Vec::new();
+        grades.resize_with(items.len(), || None);
+        let with_content = self.bench.plan.needs_content();
+        let now = self.state().clock.now();
+        for_each_view(
+            &snapshot,
+            store.ledger(),
+            &traces,
+            with_content,
+            |at, view| {
+                grades[at] = Some(self.bench.grade_now(&items[at], &view, now));
+            },
+        )?;
+        Ok(grades)
+    }
+
+    /// Grades traces one by one; one that cannot be read is unscored.
+    fn grade_each_now(&self, items: &[GradingItem]) -> Vec<Option<ItemGrades>> {
+        let now = self.state().clock.now();
+        let grade =
+            |item: &GradingItem| match view_of(self.state(), &self.run().project, &item.trace_id) {
+                Ok(viewed) => viewed.map(|it| self.bench.grade_now(item, &it.view, now)),
+                Err(error) => Some(self.bench.unreadable(item, &chain(&error), now)),
+            };
+        items.iter().map(grade).collect()
+    }
+
+    /// Grades by graders that ask judges or run code, some traces at the same time.
+    pub(super) async fn grade_with_services(self: &Arc<Self>) -> Result<TurnEnd, RunError> {
+        let run = self.run();
+        let budget = match run.cap {
+            Some(cap) => Budget::new(cap, run.spent),
+            None => Budget::without_cap(run.spent),
+        };
+        let judge = Arc::new(ProjectJudge::of(self.state(), &run.project, budget));
+        let mut width = self.state().config.grading.traces_at_once;
+        loop {
+            let ended = self.grade_with(&judge, width).await?;
+            // Money that was set aside for others may be there again now that they are done.
+            if let TurnEnd::Halted(Halt::Budget(exhausted)) = &ended
+                && exhausted.set_aside > NanoUsd::default()
+                && width > 1
+            {
+                width = 1;
+                continue;
+            }
+            return Ok(ended);
+        }
+    }
+
+    /// Grades `width` traces at a time until something ends it; what is under way then is finished.
+    async fn grade_with(
+        self: &Arc<Self>,
+        judge: &Arc<ProjectJudge>,
+        width: usize,
+    ) -> Result<TurnEnd, RunError> {
+        let mut under_way = JoinSet::new();
+        let mut leased = Vec::new();
+        let mut renewal = tokio::time::interval(RENEWED_EVERY);
+        let mut halted = None;
+        let (mut is_dry, mut goes_on) = (false, true);
+        loop {
+            let may_begin = goes_on
+                && !is_dry
+                && halted.is_none()
+                && !self.turn.is_stopped()
+                && !self.has_worked_enough();
+            if may_begin && under_way.len() < width {
+                if leased.is_empty() {
+                    leased = self.lease(u32::try_from(width).unwrap_or(u32::MAX)).await?;
+                    leased.reverse();
+                }
+                match leased.pop() {
+                    Some(item) => {
+                        let (this, judge) = (Arc::clone(self), Arc::clone(judge));
+                        under_way.spawn(async move { this.grade_one(&judge, item).await });
+                    }
+                    None => is_dry = true,
+                }
+                continue;
+            }
+            tokio::select! {
+                done = under_way.join_next() => {
+                    let Some(done) = done else { break };
+                    let mut ready = vec![done.map_err(ApiError::internal)??];
+                    while ready.len() < TRACES_PER_WRITE
+                        && let Some(done) = under_way.try_join_next()
+                    {
+                        ready.push(done.map_err(ApiError::internal)??);
+                    }
+                    goes_on &= self.keep_done(ready, &mut halted).await?;
+                }
+                _ = renewal.tick() => self.renew().await?,
+            }
+        }
+        Ok(match (halted, is_dry) {
+            (Some(halt), _) => TurnEnd::Halted(halt),
+            (None, true) => TurnEnd::Dry,
+            (None, false) => TurnEnd::Break,
+        })
+    }
+
+    async fn grade_one(&self, judge: &ProjectJudge, item: GradingItem) -> Result<Done, RunError> {
+        let state = self.state();
+        let mut loads = 0;
+        let loaded = loop {
+            let (of, project) = (Arc::clone(state), self.run().project.clone());
+            let id = item.trace_id.clone();
+            match blocking(move || view_of(&of, &project, &id)).await? {
+                Err(LoadError::Full(_)) if loads < LOADS_MAX => {
+                    loads += 1;
+                    tokio::time::sleep(LOADED_AGAIN_AFTER).await;
+                }
+                other => break other,
+            }
+        };
+        let payer = format!("{}/{}/{}", self.run().id, item.position, item.attempt);
+        let bill = judge.bill(Some(&item.trace_id), Some(payer), NanoUsd::default());
+        let outcome = match &loaded {
+            Ok(Some(viewed)) => {
+                let graded = self
+                    .bench
+                    .grade(&item, &viewed.view, &bill, || state.clock.now());
+                graded.await
+            }
+            // It was deleted: of what is gone there is nothing to say.
+            Ok(None) => Ok(ItemGrades::default()),
+            Err(LoadError::Full(_)) => return Err(loaded.map(|_| ()).unwrap_err().into()),
+            Err(error) => Ok(self
+                .bench
+                .unreadable(&item, &chain(error), state.clock.now())),
+        };
+        let spent = bill.unwritten();
+        Ok(Done {
+            item,
+            spent,
+            outcome,
+        })
+    }
+
+    /// Keeps what came of some traces. Returns whether the run goes on as it is.
+    async fn keep_done(
+        &self,
+        done: Vec<Done>,
+        halted: &mut Option<Halt>,
+    ) -> Result<bool, RunError> {
+        let mut grades = Vec::new();
+        let mut finished = Vec::with_capacity(done.len());
+        let mut asked = Vec::new();
+        for one in done {
+            let end = match one.outcome {
+                Ok(graded) => {
+                    grades.extend(graded.grades);
+                    asked.push((one.item.trace_id, graded.exchanges));
+                    graded.end
+                }
+                Err(halt) => {
+                    // What every question fails of tells more than that the money is gone.
+                    match halted {
+                        Some(Halt::Terminal(_)) => {}
+                        _ => *halted = Some(halt),
+                    }
+                    ItemEnd::GivenBack
+                }
+            };
+            finished.push(FinishedItem {
+                position: one.item.position,
+                end,
+                spent: one.spent,
+            });
+        }
+        let goes_on = self.keep(grades, &finished).await?;
+        for (trace_id, exchanges) in asked {
+            recorded::record(self.state(), &self.bench, &trace_id, exchanges).await;
+        }
+        Ok(goes_on)
+    }
+
+    /// Says where the run is after a turn.
+    async fn end_turn(&self, ended: TurnEnd) -> Result<Next, RunError> {
+        let meta = self.state().store.meta();
+        let (id, at_work) = (&self.run().id, [GradingStatus::InProgress]);
+        match ended {
+            TurnEnd::Break => Ok(Next::Turn),
+            TurnEnd::Halted(halt) => {
+                let why = reason(&halt);
+                tracing::warn!(run = %id, %why, "a grading run pauses");
+                meta.set_grading_status(None, id, &at_work, GradingStatus::Paused, Some(&why))
+                    .await?;
+                Ok(Next::Turn)
+            }
+            TurnEnd::Dry if self.run().watch_id.is_some() => Ok(Next::Change),
+            TurnEnd::Dry => {
+                let over =
+                    meta.set_grading_status(None, id, &at_work, GradingStatus::Completed, None);
+                if !over.await? && !self.turn.is_stopped() {
+                    // Somebody else still holds some of it.
+                    tokio::time::sleep(TRIED_AGAIN_AFTER).await;
+                }
+                Ok(Next::Turn)
+            }
+        }
+    }
+}
+
+/// Returns why a run pauses, and what to do about it.
+fn reason(halt: &Halt) -> String {
+    match halt {
+        Halt::Budget(exhausted) => format!(
+            "{BUDGET_REASON}{exhausted}: allow it more with POST …/cap and resume it; what was graded is kept, and is a random sample of the rest"
+        ),
+        Halt::Terminal(why) => format!("{why}: resume the run once that is put right"),
+    }
+}

@@ -22,7 +22,6 @@ mod grading_run;
 #[cfg(test)]
 mod grading_scale;
 mod grading_status;
-mod grading_status;
 #[cfg(test)]
 mod grading_tests;
 mod judge_answer;

@@ -123,13 +123,6 @@ impl Turn {
         *self.stopped.borrow()
     }
 
-    /// Waits until the work is to end.
-    pub(crate) async fn stopped(&self) {
-        let mut stopped = self.stopped.clone();
-        // Whoever could say so is gone only when the whole server is.
-        let _gone = stopped.wait_for(|stop| *stop).await;
-    }
-
     /// Returns whether other jobs wait for a place.
     pub(crate) fn others_wait(&self) -> bool {
         (self.turns)(&self.state)

@@ -7,12 +7,14 @@
 mod by_groups;
 mod by_pairs;
 mod by_strata;
+mod least;
 mod paired;
 mod permutation;
 mod relative;
 mod shift;
 
 pub use by_strata::compare_strata;
+pub use least::least_mean;
 pub use paired::{PairedTest, mcnemar, sign_flip};
 pub use permutation::{Permutation, label_permutation};
 pub use relative::relative_change;

@@ -5,14 +5,23 @@
 //! Rogan and Gladen, if the judge is better than a coin. Until there are enough labels, and until the judge
 //! meets the targets, its numbers are called uncalibrated.
 
+mod correct;
+
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use stats::Level;
+use stats::agreement::{
+    Agreement, Confusion, Judged, KAPPA_TARGET, Labels, RATE_TARGET, against_humans, kappa,
+};
+use stats::{Figure, Level, Refusal};
 use utoipa::ToSchema;
 
-use crate::results::{Collected, FigureObject, GraderFacts, Withheld};
+use crate::results::{
+    Collected, FigureObject, Graded, GraderFacts, Said, Sample, Withheld, decimal, keep,
+};
 
 /// With fewer labelled traces a judge is uncalibrated whatever they say.
 pub const LABELS_MIN: usize = 30;
@@ -122,11 +131,190 @@ pub enum CalibrateError {
 }
 
 /// Holds a grader of a run, by its name or id, against people.
+///
+/// Of what one person says of a trace the last counts; of several persons the majority.
 pub fn calibrate(
     run: &Collected,
     grader: &str,
     labels: &[HumanLabel],
     options: &CalibrateOptions,
 ) -> Result<Calibration, CalibrateError> {
-    unimplemented!("{run:?} {grader} {labels:?} {options:?}")
+    let named = |it: &&Graded| it.facts.name == grader || it.facts.id == grader;
+    let graded = run.graded().iter().find(named);
+    let graded = graded.ok_or_else(|| CalibrateError::NoGrader(grader.to_owned()))?;
+    one_judge(graded)?;
+    let labelled = Labelled::of(run, graded, labels);
+    let mut withheld = Withheld::new();
+    let found = against_humans(&labelled.judged, options.level, options.seed);
+    let (calibrated, sentence) = standing(&labelled, found.as_ref().ok());
+    let mut figure = |name: &str, figure: Option<Result<Figure, Refusal>>| {
+        keep(figure.unwrap_or(Err(Refusal::Empty)), name, &mut withheld)
+    };
+    let found = found.ok();
+    let agreement = figure("agreement", found.as_ref().map(|it| Ok(it.agreement)));
+    let sensitivity = figure("sensitivity", found.as_ref().map(|it| it.sensitivity));
+    let specificity = figure("specificity", found.as_ref().map(|it| it.specificity));
+    let kappa_figure = figure("kappa", found.as_ref().map(|it| it.kappa));
+    let people = kappa(&labelled.doubles, options.level, options.seed);
+    let human_kappa = figure("human_kappa", Some(people));
+    let passes = Sample::of(run, |item| Said::pass(&graded.cell(item)));
+    let raw_rate = figure("raw_rate", Some(passes.rate()));
+    let (corrected_rate, correction) = correct::corrected(run, graded, &labelled, options);
+    Ok(Calibration {
+        grader: graded.facts.clone(),
+        models: graded.judge.models.keys().cloned().collect(),
+        labelled: labelled.judged.len(),
+        judged: passes.rows().map_or(0, |rows| rows.n()),
+        without_verdict: labelled.without_verdict,
+        disputed: labelled.disputed,
+        calibrated,
+        sentence,
+        confusion: found.map(|it| it.confusion.into()).unwrap_or_default(),
+        agreement,
+        sensitivity,
+        specificity,
+        kappa: kappa_figure,
+        human_kappa,
+        double_labelled: labelled.doubles.len(),
+        raw_rate,
+        corrected_rate,
+        correction,
+        withheld,
+    })
+}
+
+impl Calibration {
+    /// Returns why it says nothing of a run's grades: another version or another model gave them.
+    pub fn invalid_for(&self, run: &Collected) -> Option<String> {
+        let of = |it: &&Graded| it.facts.id == self.grader.id;
+        let Some(graded) = run.graded().iter().find(of) else {
+            return Some("the run has no grades of it".to_owned());
+        };
+        if graded.facts.hash != self.grader.hash || graded.of_other_versions > 0 {
+            return Some(format!(
+                "version {} was held against people, and version {} graded: label traces of that one",
+                self.grader.version, graded.facts.version
+            ));
+        }
+        let models: Vec<&String> = graded.judge.models.keys().collect();
+        let known: Vec<&String> = self.models.iter().collect();
+        (models != known && !models.is_empty())
+            .then(|| "another model judged than the one that was held against people".to_owned())
+    }
+}
+
+/// Refuses verdicts of several versions or models.
+fn one_judge(graded: &Graded) -> Result<(), CalibrateError> {
+    let models: Vec<&str> = graded.judge.models.keys().map(String::as_str).collect();
+    let told = match (graded.of_other_versions, models.as_slice()) {
+        (0, [] | [_]) => return Ok(()),
+        (0, models) => format!("{} judged", models.join(" and ")),
+        (others, _) => format!(
+            "{others} grades are of other versions than {}",
+            graded.facts.version
+        ),
+    };
+    Err(CalibrateError::Mixed {
+        grader: graded.facts.name.clone(),
+        told,
+    })
+}
+
+/// What people say of traces, beside what the grader says.
+struct Labelled {
+    judged: Vec<Judged>,
+    /// The item of each, in the same order.
+    items: Vec<(u32, bool)>,
+    /// Items with two labels or more: those of the first two authors by name.
+    doubles: Vec<Labels>,
+    without_verdict: usize,
+    disputed: usize,
+}
+
+impl Labelled {
+    fn of(run: &Collected, graded: &Graded, labels: &[HumanLabel]) -> Self {
+        let mut by_item: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
+        for label in labels {
+            let of_item = by_item.entry(&label.item_id).or_default();
+            of_item.insert(&label.author, label.passed);
+        }
+        let mut labelled = Self {
+            judged: Vec::new(),
+            items: Vec::new(),
+            doubles: Vec::new(),
+            without_verdict: 0,
+            disputed: 0,
+        };
+        for (id, authors) in by_item {
+            let item = run.item(id);
+            let group = item.and_then(|item| run.group(item));
+            let mut said = authors.values().copied();
+            if let (Some(first), Some(second)) = (said.next(), said.next()) {
+                labelled.doubles.push(Labels {
+                    first: u32::from(first),
+                    second: u32::from(second),
+                    group,
+                });
+            }
+            let yes = authors.values().filter(|passed| **passed).count();
+            if 2 * yes == authors.len() {
+                labelled.disputed += 1;
+                continue;
+            }
+            let human = 2 * yes > authors.len();
+            let verdict = item.and_then(|item| Some((item, graded.cell(item).passed()?)));
+            let Some((item, judge)) = verdict else {
+                labelled.without_verdict += 1;
+                continue;
+            };
+            labelled.items.push((item, human));
+            labelled.judged.push(Judged {
+                judge: judge > 0.5,
+                human,
+                group,
+            });
+        }
+        labelled
+    }
+}
+
+impl From<Confusion> for ConfusionMatrix {
+    fn from(counts: Confusion) -> Self {
+        Self {
+            both_pass: counts.true_positive,
+            only_judge_passes: counts.false_positive,
+            only_people_pass: counts.false_negative,
+            both_fail: counts.true_negative,
+        }
+    }
+}
+
+/// Returns whether the judge may be called calibrated, and if not what is missing.
+fn standing(labelled: &Labelled, found: Option<&Agreement>) -> (bool, String) {
+    let n = labelled.judged.len();
+    let mut missing = Vec::new();
+    if n < LABELS_MIN {
+        missing.push(format!("{n} labelled traces of the {LABELS_MIN} it takes"));
+    }
+    if let Some(found) = found {
+        let figures = [
+            ("sensitivity", &found.sensitivity, RATE_TARGET),
+            ("specificity", &found.specificity, RATE_TARGET),
+            ("κ", &found.kappa, KAPPA_TARGET),
+        ];
+        for (name, figure, target) in figures {
+            match figure {
+                Ok(figure) if figure.estimate >= target => {}
+                Ok(figure) => missing.push(format!(
+                    "{name} is {}, below {target}",
+                    decimal(figure.estimate, 2)
+                )),
+                Err(why) => missing.push(format!("{name} is not known: {why}")),
+            }
+        }
+    }
+    match missing.is_empty() {
+        true => (true, format!("calibrated on {n} labelled traces")),
+        false => (false, format!("uncalibrated: {}", missing.join("; "))),
+    }
 }

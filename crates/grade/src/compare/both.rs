@@ -61,7 +61,8 @@ impl Metric {
         }
         let points = difference * 100.0;
         let places = usize::from(points.abs() < 9.95);
-        format!("{} points", decimal(points, places))
+        let text = decimal(points, places);
+        format!("{} points", text.strip_suffix(".0").unwrap_or(&text))
     }
 
     /// Returns a share of the scale as a difference on it; nothing if the scale is open.

@@ -192,7 +192,7 @@ pub fn compare(
         }
     }
     adjust(&mut open);
-    graders.extend(open.into_iter().map(|it| it.finish(by, alpha)));
+    graders.extend(open.into_iter().map(|it| it.finish(alpha)));
     let (verdict, sentence) = words::together(&graders);
     Comparison {
         verdict,
@@ -209,6 +209,7 @@ struct Open {
     metric: Metric,
     /// On the grader's scale.
     margin: Option<f64>,
+    by: By,
     outcome: Result<(tested::Outcome, Tested), Refusal>,
 }
 
@@ -229,12 +230,16 @@ impl Open {
             margin,
             seed: options.seed,
         };
-        let sides = Sides::of(runs, grader, &metric, by);
+        let mut sides = Sides::of(runs, grader, &metric, by);
+        if !runs.iter().any(|run| run.is_stratified()) {
+            sides.average_groups();
+        }
         let outcome = tested::test(runs, grader, &metric, &sides, &question);
         Self {
             name: grader.candidate.facts.name.clone(),
             metric,
             margin,
+            by: sides.by,
             outcome: outcome.map(|outcome| {
                 let tested = outcome.tested();
                 (outcome, tested)
@@ -242,7 +247,7 @@ impl Open {
         }
     }
 
-    fn finish(self, by: By, alpha: f64) -> GraderComparison {
+    fn finish(self, alpha: f64) -> GraderComparison {
         let metric = self.metric.name();
         match self.outcome {
             Err(why) => GraderComparison::refused(self.name, &metric, &why.to_string()),
@@ -256,7 +261,7 @@ impl Open {
                         verdict,
                         self.margin,
                     ),
-                    method: words::method(&outcome, by),
+                    method: words::method(&outcome, self.by),
                     grader: self.name,
                     metric,
                     verdict,

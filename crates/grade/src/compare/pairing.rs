@@ -1,6 +1,6 @@
 //! Which item of one run belongs to which of the other, and which items are alike.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use stats::compare::Item;
 
@@ -14,6 +14,8 @@ pub(crate) enum By {
     Key,
     Item,
     Group,
+    /// By item, and items of one group are one pair.
+    GroupsOfItems,
     /// Not at all; groups that are in both runs are still the same groups.
     Nothing,
 }
@@ -23,12 +25,15 @@ pub(crate) enum By {
 pub(crate) struct Entry {
     /// Its number in its run.
     pub(crate) item: u32,
+    /// When it was graded.
+    pub(crate) at: i64,
     pub(crate) value: f64,
     pub(crate) pair: Option<u64>,
     pub(crate) group: Option<u64>,
 }
 
 /// The values of both runs, with common numbers for keys and groups.
+#[derive(Debug, Clone)]
 pub(crate) struct Sides {
     pub(crate) by: By,
     pub(crate) baseline: Vec<Entry>,
@@ -44,6 +49,10 @@ pub(crate) struct Pair {
     pub(crate) candidate: f64,
     pub(crate) baseline_item: u32,
     pub(crate) candidate_item: u32,
+    /// When its last item was graded.
+    pub(crate) at: i64,
+    /// Items of the side that has more.
+    pub(crate) repeats: f64,
 }
 
 impl Entry {
@@ -109,7 +118,7 @@ impl Sides {
                 let pair = match by {
                     By::Key => run.key(item).map(|key| numbers.of('k', key)),
                     By::Item => Some(numbers.of('i', id)),
-                    By::Group => group,
+                    By::Group | By::GroupsOfItems => group,
                     By::Nothing => None,
                 };
                 if by != By::Nothing && pair.is_none() {
@@ -121,6 +130,7 @@ impl Sides {
                 let group = group.or_else(own);
                 entries.push(Entry {
                     item,
+                    at: run.graded_at(item),
                     value,
                     pair,
                     group,
@@ -136,13 +146,61 @@ impl Sides {
         }
     }
 
-    /// Returns the pairs, each with its key, in the order of the numbers of keys.
+    /// Makes the groups of items that both runs graded the pairs, if any group has two of them: traces of one
+    /// conversation differ alike.
+    pub(crate) fn average_groups(&mut self) {
+        if self.by != By::Item {
+            return;
+        }
+        let pairs = |side: &[Entry]| side.iter().map(|entry| entry.pair).collect::<BTreeSet<_>>();
+        let (of_a, of_b) = (pairs(&self.baseline), pairs(&self.candidate));
+        let both: BTreeSet<_> = of_a.intersection(&of_b).collect();
+        let shared = self
+            .baseline
+            .iter()
+            .filter(|entry| both.contains(&entry.pair));
+        let groups: BTreeSet<_> = shared.map(|entry| entry.group).collect();
+        if groups.len() == both.len() {
+            return;
+        }
+        for side in [&mut self.baseline, &mut self.candidate] {
+            let all = side.len();
+            side.retain(|entry| both.contains(&entry.pair));
+            self.without_key += all - side.len();
+            for entry in side {
+                // an item without a group is its own: it is in both runs
+                entry.pair = entry.group;
+            }
+        }
+        self.by = By::GroupsOfItems;
+    }
+
+    /// Makes groups the pairs, if every group is in both runs.
+    pub(crate) fn pair_groups(&mut self) -> bool {
+        let groups = |side: &[Entry]| -> Option<BTreeSet<u64>> {
+            side.iter().map(|entry| entry.group).collect()
+        };
+        let are_same = match (groups(&self.baseline), groups(&self.candidate)) {
+            (Some(a), Some(b)) => a == b && a.len() >= 2,
+            _ => false,
+        };
+        if are_same && self.by == By::Nothing {
+            for entry in self.baseline.iter_mut().chain(&mut self.candidate) {
+                entry.pair = entry.group;
+            }
+            self.by = By::Group;
+        }
+        self.by != By::Nothing
+    }
+
+    /// Returns the pairs in the order of the numbers of their keys.
     pub(crate) fn pairs(&self) -> Vec<Pair> {
         #[derive(Default)]
         struct Mean {
             sum: f64,
             n: f64,
             worst: Option<Entry>,
+            at: i64,
         }
         let mut pairs: HashMap<u64, [Mean; 2]> = HashMap::new();
         for (side, entries) in [&self.baseline, &self.candidate].into_iter().enumerate() {
@@ -151,8 +209,10 @@ impl Sides {
                 let mean = &mut pairs.entry(key).or_default()[side];
                 mean.sum += entry.value;
                 mean.n += 1.0;
+                mean.at = mean.at.max(entry.at);
                 // of repeats the lowest is shown
-                if mean.worst.is_none_or(|worst| entry.value < worst.value) {
+                let order = |it: &Entry| (it.value, it.item);
+                if mean.worst.is_none_or(|worst| order(entry) < order(&worst)) {
                     mean.worst = Some(*entry);
                 }
             }
@@ -165,6 +225,8 @@ impl Sides {
                     candidate: b.sum / b.n,
                     baseline_item: a.worst?.item,
                     candidate_item: b.worst?.item,
+                    at: a.at.max(b.at),
+                    repeats: a.n.max(b.n),
                 };
                 Some((key, pair))
             })

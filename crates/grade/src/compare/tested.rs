@@ -18,6 +18,17 @@ pub(crate) struct Outcome {
     pub(crate) unpaired: usize,
 }
 
+/// Returns the values of both runs by stratum.
+pub(crate) fn samples<'a>(
+    runs: [&'a Collected; 2],
+    grader: Both<'_>,
+    metric: &Metric,
+) -> [Sample<'a>; 2] {
+    let [baseline, candidate] = runs;
+    [(baseline, grader.baseline), (candidate, grader.candidate)]
+        .map(|(run, grader)| Sample::of(run, |item| metric.said(run, &grader.cell(item))))
+}
+
 /// Compares the values of one grader.
 pub(crate) fn test(
     runs: [&Collected; 2],
@@ -26,19 +37,15 @@ pub(crate) fn test(
     sides: &Sides,
     question: &Question,
 ) -> Result<Outcome, Refusal> {
-    let [baseline, candidate] = runs;
-    let samples = [(baseline, grader.baseline), (candidate, grader.candidate)]
-        .map(|(run, grader)| Sample::of(run, |item| metric.said(run, &grader.cell(item))));
+    let baseline = runs[0];
+    let samples = samples(runs, grader, metric);
     let is_weighted = samples.iter().any(Sample::is_stratified);
     let (found, design) = match (is_weighted, sides.by) {
         (true, By::Item | By::Key) if samples[0].is_stratified() => (
-            paired_strata(baseline, sides, &samples[0], question)?,
+            paired_strata(baseline, sides, &samples[0], 0.0, question)?,
             "paired_strata",
         ),
-        (true, _) => {
-            let [a, b] = samples.each_ref().map(strata_of);
-            (compare_strata(&a?, &b?, question)?, "strata")
-        }
+        (true, _) => (means(&samples, 0.0, question)?, "strata"),
         (false, _) => {
             let items = |side: &[Entry]| side.iter().map(Entry::as_item).collect::<Vec<_>>();
             let found = compare(&items(&sides.baseline), &items(&sides.candidate), question)?;
@@ -59,31 +66,43 @@ pub(crate) fn test(
     })
 }
 
+/// Compares means, weighted where samples were drawn in parts. The baseline is taken to be lower by `less`.
+pub(crate) fn means(
+    samples: &[Sample<'_>; 2],
+    less: f64,
+    question: &Question,
+) -> Result<Found, Refusal> {
+    let [a, b] = samples;
+    compare_strata(&strata_of(a, less)?, &strata_of(b, 0.0)?, question)
+}
+
 /// The strata of a run; one that has none is one stratum.
-fn strata_of(sample: &Sample<'_>) -> Result<Vec<strata::Stratum>, Refusal> {
+fn strata_of(sample: &Sample<'_>, less: f64) -> Result<Vec<strata::Stratum>, Refusal> {
     if sample.is_stratified() {
-        return sample.strata();
+        return sample.strata(less);
     }
     Ok(vec![strata::Stratum {
         population: UNCOUNTED,
-        sample: Some(sample.rows()?),
+        sample: Some(sample.rows_less(less)?),
     }])
 }
 
 /// Differences of pairs, weighted by the baseline's strata.
 ///
-/// A comparison of the differences with nothing at all, of which just the mean and its error are read.
-fn paired_strata(
+/// A comparison of the differences with nothing at all, of which just the mean and its error are read. The
+/// baseline is taken to be lower by `less`.
+pub(crate) fn paired_strata(
     baseline: &Collected,
     sides: &Sides,
     sample: &Sample<'_>,
+    less: f64,
     question: &Question,
 ) -> Result<Found, Refusal> {
     let pairs = sides.pairs();
     if pairs.len() < 2 {
         return Err(Refusal::TooFewPairs(pairs.len()));
     }
-    let weights = sample.strata()?;
+    let weights = sample.strata(0.0)?;
     let of =
         |value: &dyn Fn(&super::pairing::Pair) -> f64| -> Result<Vec<strata::Stratum>, Refusal> {
             let mut rows: Vec<Vec<Row>> = weights.iter().map(|_| Vec::new()).collect();
@@ -108,7 +127,7 @@ fn paired_strata(
             parts.collect()
         };
     let nothing = of(&|_| 0.0)?;
-    let differences = of(&|pair| pair.candidate - pair.baseline)?;
+    let differences = of(&|pair| pair.candidate - pair.baseline + less)?;
     let mut found = compare_strata(&nothing, &differences, question)?;
     found.difference.n = pairs.len();
     found.difference.groups = strata::estimate(&differences, question.level)

@@ -51,7 +51,7 @@ fn the_same_tasks_are_paired_by_their_key() {
     assert!((width(&tested.difference) / 2.0 / 1.962_25 - 0.0168).abs() < 5e-5);
     assert!(tested.mcnemar.unwrap() < 1e-40);
     insta::assert_snapshot!(found.sentence, @"solved: better by 26 points (23 to 30), p < 0.001.");
-    insta::assert_snapshot!(found.graders[0].method, @"");
+    insta::assert_snapshot!(found.graders[0].method, @"Both runs have the same 1034 keys, so they are paired, repeats averaged: signs of the differences are flipped (20,000 random arrangements), and the interval is mean ± t·SE over pairs.");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn numbers_that_nothing_pairs_are_compared_by_ranks() {
     assert!(tested.probability_greater.as_ref().unwrap().estimate > 0.6);
     let back = compare(&b, &a, &asked(0.05));
     assert_eq!(back.verdict, Standing::Worse);
-    insta::assert_snapshot!(back.sentence, @"");
+    insta::assert_snapshot!(back.sentence, @"tone: worse by 1.00 (1.00 to 1.00), p < 0.001.");
     let same = compare(
         &a,
         &numbers("c", (0..120).map(|at| f64::from(at % 4 + 1))),
@@ -221,7 +221,7 @@ fn p_values_are_adjusted_for_the_number_of_graders() {
     let alone = compare(&run("a", 80), &run("b", 93), &few);
     assert_eq!((alone.graders.len(), alone.verdict), (1, Standing::Better));
     let worse = compare(&run("a", 80), &run("b", 40), &CompareOptions::default());
-    insta::assert_snapshot!(worse.sentence, @"");
+    insta::assert_snapshot!(worse.sentence, @"The candidate is worse by 1 of 5 graders (g0).");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn labels_that_are_neither_good_nor_bad_only_change() {
     };
     let found = compare(&run("a", 20), &run("b", 60), &CompareOptions::default());
     assert_eq!((found.verdict, found.graders.len()), (Standing::Changed, 2));
-    insta::assert_snapshot!(found.graders[0].sentence, @"");
+    insta::assert_snapshot!(found.graders[0].sentence, @"language, share of “de”: more often, by 40 points (27 to 51), p < 0.001.");
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn what_is_not_there_is_said() {
     let (a, b) = (numbers("a", [3.0]), numbers("b", [4.0]));
     let found = compare(&a, &b, &CompareOptions::default());
     assert_eq!(found.verdict, Standing::CannotTell);
-    insta::assert_snapshot!(found.sentence, @"");
+    insta::assert_snapshot!(found.sentence, @"tone: nothing can be said: one group says nothing of the spread between groups.");
     let asked = CompareOptions {
         graders: vec!["none".to_owned()],
         ..CompareOptions::default()
@@ -311,7 +311,7 @@ fn what_is_not_there_is_said() {
         Some("neither run was graded by it")
     );
     let empty = collected(&[], []);
-    insta::assert_snapshot!(compare(&empty, &empty, &CompareOptions::default()).sentence, @"");
+    insta::assert_snapshot!(compare(&empty, &empty, &CompareOptions::default()).sentence, @"The runs have no grader in common.");
 }
 
 #[test]

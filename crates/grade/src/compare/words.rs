@@ -7,7 +7,7 @@ use super::{GraderComparison, Standing, Tested};
 use crate::results::FigureObject;
 
 /// Returns which test was used and why.
-pub(super) fn method(outcome: &Outcome, by: By) -> String {
+pub(crate) fn method(outcome: &Outcome, by: By) -> String {
     let how = match outcome.found.exact {
         true => "all arrangements counted",
         false => "20,000 random arrangements",
@@ -15,13 +15,16 @@ pub(super) fn method(outcome: &Outcome, by: By) -> String {
     let pairs = outcome.found.difference.n;
     match (outcome.design, by) {
         ("paired", By::Key) => format!(
-            "Both runs did the same {pairs} keys, so they are paired, repeats averaged: signs of the differences are flipped ({how}), and the interval is mean ± t·SE over pairs."
+            "Both runs have the same {pairs} keys, so they are paired, repeats averaged: signs of the differences are flipped ({how}), and the interval is mean ± t·SE over pairs."
         ),
         ("paired", By::Item) => format!(
             "Both runs graded the same {pairs} traces, so they are paired: signs of the differences are flipped ({how}), and the interval is mean ± t·SE over pairs."
         ),
         ("paired", By::Group | By::Nothing) => format!(
             "Every one of {pairs} groups is in both runs, so groups are paired, their traces averaged: signs of the differences are flipped ({how}), and the interval is mean ± t·SE over groups."
+        ),
+        ("paired", By::GroupsOfItems) => format!(
+            "Both runs graded the same traces, which are in {pairs} groups, so groups are paired, their traces averaged: signs of the differences are flipped ({how}), and the interval is mean ± t·SE over groups."
         ),
         ("paired_strata", _) => format!(
             "Both runs have the same {pairs} items of a sample drawn in parts: their differences are weighted by the population, with a normal test."
@@ -95,10 +98,11 @@ pub(super) fn sentence(
                 _ => String::new(),
             };
             let by = size(-difference.estimate);
+            let interval = interval_of_loss(difference, metric);
             format!("{who}: worse by {by} {interval}, {p}.{but}")
         }
         Standing::NotWorse => format!(
-            "{who}: not worse by {allowed}; the difference is {} {interval}.",
+            "{who}: not worse by more than {allowed}; the difference is {} {interval}.",
             size(difference.estimate)
         ),
         Standing::CannotTell => format!(
@@ -111,7 +115,16 @@ pub(super) fn sentence(
 
 /// Returns the interval of a difference in words.
 pub(crate) fn interval(figure: &FigureObject, metric: &Metric) -> String {
+    between(figure.interval, figure, metric)
+}
+
+/// Returns the interval of a loss in words: that of the difference, seen from the other side.
+pub(crate) fn interval_of_loss(figure: &FigureObject, metric: &Metric) -> String {
     let [low, high] = figure.interval;
+    between([high.map(|it| -it), low.map(|it| -it)], figure, metric)
+}
+
+fn between([low, high]: [Option<f64>; 2], figure: &FigureObject, metric: &Metric) -> String {
     let end =
         |end: Option<f64>, none: &str| end.map_or_else(|| none.to_owned(), |it| number(metric, it));
     let few = if figure.too_few_groups {

@@ -4,13 +4,24 @@
 //! by no more than the margin", and money that cannot grow by luck is evidence at any time. Both have a
 //! third answer besides pass and fail, and say what they could have seen.
 
+mod examples;
+mod fixed;
+mod junit;
+mod markdown;
+mod question;
+mod sequential;
+
 #[cfg(test)]
 mod tests;
 
 use serde::Serialize;
+use stats::multiple::holm;
 use utoipa::ToSchema;
 
+use self::question::Asked;
 use crate::compare::PairBy;
+use crate::compare::both::{self, Both};
+use crate::compare::pairing;
 use crate::results::{Collected, FigureObject};
 
 /// What a gate is told.
@@ -39,7 +50,7 @@ pub struct GateOptions {
 impl Default for GateOptions {
     fn default() -> Self {
         Self {
-            margin: 0.0,
+            margin: 0.02,
             alpha: 0.05,
             sequential: false,
             is_over: true,
@@ -66,6 +77,16 @@ pub enum GateVerdict {
 }
 
 impl GateVerdict {
+    /// Returns the word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+            Self::Error => "error",
+        }
+    }
+
     /// Returns the exit code: 0 pass, 1 fail, 2 inconclusive, 3 error.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -111,6 +132,9 @@ pub struct GateGrader {
     pub verdict: GateVerdict,
     /// The same in words.
     pub sentence: String,
+    /// The sentence without the grader's name and the verdict.
+    #[serde(skip)]
+    pub(crate) detail: String,
     /// How it was decided, in words.
     pub method: String,
     /// The baseline by itself.
@@ -125,7 +149,7 @@ pub struct GateGrader {
     pub p_adjusted: Option<f64>,
     /// Money made by betting that it is worse; of sequential gates.
     pub e_value: Option<f64>,
-    /// The lower bound of the difference: above −margin it passes.
+    /// The lower bound of the difference: above −margin it passes. On the grader's scale, as the difference.
     pub lower_bound: Option<f64>,
     /// The smallest difference that would have been found in four of five cases.
     pub detectable: Option<f64>,
@@ -151,18 +175,163 @@ pub struct Regression {
 }
 
 /// Returns whether the candidate may pass.
+///
+/// It fails if a grader shows it to be worse by more than the margin, with chances adjusted for the number
+/// of graders (Holm); it passes if every grader shows it to be worse by less. A grader that cannot be asked
+/// is an error, and so is one that gave too few verdicts.
 pub fn gate(baseline: &Collected, candidate: &Collected, options: &GateOptions) -> GateReport {
-    unimplemented!("{baseline:?} {candidate:?} {options:?}")
+    if let Some(wrong) = wrong_options(options) {
+        return GateReport::error(options, Vec::new(), wrong);
+    }
+    let (both, missing) = both::graders(baseline, candidate, &options.graders);
+    let mut graders: Vec<GateGrader> = missing
+        .into_iter()
+        .map(|it| GateGrader::error(&it.name, &it.why))
+        .collect();
+    let by = pairing::choose(baseline, candidate, options.pair_by);
+    let mut asked: Vec<(Both<'_>, Asked<'_>, Evidence)> = Vec::new();
+    for grader in both {
+        match Asked::of([baseline, candidate], grader, by, options) {
+            Ok(None) => {}
+            Ok(Some(question)) => match evidence(&question, options) {
+                Ok(evidence) => asked.push((grader, question, evidence)),
+                Err(why) => graders.push(GateGrader::error(question.name(), &why)),
+            },
+            Err(why) => graders.push(GateGrader::error(&grader.candidate.facts.name, &why)),
+        }
+    }
+    let p_values: Vec<f64> = asked.iter().map(|(_, _, it)| it.p_value).collect();
+    // p values are p values, so none is refused; without adjustment nothing fails
+    let adjusted = holm(&p_values).unwrap_or_else(|_| vec![1.0; p_values.len()]);
+    let found: Vec<(Asked<'_>, GateGrader)> = asked
+        .into_iter()
+        .zip(adjusted)
+        .map(|((_, question, evidence), p)| {
+            let grader = evidence.judged(&question, p, options);
+            (question, grader)
+        })
+        .collect();
+    let examples = examples::of(&found);
+    graders.extend(found.into_iter().map(|(_, grader)| grader));
+    GateReport::of(options, graders, examples)
+}
+
+/// What was found of one grader, before it is known how many there are.
+struct Evidence {
+    /// Of a loss larger than the margin.
+    p_value: f64,
+    /// Whether a loss of the margin is ruled out.
+    is_ruled_out: bool,
+    e_value: Option<f64>,
+    lower_bound: Option<f64>,
+    baseline: Option<FigureObject>,
+    candidate: Option<FigureObject>,
+    difference: Option<FigureObject>,
+    detectable: Option<f64>,
+    units: usize,
+    method: String,
+}
+
+fn evidence(question: &Asked<'_>, options: &GateOptions) -> Result<Evidence, String> {
+    let found = match options.sequential {
+        true => sequential::evidence(question, options),
+        false => fixed::evidence(question, options),
+    };
+    found.map_err(|refusal| refusal.to_string())
+}
+
+fn wrong_options(options: &GateOptions) -> Option<String> {
+    if !(0.0..1.0).contains(&options.margin) {
+        return Some(format!(
+            "the margin is from 0 to below 1, not {}",
+            options.margin
+        ));
+    }
+    if !(options.alpha > 0.0 && options.alpha < 0.5) {
+        return Some(format!("alpha is between 0 and 0.5, not {}", options.alpha));
+    }
+    let share = options.unscored_share_max;
+    (!(0.0..=1.0).contains(&share))
+        .then(|| format!("the share without a verdict is from 0 to 1, not {share}"))
+}
+
+impl GateGrader {
+    fn error(name: &str, why: &str) -> Self {
+        Self {
+            grader: name.to_owned(),
+            verdict: GateVerdict::Error,
+            sentence: format!("{name}: error: {why}."),
+            detail: why.to_owned(),
+            method: String::new(),
+            baseline: None,
+            candidate: None,
+            difference: None,
+            p_value: None,
+            p_adjusted: None,
+            e_value: None,
+            lower_bound: None,
+            detectable: None,
+            units: 0,
+            unscored: 0,
+        }
+    }
 }
 
 impl GateReport {
+    fn of(options: &GateOptions, graders: Vec<GateGrader>, examples: Vec<Regression>) -> Self {
+        let some = |verdict| graders.iter().any(|it| it.verdict == verdict);
+        let verdict = if graders.is_empty() || some(GateVerdict::Error) {
+            GateVerdict::Error
+        } else if some(GateVerdict::Fail) {
+            GateVerdict::Fail
+        } else if some(GateVerdict::Inconclusive) {
+            GateVerdict::Inconclusive
+        } else {
+            GateVerdict::Pass
+        };
+        let sentence = match graders.as_slice() {
+            [] => "error: the runs have no grader in common that can be gated by.".to_owned(),
+            [one] => one.sentence.clone(),
+            all => {
+                let so = all.iter().filter(|it| it.verdict == verdict);
+                let names: Vec<&str> = so.map(|it| it.grader.as_str()).collect();
+                let word = verdict.word();
+                format!(
+                    "{word}: {} of {} graders ({}).",
+                    names.len(),
+                    all.len(),
+                    names.join(", ")
+                )
+            }
+        };
+        Self {
+            verdict,
+            exit_code: verdict.exit_code(),
+            sentence,
+            margin: options.margin,
+            alpha: options.alpha,
+            sequential: options.sequential,
+            is_over: options.is_over,
+            graders,
+            examples,
+        }
+    }
+
+    fn error(options: &GateOptions, graders: Vec<GateGrader>, why: String) -> Self {
+        let report = Self::of(options, graders, Vec::new());
+        Self {
+            sentence: format!("error: {why}."),
+            ..report
+        }
+    }
+
     /// Returns it as JUnit's XML, a test case for each grader.
     pub fn to_junit(&self) -> String {
-        unimplemented!("{}", self.sentence)
+        junit::written(self)
     }
 
     /// Returns it as Markdown for a pull request.
     pub fn to_markdown(&self) -> String {
-        unimplemented!("{}", self.sentence)
+        markdown::written(self)
     }
 }

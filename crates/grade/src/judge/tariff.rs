@@ -122,6 +122,7 @@ mod tests {
                 total: 110,
                 cached: 60,
             },
+            ..ModelAnswer::default()
         };
         let cost = |answer: &ModelAnswer| tariff.cost(&request("m", Value::Null), answer);
         assert_eq!(cost(&answer), Some(NanoUsd(170_000)));

@@ -56,6 +56,11 @@ impl Position {
         }
     }
 
+    /// Returns whether texts may be compared by their vectors here.
+    pub(super) fn has_embeddings(self) -> bool {
+        matches!(self, Self::Whole(Place::Eval | Place::Trace))
+    }
+
     /// Returns whether it is a testing criterion of an eval.
     pub(super) fn is_eval(self) -> bool {
         self == Self::Whole(Place::Eval)

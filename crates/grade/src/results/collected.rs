@@ -362,6 +362,12 @@ impl Collected {
             })
     }
 
+    /// Returns whether it is a sample whose parts must be weighted.
+    pub(crate) fn is_stratified(&self) -> bool {
+        let counted = self.strata.iter();
+        counted.filter(|stratum| stratum.population > 0).count() > 1
+    }
+
     pub(crate) fn graded(&self) -> &[Graded] {
         &self.graders
     }

@@ -127,7 +127,8 @@ pub(crate) fn size(difference: f64, is_rate: bool) -> String {
     }
     let points = difference * 100.0;
     let places = usize::from(points.abs() < 9.95);
-    format!("{} points", decimal(points, places))
+    let text = decimal(points, places);
+    format!("{} points", text.strip_suffix(".0").unwrap_or(&text))
 }
 
 #[cfg(test)]

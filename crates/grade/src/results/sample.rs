@@ -109,8 +109,7 @@ impl<'a> Sample<'a> {
 
     /// Returns whether there are parts to be weighted.
     pub(crate) fn is_stratified(&self) -> bool {
-        let counted = self.collected.strata.iter();
-        counted.filter(|stratum| stratum.population > 0).count() > 1
+        self.collected.is_stratified()
     }
 
     /// Returns how many items there are that are in no stratum with a population.
@@ -127,12 +126,22 @@ impl<'a> Sample<'a> {
 
     /// Returns all values, whatever their stratum.
     pub(crate) fn rows(&self) -> Result<Rows, Refusal> {
-        let parts = self.parts.iter().chain([&self.apart]);
-        Rows::new(parts.flat_map(|part| part.rows.iter().copied()))
+        self.rows_less(0.0)
     }
 
-    /// Returns the strata with the part of their population that the question is about.
-    pub(crate) fn strata(&self) -> Result<Vec<strata::Stratum>, Refusal> {
+    /// Returns all values, each less by so much.
+    pub(crate) fn rows_less(&self, less: f64) -> Result<Rows, Refusal> {
+        let parts = self.parts.iter().chain([&self.apart]);
+        let rows = parts.flat_map(|part| part.rows.iter());
+        Rows::new(rows.map(|row| Row {
+            value: row.value - less,
+            ..*row
+        }))
+    }
+
+    /// Returns the strata with the part of their population that the question is about, each value less
+    /// by so much.
+    pub(crate) fn strata(&self, less: f64) -> Result<Vec<strata::Stratum>, Refusal> {
         let parts = self.collected.strata.iter().zip(&self.parts);
         parts
             .map(|(stratum, part)| {
@@ -150,7 +159,10 @@ impl<'a> Sample<'a> {
                     population,
                     sample: match values {
                         0 => None,
-                        _ => Some(Rows::new(part.rows.iter().copied())?),
+                        _ => Some(Rows::new(part.rows.iter().map(|row| Row {
+                            value: row.value - less,
+                            ..*row
+                        }))?),
                     },
                 })
             })
@@ -160,7 +172,7 @@ impl<'a> Sample<'a> {
     /// Returns the share of values that are 1; all are 0 or 1.
     pub(crate) fn rate(&self) -> Result<Figure, Refusal> {
         if self.is_stratified() {
-            return strata::estimate(&self.strata()?, self.level()).overall;
+            return strata::estimate(&self.strata(0.0)?, self.level()).overall;
         }
         cluster::rate(&self.rows()?, self.level(), Purpose::Report)
     }
@@ -168,7 +180,7 @@ impl<'a> Sample<'a> {
     /// Returns the mean.
     pub(crate) fn mean(&self) -> Result<Figure, Refusal> {
         if self.is_stratified() {
-            return strata::estimate(&self.strata()?, self.level()).overall;
+            return strata::estimate(&self.strata(0.0)?, self.level()).overall;
         }
         cluster::mean(&self.rows()?, self.level())
     }

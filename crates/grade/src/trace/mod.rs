@@ -14,8 +14,6 @@ mod plain;
 mod rows;
 mod scales;
 mod subject;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

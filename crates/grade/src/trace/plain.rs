@@ -29,10 +29,14 @@ impl RuleGrader {
         let strict = fields.flag("strict", false);
         let source = fields.text("check", "write a condition, such as \"tool_errors == 0\"")?;
         match Rule::parse(source) {
-            Ok(rule) => Some(Self {
-                rule: rule.strict(strict?),
-                strict: strict?,
-            }),
+            Ok(rule) => {
+                let is_known = known_detectors(fields, "check", &rule.needs().detectors);
+                let strict = strict?;
+                is_known.then(|| Self {
+                    rule: rule.strict(strict),
+                    strict,
+                })
+            }
             Err(wrong) => {
                 fields.note("check", format!("cannot be understood:\n{wrong}"), "");
                 None
@@ -61,6 +65,21 @@ impl RuleGrader {
         }
         .into()
     }
+}
+
+/// Returns whether all detectors that an expression asks are there; notes those that are not.
+pub(super) fn known_detectors(fields: &mut Fields<'_, '_>, key: &str, asked: &[String]) -> bool {
+    let strange = asked.iter().filter(|id| id.parse::<Detector>().is_err());
+    let strange: Vec<&String> = strange.collect();
+    for id in &strange {
+        let help = "write one of D01 to D30";
+        fields.note(
+            key,
+            format!("asks the detector `{id}`, which is none"),
+            help,
+        );
+    }
+    strange.is_empty()
 }
 
 /// Reads which detector is asked.

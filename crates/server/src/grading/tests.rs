@@ -150,9 +150,7 @@ impl Server {
             ));
         }
         let sent = data.len();
-        let (status, taken) = self
-            .post("/v1/traces/ingest", &json!({"data": data}))
-            .await;
+        let (status, taken) = self.post("/v1/traces/ingest", &json!({"data": data})).await;
         assert!(matches!(status, 200 | 204), "{status} {sent} {taken}");
     }
 
@@ -213,9 +211,7 @@ fn quick(count: usize) -> Vec<(String, u64)> {
 
 /// What a judge says that is content.
 fn pass() -> Move {
-    Move::Object(
-        json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9}),
-    )
+    Move::Object(json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9}))
 }
 
 /// A grader that asks a judge one question about each trace.

@@ -10,7 +10,7 @@ use model::{NanoUsd, Time, TraceFilter, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use store::meta::{Decision, GraderUse, GradingRun, NewGradingRun, NewWatch, Watch, WatchChange};
+use store::meta::{Decision, DecisionFilter, GraderUse, GradingRun, NewGradingRun, NewWatch, Watch, WatchChange};
 use utoipa::ToSchema;
 
 use super::api::RunObject;
@@ -23,9 +23,6 @@ use crate::pages::{ListPage, Metadata, metadata_text, raw, take_page};
 use crate::read::{Direction, Params};
 use crate::scope::Scope;
 use crate::state::AppState;
-
-/// Decisions of a page.
-const DECISIONS_MAX: usize = 1_000;
 
 /// Online grading: a run that never ends.
 #[derive(Debug, Serialize, ToSchema)]
@@ -353,37 +350,26 @@ pub(super) async fn list_decisions(
     Path(id): Path<String>,
     mut params: Params,
 ) -> Result<Json<DecisionList>, ApiError> {
-    let mut take_id = |name: &str| {
-        let text = params.take(name)?;
-        let read = |text: String| {
-            TraceId::new(&text).map_err(|error| ApiError::invalid(name, error.to_string()))
-        };
-        text.map(read).transpose()
+    let asked = take_page(&mut params, Direction::Ascending)?;
+    let trace_id = params.take("trace_id")?.map(|text| {
+        TraceId::new(&text).map_err(|error| ApiError::invalid("trace_id", error.to_string()))
+    });
+    let filter = DecisionFilter {
+        trace_id: trace_id.transpose()?,
+        decision: params.take("decision")?,
     };
-    let (trace_id, after) = (take_id("trace_id")?, take_id("after")?);
-    let decision = params.take("decision")?;
-    let limit = params.take_limit()?.min(DECISIONS_MAX);
     params.finish()?;
     let meta = state.store.meta();
-    let watch = meta.watch(&principal.project, &id).await?;
-    let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let found = meta.decisions(
-        &watch.id,
-        trace_id.as_ref(),
-        decision.as_deref(),
-        after.as_ref(),
-        wanted,
-    );
-    let mut found = found.await?;
-    let has_more = found.len() > limit;
-    found.truncate(limit);
-    let data: Vec<DecisionObject> = found.into_iter().map(DecisionObject::from).collect();
+    let page = meta
+        .decisions(&principal.project, &id, &filter, &asked)
+        .await?;
+    let data: Vec<DecisionObject> = page.entries.into_iter().map(DecisionObject::from).collect();
     let id = |one: Option<&DecisionObject>| one.map(|one| one.trace_id.clone());
     Ok(Json(DecisionList {
         object: "list",
         first_id: id(data.first()),
         last_id: id(data.last()),
-        has_more,
+        has_more: page.has_more,
         data,
     }))
 }

@@ -192,7 +192,6 @@ async fn turn_of(
         Costs::Nothing => worker.grade_in_bulk().await?,
         Costs::Code | Costs::Judge => worker.grade_with_services().await?,
     };
-    worker.release().await?;
     worker.end_turn(ended).await
 }
 
@@ -457,6 +456,8 @@ impl Worker {
                 _ = renewal.tick() => self.renew().await?,
             }
         }
+        // What was leased and not begun.
+        self.release().await?;
         Ok(match (halted, is_dry) {
             (Some(halt), _) => TurnEnd::Halted(halt),
             (None, true) => TurnEnd::Dry,
@@ -479,20 +480,19 @@ impl Worker {
             }
         };
         let payer = format!("{}/{}/{}", self.run().id, item.position, item.attempt);
-        let bill = judge.bill(Some(&item.trace_id), Some(payer), NanoUsd::default());
-        let outcome = match &loaded {
+        let bill = judge.bill(Some(&item.trace_id), Some(payer), item.spent);
+        let outcome = match loaded {
             Ok(Some(viewed)) => {
-                let graded = self
-                    .bench
-                    .grade(&item, &viewed.view, &bill, || state.clock.now());
-                graded.await
+                let now = || state.clock.now();
+                self.bench.grade(&item, &viewed.view, &bill, now).await
             }
             // It was deleted: of what is gone there is nothing to say.
             Ok(None) => Ok(ItemGrades::default()),
-            Err(LoadError::Full(_)) => return Err(loaded.map(|_| ()).unwrap_err().into()),
-            Err(error) => Ok(self
-                .bench
-                .unreadable(&item, &chain(error), state.clock.now())),
+            Err(error @ LoadError::Full(_)) => return Err(error.into()),
+            Err(error) => {
+                let now = state.clock.now();
+                Ok(self.bench.unreadable(&item, &chain(&error), now))
+            }
         };
         let spent = bill.unwritten();
         Ok(Done {

@@ -435,3 +435,33 @@ async fn a_deleted_project_leaves_no_row_in_memory_or_in_files() {
     world.restart().await;
     world.check("deleted with its project, after a restart");
 }
+
+#[tokio::test]
+async fn d2_many_traces_at_once_are_what_each_of_them_is() {
+    let mut world = World::new().await;
+    for round in 0..4 {
+        let sent: Vec<_> = (0..20)
+            .flat_map(|n| {
+                let trace = format!("t{:02}", n + round * 5);
+                [
+                    span(&trace, &format!("a{round}")),
+                    span(&trace, &format!("b{round}")),
+                ]
+            })
+            .collect();
+        world.send(&sent).await.unwrap();
+        world.check_bulk("in memory");
+        world.store().flush().await.unwrap();
+        world.check_bulk("flushed");
+    }
+    let mut open = span("t07", "late");
+    open.ended = false;
+    world.send(&[open]).await.unwrap();
+    world.delete("t03").await;
+    world.check_bulk("one deleted, one written to again");
+    world.store().flush().await.unwrap();
+    world.send(&[span("t07", "late")]).await.unwrap();
+    world.check_bulk("an end over Parquet");
+    world.store().compact().await.unwrap();
+    world.check_bulk("merged");
+}

@@ -308,7 +308,9 @@ impl World {
     }
 
     /// Compares what is read of many traces at once with what is read of each.
-    fn check_bulk(&self, what: &str, snapshot: &Snapshot) {
+    pub(super) fn check_bulk(&self, what: &str) {
+        self.check(what);
+        let snapshot = self.store().snapshot(&self.project);
         let mut entries = Vec::new();
         let columns = Columns::all(Table::Traces);
         let taken = snapshot.for_each_trace(TraceBounds::default(), &columns, &mut |entry| {
@@ -453,7 +455,6 @@ impl World {
                 "{what}: the row of {trace_id} counts its spans"
             );
         }
-        self.check_bulk(what, &snapshot);
         for trace_id in &self.deleted {
             let rows = snapshot
                 .spans_of(trace_id, None, &Columns::narrow(Table::Spans))

@@ -157,7 +157,7 @@ fn metric(fields: &mut Fields<'_, '_>, position: Position) -> Option<Metric> {
     let metric = Metric::of(name);
     match metric {
         None => fields.note("evaluation_metric", format!("`{name}` is unknown"), help),
-        Some(Metric::Cosine) if !position.is_eval() => {
+        Some(Metric::Cosine) if !position.has_embeddings() => {
             let help = "choose a metric that compares words, such as `fuzzy_match`";
             fields.note("evaluation_metric", "`cosine` is for evals only", help);
             return None;

@@ -13,7 +13,7 @@ use insight::rule::Selector;
 use insight::template::Template;
 use serde_json::{Map, Value, json};
 
-use super::super::scales;
+use super::super::{plain, scales};
 use crate::openai::judge::params;
 use crate::openai::problems::{Fields, Problems, kind_of};
 
@@ -377,9 +377,22 @@ fn check_examples(fields: &mut Fields<'_, '_>, criterion: &Criterion, offered: &
 }
 
 fn reference(fields: &mut Fields<'_, '_>) -> Option<String> {
-    let help = "write what would have been right, or a path such as {{item.reference}}";
+    let help = "write what would have been right, or a path into the case: {{item.reference}}";
     let text = fields.words("reference", help).flatten()?;
-    check_template(fields, "reference", text).then(|| text.to_owned())
+    if !check_template(fields, "reference", text) {
+        return None;
+    }
+    // What the agent said is never what would have been right.
+    let template = Template::parse_input(text);
+    let stray = template
+        .paths()
+        .find(|path| !path.written.starts_with("item.reference"));
+    if let Some(stray) = stray {
+        let message = format!("names `{}`, which is of the trace", stray.written);
+        fields.note("reference", message, help);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// Returns whether all that is written like a variable is one; notes what is not.
@@ -450,7 +463,10 @@ fn focus(fields: &mut Fields<'_, '_>) -> Option<Option<Selector>> {
         return Some(None);
     };
     match Selector::parse(source) {
-        Ok(selector) => Some(Some(selector)),
+        Ok(selector) => {
+            let asked = &selector.needs().detectors;
+            plain::known_detectors(fields, "focus", asked).then_some(Some(selector))
+        }
         Err(wrong) => {
             fields.note("focus", format!("cannot be understood:\n{wrong}"), "");
             None

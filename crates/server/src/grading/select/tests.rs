@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::Strategy;
 use super::*;
 
 fn candidate(n: usize, stratum: usize) -> Candidate {

@@ -53,7 +53,9 @@ async fn many_at_once_use_a_cap_up_before_they_pause() {
     let one = draft["cost"]["estimate_usd"].as_f64().unwrap() / 20.0;
     // Enough for one at a time, not for eight.
     let cap = one + 4.0 * CALL.to_usd();
-    let run = server.grade(&json!({"graders": [polite()], "max_cost_usd": cap})).await;
+    let run = server
+        .grade(&json!({"graders": [polite()], "max_cost_usd": cap}))
+        .await;
     let run = server.until(&run, &["paused"]).await;
     let done = run["counts"]["done"].as_u64().unwrap();
     assert!((2..=8).contains(&done), "{run}");
@@ -64,7 +66,9 @@ async fn many_at_once_use_a_cap_up_before_they_pause() {
 #[tokio::test]
 async fn a_judge_that_refuses_everybody_pauses_the_run() {
     let refused = Move::error(401, "invalid_api_key", "this key opens nothing");
-    let judge = Judge::start([pass(), refused.clone(), refused]).unwrap().always(pass());
+    let judge = Judge::start([pass(), refused.clone(), refused])
+        .unwrap()
+        .always(pass());
     let dir = tempfile::tempdir().unwrap();
     let server = Server::over(dir, Some(&judge), Arc::new(SystemClock), |config| {
         config.grading.traces_at_once = 1;
@@ -101,13 +105,19 @@ async fn a_paused_run_keeps_what_is_under_way_and_a_canceled_one_does_not_come_b
     let done = paused["counts"]["done"].as_u64().unwrap();
     assert!((1..60).contains(&done), "{paused}");
     assert_eq!(questions(&judge) as u64, done, "what was asked is kept");
-    assert_eq!(paused["cost"]["spent_usd"], NanoUsd(done as i64 * CALL.0).to_usd());
+    assert_eq!(
+        paused["cost"]["spent_usd"],
+        NanoUsd(done as i64 * CALL.0).to_usd()
+    );
     server.ask(&run, "resume", &json!({})).await;
     tokio::time::sleep(Duration::from_millis(250)).await;
     let canceled = server.ask(&run, "cancel", &json!({})).await;
     assert_eq!(canceled["status"], "canceled");
     tokio::time::sleep(Duration::from_millis(400)).await;
-    let (now, asked) = (server.until(&run, &["canceled"]).await, questions(&judge) as u64);
+    let (now, asked) = (
+        server.until(&run, &["canceled"]).await,
+        questions(&judge) as u64,
+    );
     assert!(now["counts"]["done"].as_u64().unwrap() > done, "{now}");
     assert_eq!(now["counts"]["done"].as_u64().unwrap(), asked);
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -120,21 +130,32 @@ async fn a_paused_run_keeps_what_is_under_way_and_a_canceled_one_does_not_come_b
 async fn what_has_no_verdict_is_tried_again_as_another_attempt() {
     let gibberish = || Move::Say("no idea".to_owned());
     // One question with its repair turn.
-    let judge = Judge::start([gibberish(), gibberish(), gibberish()]).unwrap().always(pass());
+    let judge = Judge::start([gibberish(), gibberish(), gibberish()])
+        .unwrap()
+        .always(pass());
     let dir = tempfile::tempdir().unwrap();
     let server = Server::over(dir, Some(&judge), Arc::new(SystemClock), |config| {
         config.grading.traces_at_once = 1;
     })
     .await;
     server.record(quick(5)).await;
-    let run = server.until(&server.grade(&json!({"graders": [polite()]})).await, &["completed"]).await;
+    let run = server
+        .until(
+            &server.grade(&json!({"graders": [polite()]})).await,
+            &["completed"],
+        )
+        .await;
     let unscored = run["counts"]["unscored"].as_u64().unwrap();
     assert!((1..=2).contains(&unscored), "{run}");
     server.ask(&run, "retry", &json!({})).await;
     let run = server.until(&run, &["completed"]).await;
     assert_eq!(run["counts"]["unscored"], 0, "{run}");
     assert_eq!(server.check_once(&run).len(), 5);
-    let again = server.grades(&run).iter().filter(|it| it.attempt == 2).count();
+    let again = server
+        .grades(&run)
+        .iter()
+        .filter(|it| it.attempt == 2)
+        .count();
     assert_eq!(again as u64, unscored);
     let asked = judge.asked().len() as i64;
     assert_eq!(run["cost"]["spent_usd"], NanoUsd(asked * CALL.0).to_usd());

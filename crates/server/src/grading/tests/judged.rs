@@ -11,14 +11,24 @@ async fn a_judge_grades_and_is_paid_to_the_cent() {
     server.record(quick(12)).await;
     let draft = json!({"graders": [polite()], "dry_run": true});
     let (_, draft) = server.post("/v1/evals/traces/grade", &draft).await;
-    assert!(draft["cost"]["estimate_usd"].as_f64().unwrap() > 0.0, "{draft}");
+    assert!(
+        draft["cost"]["estimate_usd"].as_f64().unwrap() > 0.0,
+        "{draft}"
+    );
     assert_eq!(draft["cost"]["cap_usd"], 5.0, "a run without a cap has one");
-    let run = server.grade(&json!({"graders": [polite()], "sample_size": 10})).await;
+    let run = server
+        .grade(&json!({"graders": [polite()], "sample_size": 10}))
+        .await;
     assert_eq!(run["selection"]["order"], "hash");
     let run = server.until(&run, &["completed"]).await;
     assert_eq!(run["counts"]["done"], 10, "{run}");
     let grades = server.grades(&run);
-    assert!(grades.iter().all(|it| it.verdict.outcome == model::Outcome::Pass), "{grades:?}");
+    assert!(
+        grades
+            .iter()
+            .all(|it| it.verdict.outcome == model::Outcome::Pass),
+        "{grades:?}"
+    );
     assert_eq!(grades[0].weight, 1.2);
     assert_eq!((judge.asked().len(), questions(&judge)), (10, 10));
     assert_eq!(run["cost"]["spent_usd"], NanoUsd(10 * CALL.0).to_usd());
@@ -28,8 +38,13 @@ async fn a_judge_grades_and_is_paid_to_the_cent() {
     assert_eq!(told, 10 * CALL.0);
     // The same questions once more cost nothing.
     let again = json!({"graders": [polite()], "sample_size": 10, "seed": run["selection"]["seed"]});
-    let again = server.until(&server.grade(&again).await, &["completed"]).await;
-    assert_eq!((&again["cost"]["spent_usd"], judge.asked().len()), (&json!(0.0), 10));
+    let again = server
+        .until(&server.grade(&again).await, &["completed"])
+        .await;
+    assert_eq!(
+        (&again["cost"]["spent_usd"], judge.asked().len()),
+        (&json!(0.0), 10)
+    );
     server.stop().await;
 }
 
@@ -38,7 +53,12 @@ async fn what_judges_are_asked_is_a_trace_of_their_own_project() {
     let judge = Judge::start([]).unwrap().always(pass());
     let server = Server::new(Some(&judge)).await;
     server.record(quick(3)).await;
-    let run = server.until(&server.grade(&json!({"graders": [polite()]})).await, &["completed"]).await;
+    let run = server
+        .until(
+            &server.grade(&json!({"graders": [polite()]})).await,
+            &["completed"],
+        )
+        .await;
     let of_judges = |path: &str| {
         let request = server.request(Method::GET, path);
         send(request.header("openai-project", "judge"))
@@ -57,12 +77,19 @@ async fn what_judges_are_asked_is_a_trace_of_their_own_project() {
     assert_eq!(one["group_id"], run["id"]);
     assert_eq!(one["input_tokens"], 11);
     assert_eq!(one["total_cost_usd"], CALL.to_usd());
-    assert!(one["metadata"]["graded_trace_id"].as_str().unwrap().starts_with("trace_"));
+    assert!(
+        one["metadata"]["graded_trace_id"]
+            .as_str()
+            .unwrap()
+            .starts_with("trace_")
+    );
     // What was said is not copied unless somebody asks for it.
     assert!(!list.to_string().contains("on its way"), "{list}");
     // Judging those is not recorded in turn.
     let again = server.request(Method::POST, "/v1/evals/traces/grade");
-    let again = again.header("openai-project", "judge").json(&json!({"graders": [polite()]}));
+    let again = again
+        .header("openai-project", "judge")
+        .json(&json!({"graders": [polite()]}));
     let (status, again) = send(again).await;
     assert_eq!(status, 201, "{again}");
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -116,10 +143,16 @@ async fn whoever_listens_hears_how_far_a_run_is() {
     while let Some(bytes) = stream.next().await {
         told.push_str(std::str::from_utf8(&bytes.unwrap()).unwrap());
     }
-    let events: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    let events: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("event: "))
+        .collect();
     assert_eq!(events.last(), Some(&"completed"), "{told}");
     assert!(events.contains(&"in_progress"), "{told}");
-    let last = told.lines().rfind(|line| line.starts_with("data: ")).unwrap();
+    let last = told
+        .lines()
+        .rfind(|line| line.starts_with("data: "))
+        .unwrap();
     let last: Value = serde_json::from_str(&last["data: ".len()..]).unwrap();
     assert_eq!(last["counts"]["done"], 10);
     let gone = server.request(Method::GET, "/v1/evals/traces/grade/no/events");
@@ -139,5 +172,9 @@ async fn a_listener_does_not_hold_up_a_server_that_stops() {
     response.chunk().await.unwrap().unwrap();
     let began = std::time::Instant::now();
     server.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
 }

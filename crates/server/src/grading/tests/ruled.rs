@@ -38,7 +38,10 @@ async fn a_rule_grades_what_is_stored() {
         .filter(|grade| grade.verdict.outcome == model::Outcome::Fail)
         .map(|grade| grade.item_id.as_str())
         .collect();
-    assert_eq!(failed, BTreeSet::from(["trace_007", "trace_017", "trace_027"]));
+    assert_eq!(
+        failed,
+        BTreeSet::from(["trace_007", "trace_017", "trace_027"])
+    );
     let one = grades.iter().find(|it| it.item_id == "trace_003").unwrap();
     assert_eq!(one.group_id.as_ref().unwrap().as_str(), "g1");
     assert_eq!((one.weight, one.attempt), (1.0, 1));
@@ -56,14 +59,21 @@ async fn strata_are_weighed_and_a_seed_draws_the_same_again() {
             {"name": "rest", "filter": {}, "size": 10},
         ],
     });
-    let run = server.until(&server.grade(&asked).await, &["completed"]).await;
+    let run = server
+        .until(&server.grade(&asked).await, &["completed"])
+        .await;
     let strata = run["selection"]["strata"].clone();
     assert_eq!(strata[0]["population"], 20, "{strata}");
     assert_eq!(strata[1]["population"], 20);
-    assert_eq!((&strata[0]["sampled"], &strata[1]["sampled"]), (&json!(5), &json!(10)));
+    assert_eq!(
+        (&strata[0]["sampled"], &strata[1]["sampled"]),
+        (&json!(5), &json!(10))
+    );
     let weights: f64 = server.grades(&run).iter().map(|it| it.weight).sum();
     assert!((weights - 40.0).abs() < 1e-9);
-    let again = server.until(&server.grade(&asked).await, &["completed"]).await;
+    let again = server
+        .until(&server.grade(&asked).await, &["completed"])
+        .await;
     assert_eq!(server.check_once(&run), server.check_once(&again));
     // The graders that came along are kept once.
     assert_eq!(run["graders"], again["graders"]);
@@ -79,16 +89,31 @@ async fn a_rule_and_a_limit_choose_traces() {
     server.record(sent).await;
     let graders = json!([{"type": "rule", "check": "true"}]);
     let slow = json!({"graders": graders, "rule": "duration_ms > 5000"});
-    let run = server.until(&server.grade(&slow).await, &["completed"]).await;
+    let run = server
+        .until(&server.grade(&slow).await, &["completed"])
+        .await;
     let chosen = server.check_once(&run);
-    assert_eq!(chosen, BTreeSet::from(["trace_003".into(), "trace_008".into()]));
+    assert_eq!(
+        chosen,
+        BTreeSet::from(["trace_003".into(), "trace_008".into()])
+    );
     let newest = json!({"graders": graders, "rule": "duration_ms > 5000", "limit": 1});
-    let run = server.until(&server.grade(&newest).await, &["completed"]).await;
-    assert_eq!(server.check_once(&run), BTreeSet::from(["trace_008".into()]));
+    let run = server
+        .until(&server.grade(&newest).await, &["completed"])
+        .await;
+    assert_eq!(
+        server.check_once(&run),
+        BTreeSet::from(["trace_008".into()])
+    );
     let ids = json!({"graders": graders, "trace_ids": ["trace_001", "gone"]});
-    let run = server.until(&server.grade(&ids).await, &["completed"]).await;
+    let run = server
+        .until(&server.grade(&ids).await, &["completed"])
+        .await;
     assert_eq!(run["selection"]["missing"], json!(["gone"]));
-    assert_eq!(server.check_once(&run), BTreeSet::from(["trace_001".into()]));
+    assert_eq!(
+        server.check_once(&run),
+        BTreeSet::from(["trace_001".into()])
+    );
     server.stop().await;
 }
 
@@ -113,15 +138,33 @@ async fn every_mistake_is_told_at_once_and_nothing_is_kept() {
     .await;
     check(json!({"graders": []}), &["1 to 100"]).await;
     check(json!({"graders": [rule], "trace_ids": ["gone"]}), &["gone"]).await;
-    check(json!({"graders": [rule], "rule": "duration_ms <"}), &["rule"]).await;
-    check(json!({"graders": [rule], "sample_strategy": "random"}), &["sample_size"]).await;
-    check(json!({"graders": [rule], "workflow_name": "other"}), &["no trace is meant"]).await;
+    check(
+        json!({"graders": [rule], "rule": "duration_ms <"}),
+        &["rule"],
+    )
+    .await;
+    check(
+        json!({"graders": [rule], "sample_strategy": "random"}),
+        &["sample_size"],
+    )
+    .await;
+    check(
+        json!({"graders": [rule], "workflow_name": "other"}),
+        &["no trace is meant"],
+    )
+    .await;
     // Nobody is there to be asked.
     check(json!({"graders": [polite()]}), &["OPENAI_API_KEY"]).await;
     let (status, draft) = server
-        .post("/v1/evals/traces/grade", &json!({"graders": [rule], "dry_run": true}))
+        .post(
+            "/v1/evals/traces/grade",
+            &json!({"graders": [rule], "dry_run": true}),
+        )
         .await;
-    assert_eq!((status, &draft["object"]), (200, &json!("trace.grading_run.draft")));
+    assert_eq!(
+        (status, &draft["object"]),
+        (200, &json!("trace.grading_run.draft"))
+    );
     assert_eq!(draft["selection"]["sampled"], 2);
     assert_eq!(draft["power"][0]["grader"], "rule-1");
     let runs = server.get("/v1/evals/traces/grade").await;
@@ -145,7 +188,9 @@ async fn runs_that_still_go_on_are_left_out_unless_they_are_asked_for() {
     assert_eq!(run["selection"]["running_left_out"], 1, "{run}");
     assert_eq!(server.check_once(&run).len(), 1);
     let all = json!({"graders": graders, "include_running": true});
-    let run = server.until(&server.grade(&all).await, &["completed"]).await;
+    let run = server
+        .until(&server.grade(&all).await, &["completed"])
+        .await;
     assert_eq!(server.check_once(&run).len(), 2);
     server.stop().await;
 }

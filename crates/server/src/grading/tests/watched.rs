@@ -25,7 +25,10 @@ async fn watch(server: &Server, body: Value) -> Value {
 }
 
 async fn decided(server: &Server, watch: &Value) -> BTreeMap<String, String> {
-    let path = format!("/v1/evals/traces/watches/{}/decisions?limit=1000", text(watch, "id"));
+    let path = format!(
+        "/v1/evals/traces/watches/{}/decisions?limit=1000",
+        text(watch, "id")
+    );
     let list = server.get(&path).await;
     let list = list["data"].as_array().unwrap();
     list.iter()
@@ -46,15 +49,29 @@ async fn each_trace_is_decided_on_once_it_has_settled() {
     let mut looks = Looks::default();
     let state = Arc::clone(&server.state);
     clock.advance_micros(1_000_000);
-    server.record([("later_1".to_owned(), 10), ("later_2".to_owned(), 10)]).await;
+    server
+        .record([("later_1".to_owned(), 10), ("later_2".to_owned(), 10)])
+        .await;
     let other = json!({"data": [{"object": "trace", "id": "other", "workflow_name": "x"}]});
     server.post("/v1/traces/ingest", &other).await;
-    assert_eq!(look(&state, &mut looks).await.unwrap(), 0, "nothing has settled");
+    assert_eq!(
+        look(&state, &mut looks).await.unwrap(),
+        0,
+        "nothing has settled"
+    );
     state.store.flush().await.unwrap();
     clock.advance_micros(HOUR);
     assert_eq!(look(&state, &mut looks).await.unwrap(), 2);
-    assert_eq!(look(&state, &mut looks).await.unwrap(), 0, "each is decided on once");
-    let expected = [("later_1", "graded"), ("later_2", "graded"), ("other", "filtered_out")];
+    assert_eq!(
+        look(&state, &mut looks).await.unwrap(),
+        0,
+        "each is decided on once"
+    );
+    let expected = [
+        ("later_1", "graded"),
+        ("later_2", "graded"),
+        ("other", "filtered_out"),
+    ];
     let expected = expected.map(|(id, word)| (id.to_owned(), word.to_owned()));
     assert_eq!(decided(&server, &watch).await, BTreeMap::from(expected));
     let run = json!({"id": watch["run_id"]});
@@ -68,7 +85,9 @@ async fn each_trace_is_decided_on_once_it_has_settled() {
     assert_eq!(server.check_once(&run).len(), 2);
     // What was there before is graded if somebody asks for it.
     let path = format!("/v1/evals/traces/watches/{}/backfill", text(&watch, "id"));
-    let (status, back) = server.post(&path, &json!({"start_date": "2026-01-02"})).await;
+    let (status, back) = server
+        .post(&path, &json!({"start_date": "2026-01-02"}))
+        .await;
     assert_eq!((status, &back["graded"]), (200, &json!(5)), "{back}");
     for _ in 0..200 {
         if server.grades(&run).len() == 5 {
@@ -104,7 +123,9 @@ async fn a_sample_is_drawn_by_the_hash_whenever_it_is_looked() {
     let (_, back) = server.post(&path, &json!({})).await;
     assert_eq!(back["graded"], taken, "a look back takes the same ones");
     assert_eq!(decided(&server, &watch).await, first);
-    let watch = server.get(&format!("/v1/evals/traces/watches/{}", text(&watch, "id"))).await;
+    let watch = server
+        .get(&format!("/v1/evals/traces/watches/{}", text(&watch, "id")))
+        .await;
     assert_eq!(watch["run"]["counts"]["items"], taken);
     server.stop().await;
 }

@@ -1,0 +1,205 @@
+//! A court for tests: a judge that does what a function says, a cache, money and prices.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use grade::judge::{Budget, Desk, MemoryCache, Tariff};
+use grade::openai::{Answer, Model, ModelAnswer, ModelError, ModelRequest, Tokens};
+use grade::trace::{Graded, Halt, Services, Subject, TraceGrader};
+use insight::{Context, TraceView};
+use model::{NanoUsd, PriceTable, Time};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+type Says = dyn Fn(&ModelRequest, usize) -> Result<ModelAnswer, ModelError> + Send + Sync;
+
+/// A judge and all that was asked of it.
+pub struct Judge {
+    says: Box<Says>,
+    pub asked: Mutex<Vec<ModelRequest>>,
+}
+
+impl Model for Judge {
+    fn ask<'a>(&'a self, request: &'a ModelRequest) -> Answer<'a, Result<ModelAnswer, ModelError>> {
+        let nth = {
+            let mut asked = self.asked.lock();
+            asked.push(request.clone());
+            asked.len() - 1
+        };
+        let said = (self.says)(request, nth).map(|answer| ModelAnswer {
+            model: request.model.clone(),
+            ..answer
+        });
+        Box::pin(async move { said })
+    }
+
+    fn embed<'a>(&'a self, texts: &'a [&'a str]) -> Answer<'a, Result<Vec<Vec<f32>>, ModelError>> {
+        let vectors = texts
+            .iter()
+            .map(|text| vec![1.0, text.len() as f32])
+            .collect();
+        Box::pin(async { Ok(vectors) })
+    }
+}
+
+/// Where cases are heard.
+pub struct Court {
+    pub judge: Judge,
+    cache: MemoryCache<ModelAnswer>,
+    pub budget: Budget,
+    prices: PriceTable,
+    pub context: Context,
+}
+
+/// One dollar for a thousand tokens written, nothing for those read.
+const PRICES: &str = "provider\tmodel\tfrom\tinput_above\tinput\tcached_input\toutput\treasoning\n\
+                      \tjudge-1\t2024-01-01\t\t0\t\t1000\t\n\
+                      \tjudge-2\t2024-01-01\t\t0\t\t1000\t\n\
+                      \tjudge-3\t2024-01-01\t\t0\t\t1000\t\n";
+
+impl Court {
+    /// Opens a court whose judge answers the question number `n` so.
+    pub fn of(
+        says: impl Fn(&ModelRequest, usize) -> Result<ModelAnswer, ModelError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            judge: Judge {
+                says: Box::new(says),
+                asked: Mutex::default(),
+            },
+            cache: MemoryCache::new(NonZeroUsize::new(1_000).unwrap()),
+            budget: Budget::new(NanoUsd(1_000_000_000_000), NanoUsd::default()),
+            prices: PriceTable::parse(PRICES).unwrap(),
+            context: Context::default(),
+        }
+    }
+
+    /// Opens a court whose judge says these words, one after the other, and the last for ever.
+    pub fn script(words: &[String]) -> Self {
+        let words = words.to_vec();
+        Self::of(move |_, nth| Ok(text(&words[nth.min(words.len() - 1)])))
+    }
+
+    pub fn services(&self) -> Services<'_> {
+        Services {
+            desk: Some(Desk {
+                model: &self.judge,
+                cache: &self.cache,
+                budget: &self.budget,
+                tariff: Tariff {
+                    prices: &self.prices,
+                    provider: None,
+                    at: Time::from_micros(1_790_000_000_000_000),
+                },
+            }),
+            python: None,
+            model: Some("judge-1"),
+        }
+    }
+
+    /// Grades a trace in the run `run`.
+    pub async fn grade(&self, definition: &Value, view: &TraceView) -> Result<Vec<Graded>, Halt> {
+        let subject = Subject {
+            run_seed: "run",
+            ..Subject::new(view, &self.context)
+        };
+        self.grade_subject(definition, &subject).await
+    }
+
+    pub async fn grade_subject(
+        &self,
+        definition: &Value,
+        subject: &Subject<'_>,
+    ) -> Result<Vec<Graded>, Halt> {
+        parsed(definition).grade(subject, &self.services()).await
+    }
+
+    /// Grades a trace by a grader that gives one verdict.
+    pub async fn one(&self, definition: &Value, view: &TraceView) -> Graded {
+        let mut graded = self.grade(definition, view).await.unwrap();
+        assert_eq!(graded.len(), 1, "{graded:?}");
+        graded.remove(0)
+    }
+
+    /// Returns how often the judge was asked.
+    pub fn count(&self) -> usize {
+        self.judge.asked.lock().len()
+    }
+
+    /// Returns the text of the last message of question `nth`.
+    pub fn last_message(&self, nth: usize) -> String {
+        let asked = self.judge.asked.lock();
+        asked[nth].messages.last().unwrap()["content"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+#[track_caller]
+pub fn parsed(definition: &Value) -> TraceGrader {
+    match TraceGrader::parse(definition) {
+        Ok(grader) => grader,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// An answer of ten tokens read, four of them cached, and five written.
+pub fn text(words: &str) -> ModelAnswer {
+    ModelAnswer {
+        model: String::new(),
+        text: words.to_owned(),
+        tool_calls: json!([]),
+        finish_reason: Some("stop".to_owned()),
+        usage: Tokens {
+            prompt: 10,
+            completion: 5,
+            total: 15,
+            cached: 4,
+        },
+        ..ModelAnswer::default()
+    }
+}
+
+/// An answer that calls a tool.
+pub fn calls(name: &str, arguments: &Value) -> ModelAnswer {
+    let function = json!({"name": name, "arguments": arguments.to_string()});
+    ModelAnswer {
+        tool_calls: json!([{"id": "call_1", "type": "function", "function": function}]),
+        finish_reason: Some("tool_calls".to_owned()),
+        ..text("")
+    }
+}
+
+/// A judgement that cites the tool call of the story.
+pub fn judgement(key: &str, value: &Value) -> String {
+    quoting(key, value, "s3", "HAT045 at 13:00")
+}
+
+pub fn quoting(key: &str, value: &Value, span: &str, quote: &str) -> String {
+    let mut object = json!({
+        "evidence": [{"span_id": span, "quote": quote}],
+        "reasoning": format!("it is {value}"),
+    });
+    object[key] = value.clone();
+    object["confidence"] = json!(0.9);
+    object.to_string()
+}
+
+pub fn verdict(word: &str) -> String {
+    judgement("verdict", &json!(word))
+}
+
+/// Returns what a judgement went through, as the verdict tells it.
+pub fn notes(graded: &Graded) -> Value {
+    let judge = graded.verdict.judge.as_ref().expect("a judge was asked");
+    let params: Value = serde_json::from_str(judge.params.as_ref().unwrap().as_str()).unwrap();
+    params["judgement"].clone()
+}
+
+pub fn scores(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
+    pairs
+        .iter()
+        .map(|(name, score)| ((*name).to_owned(), *score))
+        .collect()
+}

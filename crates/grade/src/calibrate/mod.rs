@@ -162,7 +162,12 @@ pub fn calibrate(
     let (corrected_rate, correction) = correct::corrected(run, graded, &labelled, options);
     Ok(Calibration {
         grader: graded.facts.clone(),
-        models: graded.judge.models.keys().cloned().collect(),
+        models: graded
+            .judge
+            .models()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         labelled: labelled.judged.len(),
         judged: passes.rows().map_or(0, |rows| rows.n()),
         without_verdict: labelled.without_verdict,
@@ -196,19 +201,22 @@ impl Calibration {
                 self.grader.version, graded.facts.version
             ));
         }
-        let models: Vec<&String> = graded.judge.models.keys().collect();
-        let known: Vec<&String> = self.models.iter().collect();
-        (models != known && !models.is_empty())
+        let models = graded.judge.models();
+        let is_known = models
+            .iter()
+            .copied()
+            .eq(self.models.iter().map(String::as_str));
+        (!is_known && !models.is_empty())
             .then(|| "another model judged than the one that was held against people".to_owned())
     }
 }
 
 /// Refuses verdicts of several versions or models.
 fn one_judge(graded: &Graded) -> Result<(), CalibrateError> {
-    let models: Vec<&str> = graded.judge.models.keys().map(String::as_str).collect();
-    let told = match (graded.of_other_versions, models.as_slice()) {
-        (0, [] | [_]) => return Ok(()),
-        (0, models) => format!("{} judged", models.join(" and ")),
+    let models: Vec<&str> = graded.judge.models().into_iter().collect();
+    let told = match (graded.of_other_versions, graded.judge.is_one()) {
+        (0, true) => return Ok(()),
+        (0, false) => format!("{} judged", models.join(" and ")),
         (others, _) => format!(
             "{others} grades are of other versions than {}",
             graded.facts.version

@@ -83,7 +83,11 @@ impl Both<'_> {
             _ => {
                 let mut labels = labels_of(baseline, self.baseline);
                 labels.append(&mut labels_of(candidate, self.candidate));
-                labels.into_iter().map(Metric::Label).collect()
+                match labels.is_empty() {
+                    // which it has not either, and that is then said
+                    true => vec![Metric::PassRate],
+                    false => labels.into_iter().map(Metric::Label).collect(),
+                }
             }
         }
     }
@@ -97,13 +101,13 @@ impl Both<'_> {
                 false => format!("it is version {} and version {}", a.version, b.version),
             });
         }
-        let (a, b) = (&self.baseline.judge.models, &self.candidate.judge.models);
-        let names = |models: &std::collections::BTreeMap<String, u64>| -> String {
-            models.keys().cloned().collect::<Vec<_>>().join(", ")
+        let (a, b) = (self.baseline.judge.models(), self.candidate.judge.models());
+        let names = |models: &BTreeSet<&str>| -> String {
+            models.iter().copied().collect::<Vec<_>>().join(", ")
         };
         // without a model nobody judged: all answers are the grader's own
-        let differs = !a.is_empty() && !b.is_empty() && !a.keys().eq(b.keys());
-        differs.then(|| format!("its judge is {} and {}", names(a), names(b)))
+        let differs = !a.is_empty() && !b.is_empty() && a != b;
+        differs.then(|| format!("its judge is {} and {}", names(&a), names(&b)))
     }
 }
 

@@ -1,10 +1,13 @@
 //! What judges took.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{JudgeUse, NanoUsd};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::panel::{Panel, Told};
+use crate::judge::consistency::Flips;
 
 /// Calls of judges, added up.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +19,10 @@ pub(crate) struct JudgeTally {
     input_tokens: i64,
     cached_tokens: i64,
     output_tokens: i64,
-    pub(crate) models: BTreeMap<String, u64>,
+    /// By what answered together: a model, or the models of a panel.
+    models: BTreeMap<String, u64>,
+    pub(crate) panel: Panel,
+    pub(crate) samples: Flips,
 }
 
 /// What judges took, earlier attempts included: they were paid all the same.
@@ -51,6 +57,10 @@ impl JudgeTally {
                 self.models.insert(used.model.clone(), 1);
             }
         }
+        if let Some(told) = Told::of(used) {
+            self.panel.add(&told.panel);
+            self.samples.add(&told.samples);
+        }
         if used.cached {
             self.reused += 1;
             return;
@@ -80,6 +90,24 @@ impl JudgeTally {
         for (model, count) in &other.models {
             *self.models.entry(model.clone()).or_default() += count;
         }
+    }
+
+    /// Returns the models that judged, each once.
+    pub(crate) fn models(&self) -> BTreeSet<&str> {
+        self.models
+            .keys()
+            .flat_map(|names| names.split(", "))
+            .collect()
+    }
+
+    /// Returns whether all grades are of one judge: a model, or a panel of which some may have been silent.
+    pub(crate) fn is_one(&self) -> bool {
+        let all = self.models().len();
+        self.models.is_empty()
+            || self
+                .models
+                .keys()
+                .any(|names| names.split(", ").count() == all)
     }
 
     /// Returns the totals; nothing if no judge was asked.

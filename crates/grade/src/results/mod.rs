@@ -13,6 +13,7 @@ mod items;
 mod judge_use;
 mod of_grader;
 mod outlook;
+mod panel;
 mod sample;
 mod summary;
 
@@ -31,6 +32,7 @@ pub(crate) use figure::{decimal, keep};
 pub use items::{ItemFilter, ItemGrade, ItemResult};
 pub use judge_use::JudgeTotals;
 pub use outlook::{Outlook, Plan};
+pub use panel::PanelAgreement;
 pub(crate) use sample::{Said, Sample};
 pub use summary::{
     AtLeast, Bar, Counts, FlipRate, GraderResults, GraderStratum, LabelShare, RunResults,

@@ -43,7 +43,6 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
         Some(_) => outlook::of_rates(&passes),
         None => outlook::of_scores(&scores),
     };
-    let flips = grader.flips();
     GraderResults {
         grader: grader.facts.clone(),
         pass_rate: number(pass_rate.as_ref()),
@@ -56,10 +55,9 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
         histogram: histogram(grader),
         labels: labels(collected, grader),
         strata: strata(collected, &passes, &scores),
-        flips: (flips.repeated > 0).then_some(FlipRate {
-            repeated: flips.repeated as u64,
-            flipped: flips.flipped as u64,
-        }),
+        flips: FlipRate::of(grader.flips()),
+        noise: FlipRate::of(grader.judge.samples),
+        panel: grader.judge.panel.agreement(collected.level()),
         outlook,
         judge: grader.judge.totals(),
         of_other_versions: grader.of_other_versions,

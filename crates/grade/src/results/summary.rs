@@ -11,7 +11,8 @@ use super::judge_use::{JudgeTally, JudgeTotals};
 use super::of_grader;
 use super::outlook::Outlook;
 use super::sample::{Said, Sample};
-use super::{FigureObject, Graded, GraderFacts, Withheld, keep};
+use super::{FigureObject, Graded, GraderFacts, PanelAgreement, Withheld, keep};
+use crate::judge::consistency::Flips;
 
 /// What a run of graders says.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -73,6 +74,10 @@ pub struct GraderResults {
     pub strata: Vec<GraderStratum>,
     /// How often it changed its mind about traces that it graded more than once; null if there are none.
     pub flips: Option<FlipRate>,
+    /// The same of one judge who was asked the same several times, for a measure of his noise.
+    pub noise: Option<FlipRate>,
+    /// How far the judges of a panel agree; null if there was none.
+    pub panel: Option<PanelAgreement>,
     /// What a next run of as many traces would see.
     pub outlook: Option<Outlook>,
     /// What its judge took; null if it asked none.
@@ -144,6 +149,15 @@ pub struct FlipRate {
     pub repeated: u64,
     /// Those of them whose verdicts were not all the same.
     pub flipped: u64,
+}
+
+impl FlipRate {
+    pub(super) fn of(flips: Flips) -> Option<Self> {
+        (flips.repeated > 0).then_some(Self {
+            repeated: flips.repeated as u64,
+            flipped: flips.flipped as u64,
+        })
+    }
 }
 
 /// A grader in a part of the population.

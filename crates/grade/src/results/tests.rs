@@ -377,6 +377,52 @@ fn what_judges_took_is_added_up_earlier_attempts_too() {
 }
 
 #[test]
+fn what_a_panel_and_a_repeated_judge_said_is_told() {
+    let asked = |at: usize| {
+        let third = if at % 5 == 0 { "fail" } else { "pass" };
+        let samples = if at % 10 == 0 {
+            r#"["pass","fail",null]"#
+        } else {
+            r#"["pass","pass"]"#
+        };
+        let params = format!(
+            r#"{{"temperature":0,"judgement":{{"votes":["pass","pass","{third}",null],"agreement":1,"samples":{samples}}}}}"#
+        );
+        let judge = JudgeUse {
+            model: if at == 3 { "a, b" } else { "a, b, c" }.to_owned(),
+            params: model::JsonText::parse(&params).ok(),
+            ..JudgeUse::default()
+        };
+        grade(
+            "goal",
+            &format!("t{at}"),
+            Verdict {
+                judge: Some(judge),
+                ..passed(true)
+            },
+        )
+    };
+    let run = collected(&[pass_fail("goal")], (0..100).map(asked));
+    assert!(
+        run.graded()[0].judge.is_one(),
+        "a silent judge is of the panel"
+    );
+    let goal = &run.results().by_grader["goal"];
+    let noise = goal.noise.unwrap();
+    assert_eq!((noise.repeated, noise.flipped), (100, 10));
+    let panel = goal.panel.as_ref().unwrap();
+    assert_eq!(panel.traces, 100);
+    // 80 traces agree in all pairs, 20 in one of three
+    near(panel.agreement, (80.0 + 20.0 / 3.0) / 100.0, 1e-12);
+    // D_o = 2/15; 280 of 300 votes are passes: D_e = 2·280·20/(300·299)
+    near(
+        panel.alpha,
+        1.0 - (2.0 / 15.0) / (2.0 * 280.0 * 20.0 / (300.0 * 299.0)),
+        1e-9,
+    );
+}
+
+#[test]
 fn traces_are_found_by_their_numbers() {
     let grades = (0..30).flat_map(|at| {
         let trace = format!("t{at:02}");
@@ -407,6 +453,22 @@ fn traces_are_found_by_their_numbers() {
             .len(),
         2
     );
+}
+
+#[test]
+fn many_grades_take_little_memory() {
+    let names = ["a", "b", "c", "d", "e"];
+    let graders: Vec<GraderFacts> = names.iter().map(|name| pass_fail(name)).collect();
+    let mut builder = builder(&graders, &[]);
+    for at in 0..20_000_u32 {
+        let trace = format!("trace_{:032x}", u128::from(at) << 64);
+        for name in names {
+            builder.add(&grade(name, &trace, passed(at % 2 == 0)));
+        }
+    }
+    // 16 a grade and 65 an item, of 38 letters; what grows by doubling has up to twice as much
+    let each = builder.bytes() as f64 / 100_000.0;
+    assert!((25.0..60.0).contains(&each), "{each}");
 }
 
 #[test]

@@ -143,6 +143,17 @@ pub struct Share {
     pub groups: Option<u64>,
 }
 
+/// How often a group's features are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tallies {
+    /// Affected traces among all.
+    pub of_all: Tally,
+    /// The same among failing ones.
+    pub of_failing: Tally,
+    /// Traces with the features among passing ones.
+    pub of_passing: Tally,
+}
+
 /// Whether it comes more often than it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -200,6 +211,8 @@ pub struct FailureGroup {
     pub affected_traces: u64,
     /// These among all traces.
     pub share: Share,
+    /// What its rates are counted of.
+    pub tallies: Tallies,
     /// For which part of the failing traces it holds.
     pub of_failing: f64,
     /// For which part of the passing traces it holds.
@@ -307,6 +320,7 @@ impl Report<'_> {
             rule_is_exact: rule.is_exact,
             affected_traces: set.failing,
             share: self.share(&affected),
+            tallies: self.tallies(set, &affected),
             of_failing: set.failing as f64 / failing as f64,
             of_passing: (passing > 0).then(|| set.passing as f64 / passing as f64),
             first_seen: affected.iter().find_map(|at| self.cases[at].started_at),
@@ -341,6 +355,16 @@ impl Report<'_> {
             tally.groups = groups.into_iter().map(|(_, tally)| tally).collect();
         }
         tally
+    }
+
+    fn tallies(&self, set: &FeatureSet, affected: &Bits) -> Tallies {
+        let holds = self.table.matching(&set.features);
+        let has_failed = |at: usize| self.cases[at].failed;
+        Tallies {
+            of_all: self.tally(|at| affected.contains(at), |_| true),
+            of_failing: self.tally(|at| affected.contains(at), has_failed),
+            of_passing: self.tally(|at| holds.contains(at), |at| !has_failed(at)),
+        }
     }
 
     fn share(&self, affected: &Bits) -> Share {

@@ -85,6 +85,10 @@ fn each_reason_is_a_group_and_what_is_common_everywhere_is_none() {
         (first.of_failing, first.of_passing),
         (40.0 / 61.0, Some(0.0))
     );
+    let tallies = &first.tallies;
+    let counted = [&tallies.of_all, &tallies.of_failing, &tallies.of_passing];
+    let counted = counted.map(|tally| (tally.hits, tally.n));
+    assert_eq!(counted, [(40, 200), (40, 61), (0, 139)]);
     assert_eq!(first.cost, Some(NanoUsd(40_000)));
     assert_eq!(first.confidence, Confidence::High);
     assert_eq!(first.first_seen, Some(Time::from_micros(0)));

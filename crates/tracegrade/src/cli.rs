@@ -141,6 +141,7 @@ A group that is saved is a rule grader: what failed once is looked for from then
   tracegrade import traces.jsonl
   tracegrade import --project shop --resume backup-*.jsonl.zst
   zcat old.jsonl.gz | tracegrade import -
+  tracegrade import --openai-evals evals.json
 
 What a file holds is told by its content: exports of Langfuse, MLflow, LangSmith and Phoenix, logs of
 Inspect AI, requests to models with their responses, items and traces of the Agents SDK, OTLP in JSON and
@@ -381,8 +382,12 @@ pub(crate) enum SqlFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// Files to read; - is stdin.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "openai_evals")]
     pub(crate) files: Vec<PathBuf>,
+    /// Files with evals of OpenAI's Evals API, as their client returns them, in JSON or JSON lines: the
+    /// evals are made here. Runs and output items in them are counted and left out.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "data_dir", "resume"])]
+    pub(crate) openai_evals: Vec<PathBuf>,
     /// Put them into this data folder, which no server has open, instead of sending them to one.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,

@@ -19,7 +19,8 @@ const CALL: f64 = 8.0 * 400.0 + 3.0 * 100.0 + 7.0 * 1_600.0;
 
 /// Answers at once, after a while, never in time, half, or with a 429.
 fn script(prng: &mut Prng) -> Vec<Move> {
-    let verdict = json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9});
+    let verdict =
+        json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9});
     let pass = || Move::Object(verdict.clone());
     let after = |millis| Move::Stall(Duration::from_millis(millis), Box::new(pass()));
     let one = |_| match prng.below(10) {
@@ -38,12 +39,14 @@ fn body() -> Value {
     for n in 0..TRACES {
         let id = format!("trace_{n:03}");
         data.push(json!({"object": "trace", "id": id, "workflow_name": "w"}));
-        data.push(json!({"object": "trace.span", "id": format!("span_{n}"), "trace_id": id,
+        data.push(
+            json!({"object": "trace.span", "id": format!("span_{n}"), "trace_id": id,
             "started_at": "2026-01-02T03:00:00Z", "ended_at": "2026-01-02T03:00:01Z",
             "span_data": {"type": "generation", "model": "gpt-4.1-mini",
                 "input": [{"role": "user", "content": format!("Where is order {n}?")}],
                 "output": [{"role": "assistant", "content": format!("Order {n} is on its way.")}],
-                "usage": {"input_tokens": 10, "output_tokens": 5}}}));
+                "usage": {"input_tokens": 10, "output_tokens": 5}}}),
+        );
     }
     json!({ "data": data })
 }
@@ -94,7 +97,10 @@ fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
         done = now;
         kills_in_the_middle += usize::from(done < TRACES as u64);
     }
-    assert!(kills_in_the_middle >= 2, "the run was over too soon: {done}");
+    assert!(
+        kills_in_the_middle >= 2,
+        "the run was over too soon: {done}"
+    );
     let began = Instant::now();
     let mut client = server.client();
     let run = loop {
@@ -112,12 +118,18 @@ fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
     ));
     let mut grades: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows.unwrap() {
-        let key = format!("{} {} {}", row["item_id"], row["grader_name"], row["attempt"]);
+        let key = format!(
+            "{} {} {}",
+            row["item_id"], row["grader_name"], row["attempt"]
+        );
         *grades.entry(key).or_default() += 1;
         assert_eq!(row["outcome"], "pass");
     }
     assert_eq!(grades.len(), 2 * TRACES, "lost");
-    assert!(grades.values().all(|count| *count == 1), "doubled: {grades:?}");
+    assert!(
+        grades.values().all(|count| *count == 1),
+        "doubled: {grades:?}"
+    );
     let questions: BTreeSet<String> = judge
         .asked()
         .iter()
@@ -126,6 +138,9 @@ fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
     assert_eq!(questions.len(), TRACES);
     let spent = run["cost"]["spent_usd"].as_f64().unwrap();
     let expected = TRACES as f64 * CALL / 1e9;
-    assert!((spent - expected).abs() < 1e-12, "{spent} instead of {expected}");
+    assert!(
+        (spent - expected).abs() < 1e-12,
+        "{spent} instead of {expected}"
+    );
     server.stop();
 }

@@ -10,7 +10,9 @@ use model::{NanoUsd, Time, TraceFilter, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use store::meta::{Decision, DecisionFilter, GraderUse, GradingRun, NewGradingRun, NewWatch, Watch, WatchChange};
+use store::meta::{
+    Decision, DecisionFilter, GraderUse, GradingRun, NewGradingRun, NewWatch, Watch, WatchChange,
+};
 use utoipa::ToSchema;
 
 use super::api::RunObject;

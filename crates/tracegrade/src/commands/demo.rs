@@ -125,7 +125,10 @@ pub(super) async fn run(args: &Demo, json: bool) -> anyhow::Result<()> {
         return Ok(output::line(told)?);
     }
     let signals = Signals::new()?;
-    for line in greeting.iter().chain(&hints(&note, until, &address.to_string())) {
+    for line in greeting
+        .iter()
+        .chain(&hints(&note, until, &address.to_string()))
+    {
         output::line(line)?;
     }
     Ok(server::run(running, signals).await?)

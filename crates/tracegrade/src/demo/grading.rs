@@ -74,7 +74,11 @@ pub(crate) fn graders() -> Vec<SavedGrader> {
             "The share of tool calls that were not repeated, useless or failed and made again.",
             json!({"type": "trajectory", "metric": "step_efficiency"}),
         ),
-        grader(LABELLED_GRADER, "The customer got what could be had. Asks a judge.", goal.clone()),
+        grader(
+            LABELLED_GRADER,
+            "The customer got what could be had. Asks a judge.",
+            goal.clone(),
+        ),
         grader(
             "card-refund-times",
             "Refunds to a card are promised for 7 to 10 business days, as KB-212 has it. In Python.",
@@ -202,7 +206,10 @@ mod tests {
     #[test]
     fn there_is_a_grader_of_each_kind_and_88_labels() {
         let graders = graders();
-        let kinds: HashSet<_> = graders.iter().map(|g| g.definition["type"].to_string()).collect();
+        let kinds: HashSet<_> = graders
+            .iter()
+            .map(|g| g.definition["type"].to_string())
+            .collect();
         assert_eq!(kinds.len(), 6);
         let until = Time::parse_rfc3339("2026-11-21T14:32:10.250000Z").unwrap();
         let labels = labels(until, 2026);

@@ -229,13 +229,29 @@ pub(crate) fn suggestions(until: Time, seed: u64, runs: Option<(&str, &str)>) ->
         ]
     });
     let mut all = vec![
-        with_id("traces show", PAID_TWICE, "the run that paid twice, as a conversation"),
+        with_id(
+            "traces show",
+            PAID_TWICE,
+            "the run that paid twice, as a conversation",
+        ),
         with_id("traces tree", BATCH, "20,000 spans as a tree"),
         compare,
-        plain("traces list --status error --start-date -4d", "what failed around the outage"),
-        plain("sql \"select version, count(*) as traces, avg(duration_ms) as ms from traces group by version\"", "the versions side by side"),
-        plain("sql \"select name, count(*) as calls, sum(case when status = 'error' then 1 else 0 end) as errors from spans where type = 'function' group by name order by calls desc\"", "which tools fail"),
-        plain("grade --check 'tool_errors == 0' --detector D17 --environment ci", "grade traces yourself; no model is asked for this"),
+        plain(
+            "traces list --status error --start-date -4d",
+            "what failed around the outage",
+        ),
+        plain(
+            "sql \"select version, count(*) as traces, avg(duration_ms) as ms from traces group by version\"",
+            "the versions side by side",
+        ),
+        plain(
+            "sql \"select name, count(*) as calls, sum(case when status = 'error' then 1 else 0 end) as errors from spans where type = 'function' group by name order by calls desc\"",
+            "which tools fail",
+        ),
+        plain(
+            "grade --check 'tool_errors == 0' --detector D17 --environment ci",
+            "grade traces yourself; no model is asked for this",
+        ),
         plain("graders list", "the graders of the demo, one of each kind"),
     ];
     all.extend(of_runs);

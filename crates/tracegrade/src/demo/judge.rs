@@ -118,7 +118,10 @@ impl PlayedJudge for Judge {
         let said = self.find(prompt).zip(question);
         let (passes, reasoning) = match said {
             Some((known, question)) => known.opinion(question),
-            None => (None, "This judge is played, for a demo: it knows its own story and the library's questions about it, and nothing of this."),
+            None => (
+                None,
+                "This judge is played, for a demo: it knows its own story and the library's questions about it, and nothing of this.",
+            ),
         };
         let cited = passes.and_then(|_| last_output(prompt));
         let cite = |(span, quote)| json!({"span_id": span, "quote": quote});
@@ -152,7 +155,9 @@ impl Known {
         let failure = self.truth.failure;
         let wrong = match question {
             Question::Goal => (!self.truth.resolved).then(|| why(failure)),
-            Question::Grounded => failure.filter(|failure| is_untrue(*failure)).map(|f| why(Some(f))),
+            Question::Grounded => failure
+                .filter(|failure| is_untrue(*failure))
+                .map(|f| why(Some(f))),
             Question::Handoff => failure
                 .filter(|f| matches!(f, FailureKind::PingPong | FailureKind::WrongHandoff))
                 .map(|failure| why(Some(failure))),
@@ -201,10 +206,14 @@ fn why(failure: Option<FailureKind>) -> &'static str {
     match failure {
         Some(WrongPolicy) => "The answer states a rule that the handbook does not have.",
         Some(ClaimedNotDone) => "The answer says that it was done; the only tool call failed.",
-        Some(ToolLoop) => "The same call is made until no turn is left; the customer gets no answer.",
+        Some(ToolLoop) => {
+            "The same call is made until no turn is left; the customer gets no answer."
+        }
         Some(PingPong) => "Two agents hand the customer back and forth, and neither helps.",
         Some(WrongHandoff) => "The customer ends with an agent who cannot help.",
-        Some(StaleTracking) => "The answer rests on an old scan; the newest says: returned to sender.",
+        Some(StaleTracking) => {
+            "The answer rests on an old scan; the newest says: returned to sender."
+        }
         Some(AskedTwice) => "The customer asked clearly and is asked to confirm once more.",
         Some(StoreCredit) => "Store credit was given where a cancellation was asked for.",
         Some(WrongAddress) => "The reset link went to the address that the customer had left.",
@@ -273,8 +282,13 @@ fn last_output(prompt: &str) -> Option<(String, String)> {
     let text = behind.split_once('>')?.1;
     let line = text.lines().next()?.split("</data-").next()?;
     let quote: String = line.chars().take(QUOTE_CHARS).collect();
-    let is_plain = quote.chars().all(|c| c.is_alphanumeric() || " .,:;'!?$-–".contains(c));
-    Some((span.to_owned(), if is_plain { quote } else { String::new() }))
+    let is_plain = quote
+        .chars()
+        .all(|c| c.is_alphanumeric() || " .,:;'!?$-–".contains(c));
+    Some((
+        span.to_owned(),
+        if is_plain { quote } else { String::new() },
+    ))
 }
 
 #[cfg(test)]
@@ -299,8 +313,15 @@ mod tests {
 
     #[test]
     fn a_question_is_told_by_its_criterion() {
-        let ask = |criterion: &str| question(&format!("customer\n## Criterion\n{criterion}\n\n## Answer\ncustomer"));
-        assert_eq!(ask("Did the agent accomplish the goal?"), Some(Question::Goal));
+        let ask = |criterion: &str| {
+            question(&format!(
+                "customer\n## Criterion\n{criterion}\n\n## Answer\ncustomer"
+            ))
+        };
+        assert_eq!(
+            ask("Did the agent accomplish the goal?"),
+            Some(Question::Goal)
+        );
         assert_eq!(ask("Were the hand-offs right?"), Some(Question::Handoff));
         assert_eq!(ask("Is it funny?"), None);
     }
@@ -310,7 +331,12 @@ mod tests {
         let until = Time::parse_rfc3339("2026-11-21T14:32:10.250000Z").unwrap();
         let judge = Judge::of_story(until, 2026);
         let all: usize = judge.known().values().map(Vec::len).sum();
-        let alike: usize = judge.known().values().filter(|known| known.len() > 1).map(Vec::len).sum();
+        let alike: usize = judge
+            .known()
+            .values()
+            .filter(|known| known.len() > 1)
+            .map(Vec::len)
+            .sum();
         assert!(all > 2_500 && alike * 20 < all, "{alike} of {all}");
     }
 }

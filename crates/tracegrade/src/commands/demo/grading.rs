@@ -47,7 +47,9 @@ pub(super) async fn grade(client: &Client, until: Time, seed: u64) -> anyhow::Re
     wait(client, &ids).await?;
     let id = |name: &str| {
         let found = ids.iter().find(|(known, _)| *known == name);
-        found.map(|(_, id)| id.clone()).context("a run of the demo is missing")
+        found
+            .map(|(_, id)| id.clone())
+            .context("a run of the demo is missing")
     };
     Ok(Graded {
         old: id(RUN_OLD)?,
@@ -68,7 +70,8 @@ async fn price(client: &Client) -> anyhow::Result<()> {
 
 async fn send(client: &Client, path: &[&str], body: &Value) -> anyhow::Result<Value> {
     let answer = client.send_json(Method::POST, path, body).await;
-    let answer = answer.with_context(|| format!("failed to grade the demo: /{}", path.join("/")))?;
+    let answer =
+        answer.with_context(|| format!("failed to grade the demo: /{}", path.join("/")))?;
     Ok(client.json(answer).await?)
 }
 
@@ -100,7 +103,10 @@ async fn run(
 async fn label(client: &Client, until: Time, seed: u64) -> anyhow::Result<()> {
     let one = [("limit".to_owned(), "1".to_owned())];
     let list: Value = client.get_json(&["v1", "annotations"], &one).await?;
-    let is_done = list.get("data").and_then(Value::as_array).is_some_and(|data| !data.is_empty());
+    let is_done = list
+        .get("data")
+        .and_then(Value::as_array)
+        .is_some_and(|data| !data.is_empty());
     if is_done {
         return Ok(());
     }
@@ -113,8 +119,16 @@ async fn label(client: &Client, until: Time, seed: u64) -> anyhow::Result<()> {
             "author": label.author,
         })
     };
-    let labels: Vec<Value> = grading::labels(until, seed).into_iter().map(annotation).collect();
-    send(client, &["v1", "annotations"], &json!({"annotations": labels})).await?;
+    let labels: Vec<Value> = grading::labels(until, seed)
+        .into_iter()
+        .map(annotation)
+        .collect();
+    send(
+        client,
+        &["v1", "annotations"],
+        &json!({"annotations": labels}),
+    )
+    .await?;
     Ok(())
 }
 
@@ -128,14 +142,22 @@ async fn wait(client: &Client, ids: &[(&'static str, String)]) -> anyhow::Result
         for (name, id) in ids {
             let path: Vec<&str> = RUNS.iter().copied().chain([id.as_str()]).collect();
             let run: Value = client.get_json(&path, &[]).await?;
-            let count = |what: &str| run.pointer(&format!("/counts/{what}")).and_then(Value::as_u64);
+            let count = |what: &str| {
+                run.pointer(&format!("/counts/{what}"))
+                    .and_then(Value::as_u64)
+            };
             items += count("items").unwrap_or(0);
             done += count("done").unwrap_or(0);
-            let status = run.get("status").and_then(Value::as_str).unwrap_or_default();
+            let status = run
+                .get("status")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             ensure!(
                 !matches!(status, "failed" | "paused"),
                 "the run {name} is {status}: {}",
-                run.get("reason").and_then(Value::as_str).unwrap_or_default()
+                run.get("reason")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
             );
             if matches!(status, "completed" | "canceled") {
                 resting.insert(name);

@@ -58,7 +58,7 @@ struct OfGrader {
     #[serde(default)]
     pass_rate_figure: Option<Figure>,
     #[serde(default)]
-    average_score_figure: Option<Figure>,
+    mean_figure: Option<Figure>,
     #[serde(default)]
     labels: BTreeMap<String, Label>,
     #[serde(default)]
@@ -193,7 +193,7 @@ impl Results {
             row.extend(numbers.map(number));
             row.push(Cell::from(of.rate()));
             rows.push(row);
-            if let (Some(_), Some(mean)) = (&of.pass_rate_figure, &of.average_score_figure) {
+            if let (Some(_), Some(mean)) = (&of.pass_rate_figure, &of.mean_figure) {
                 let mut row = vec![Cell::default(); 6];
                 row.push(Cell::from(format!("score {}", mean.mean())));
                 rows.push(row);
@@ -299,7 +299,7 @@ impl OfGrader {
         if let Some(rate) = &self.pass_rate_figure {
             return rate.rate();
         }
-        if let Some(mean) = &self.average_score_figure {
+        if let Some(mean) = &self.mean_figure {
             return format!("score {}", mean.mean());
         }
         withheld(&self.withheld, "pass_rate")

@@ -2,7 +2,6 @@
 
 pub(crate) mod grading;
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,13 +41,29 @@ Exit codes: 0 done; 1 failed or refused; 2 the command line cannot be understood
 
 /// Tells what cannot be understood, or the help that was asked for, and returns the exit code. Of a gate
 /// the code 2 would be a verdict: there it is an error's.
-pub(crate) fn refuse(error: &clap::Error, command: Option<&OsStr>) -> ExitCode {
+pub(crate) fn refuse(error: &clap::Error, typed: impl Iterator<Item = String>) -> ExitCode {
     // Without a terminal there is nobody to tell.
     let _printed = error.print();
     match error.exit_code() {
         0 => ExitCode::SUCCESS,
-        _ if command == Some(OsStr::new("gate")) => ExitCode::from(ERROR),
+        _ if command(typed).as_deref() == Some("gate") => ExitCode::from(ERROR),
         code => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+    }
+}
+
+/// Returns the command that was typed: the first word that is neither a flag nor a flag's value.
+fn command(typed: impl Iterator<Item = String>) -> Option<String> {
+    let mut typed = typed.skip(1);
+    loop {
+        let word = typed.next()?;
+        match word.strip_prefix("--") {
+            None => return Some(word),
+            Some("json") => {}
+            Some(flag) if flag.contains('=') => {}
+            Some(_) => {
+                typed.next()?;
+            }
+        }
     }
 }
 
@@ -661,6 +676,18 @@ mod tests {
         }
         Cli::command().debug_assert();
         check(&Cli::command());
+    }
+
+    #[test]
+    fn a_command_is_found_behind_flags() {
+        let check = |typed: &str, want: Option<&str>| {
+            let words = typed.split(' ').map(str::to_owned);
+            assert_eq!(command(words).as_deref(), want, "{typed}");
+        };
+        check("tracegrade gate --x", Some("gate"));
+        check("tracegrade --url http://a --json gate --x", Some("gate"));
+        check("tracegrade --project=gate traces lst", Some("traces"));
+        check("tracegrade --url", None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     server::enter_sandbox_if_asked();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return cli::refuse(&error, std::env::args_os().nth(1).as_deref()),
+        Err(error) => return cli::refuse(&error, std::env::args()),
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

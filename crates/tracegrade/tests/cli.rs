@@ -276,6 +276,23 @@ fn a_folder_in_use_and_a_missing_server_are_told_with_a_way_out() {
     assert!(error.contains("tracegrade serve"), "{error}");
     let mistyped = tracegrade().args(["traces", "lst"]).output().unwrap();
     assert_eq!(mistyped.status.code(), Some(2));
+    // Of a gate 1 and 2 are verdicts: whatever goes wrong is 3.
+    let sides = ["gate", "--baseline", "grun_1", "--candidate", "grun_2"];
+    for args in [
+        &["gate", "--baselin", "x"][..],
+        &["--url", "http://127.0.0.1:1"],
+        &[],
+    ] {
+        let mut gate = tracegrade();
+        if args.first() != Some(&"gate") {
+            gate.args(sides);
+        }
+        let url = ["--url", &server.url];
+        let gate = gate.args(args).args(url.iter().filter(|_| args.is_empty()));
+        let output = gate.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {error}");
+    }
 }
 
 #[test]
@@ -310,12 +327,15 @@ fn a_demo_is_told_and_what_it_suggests_works() {
         .iter()
         .filter(|line| line.contains(" --url http://"))
         .collect();
-    assert!(commands.len() >= 4, "{:?}", demo.greeting);
+    assert!(commands.len() >= 11, "{:?}", demo.greeting);
     check_that_lists_read_no_payload(&demo);
     for command in commands {
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
-        assert!(
-            output.status.success(),
+        // The demo's new version is one to be stopped.
+        let code = i32::from(command.contains(" gate "));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
             "{command}: {}",
             String::from_utf8_lossy(&output.stderr)
         );

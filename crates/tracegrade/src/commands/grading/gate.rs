@@ -57,15 +57,22 @@ struct OfGrader {
     baseline: Option<Figure>,
     candidate: Option<Figure>,
     difference: Option<Figure>,
-    /// Whether the figures are shares; else they are means.
-    #[serde(default = "yes")]
-    is_rate: bool,
+    /// What was compared: `pass_rate`, or a mean.
+    #[serde(default)]
+    metric: Option<String>,
     #[serde(default)]
     unscored: u64,
 }
 
-fn yes() -> bool {
-    true
+impl OfGrader {
+    /// Returns whether the figures are shares. Where that is not told, numbers up to 1 are.
+    fn is_rate(&self) -> bool {
+        let is_share = |figure: &Option<Figure>| figure.is_none_or(|it| it.estimate <= 1.0);
+        match self.metric.as_deref() {
+            Some(metric) => metric != "mean",
+            None => is_share(&self.baseline) && is_share(&self.candidate),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -309,7 +316,7 @@ impl Report {
             let value = |figure: &Option<Figure>| {
                 figure.map_or_else(
                     || "-".to_owned(),
-                    |figure| match of.is_rate {
+                    |figure| match of.is_rate() {
                         true => figure.rate(),
                         false => figure.mean(),
                     },
@@ -317,7 +324,7 @@ impl Report {
             };
             let difference = of.difference.map_or_else(
                 || "-".to_owned(),
-                |figure| match of.is_rate {
+                |figure| match of.is_rate() {
                     true => figure.points(),
                     false => figure.change(),
                 },

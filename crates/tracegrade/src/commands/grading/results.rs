@@ -397,3 +397,56 @@ fn withheld(reasons: &BTreeMap<String, String>, what: &str) -> String {
         None => "-".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(outcome: Option<&str>, limit: u32) -> Told {
+        Told {
+            outcome: outcome.map(str::to_owned),
+            limit,
+            ..Told::default()
+        }
+    }
+
+    #[test]
+    fn results_are_figures_and_what_failed() {
+        let results: Results = serde_json::from_str(CANNED).unwrap();
+        let plain = |told: &Told| anstream::adapter::strip_str(&results.words(told)).to_string();
+        insta::assert_snapshot!(plain(&told(Some("fail"), 10)));
+        let figures_alone = plain(&told(None, 0));
+        assert!(!figures_alone.contains("trace_7"), "{figures_alone}");
+        // Whatever a judge or a trace says, a terminal does not obey it.
+        let raw = results.words(&told(None, 10));
+        assert!(
+            !raw.contains("\u{1b}[2J") && !raw.contains('\u{202e}'),
+            "{raw}"
+        );
+    }
+
+    const CANNED: &str = r#"{"object":"trace.grading_results",
+      "run":{"object":"trace.grading_run","id":"grun_1","name":"regression v1.9.0","status":"completed","reason":null,
+        "graders":[{"id":"grader_1","name":"goal","version":2,"hash":"h","definition":{}}],
+        "selection":{"strategy":"strata","seed":"s","population":1566,"sampled":120,"groups":90,"running_left_out":1,"strata":[{"name":"went wrong","population":31,"sampled":30}]},
+        "counts":{"items":120,"done":120,"unscored":3,"queued":0,"deleted":0},"cost":{"estimate_usd":0.5,"cap_usd":5.0,"spent_usd":0.4123},
+        "watch_id":null,"created_at":"2026-11-28T22:00:00.000000Z","started_at":null,"ended_at":null,"metadata":{}},
+      "traces":120,"average_score":null,"average_score_figure":null,
+      "pass_rate":0.7,"pass_rate_figure":{"estimate":0.7,"interval":[0.61,0.78],"method":"x","n":117,"groups":88,"design_effect":1.3,"too_few_groups":false},
+      "by_grader":{
+        "goal":{"grader":{},"counts":{"graded":120,"pass":82,"fail":30,"value":0,"not_applicable":5,"unscored":3,"unscored_by_reason":{"unknown":2,"parse":1},"vacuous":0},
+          "pass_rate":0.73,"pass_rate_figure":{"estimate":0.732,"interval":[0.64,0.81],"method":"x","n":112,"groups":84,"design_effect":1.31,"too_few_groups":false},
+          "mean":null,"mean_figure":null,"labels":{},"withheld":{}},
+        "steps\u001b[2J":{"grader":{},"counts":{"graded":120,"pass":0,"fail":0,"value":120,"not_applicable":0,"unscored":0,"unscored_by_reason":{},"vacuous":4},
+          "pass_rate":null,"pass_rate_figure":null,"mean":0.9,"mean_figure":{"estimate":0.9,"interval":[0.88,0.92],"method":"x","n":120,"groups":120,"design_effect":1.0,"too_few_groups":false},
+          "labels":{},"withheld":{"pass_rate":"its numbers are neither good nor bad"}}},
+      "strata":[{"name":"went wrong","population":31,"graded":30,"pass_rate":0.1,"pass_rate_figure":{"estimate":0.1,"interval":[0.02,0.27],"method":"x","n":30,"groups":30,"design_effect":1.0,"too_few_groups":false}}],
+      "weighting":{"is_weighted":true,"sentence":"Each stratum counts by its share of the 1,566 traces."},
+      "degraded":false,"degraded_reasons":[],"judge":{"grades":120,"reused":20,"cost_usd":0.41,"unpriced":0,"models":{"fernhollow-judge":120}},"withheld":{},
+      "total":30,"data":[{"object":"trace.grading_result","trace_id":"trace_7","item_id":"trace_7","group_id":null,"stratum":"went wrong","weight":1.03,"outcome":"fail",
+        "grades":[
+          {"grader_name":"goal","outcome":"fail","score":null,"label":null,"unscored_reason":null,"reasoning":"It rests on an old scan \u202e.","span_id":null,"citations":["span_3"]},
+          {"grader_name":"steps","outcome":"value","score":0.5,"label":null,"unscored_reason":null,"reasoning":null,"span_id":null,"citations":[]},
+          {"grader_name":"clean","outcome":"pass","score":null,"label":null,"unscored_reason":null,"reasoning":null,"span_id":null,"citations":[]}]}],
+      "first_id":"trace_7","last_id":"trace_7","has_more":true}"#;
+}

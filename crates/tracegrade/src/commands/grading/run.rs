@@ -11,15 +11,21 @@ pub(super) struct Run {
     /// Missing where it was only tried.
     #[serde(default)]
     pub(super) id: Option<String>,
+    #[serde(default)]
     pub(super) name: Option<String>,
+    #[serde(default)]
     pub(super) status: String,
+    #[serde(default)]
     pub(super) reason: Option<String>,
     #[serde(default)]
     graders: Vec<UsedGrader>,
     #[serde(default)]
     selection: Selected,
+    #[serde(default)]
     pub(super) counts: Counts,
     pub(super) cost: Cost,
+    #[serde(default)]
+    power: Vec<Power>,
     #[serde(default)]
     watch_id: Option<String>,
     #[serde(default)]
@@ -41,7 +47,22 @@ struct Selected {
     #[serde(default)]
     population: Option<u64>,
     #[serde(default)]
+    sampled: Option<u64>,
+    #[serde(default)]
+    running_left_out: u64,
+    #[serde(default)]
+    outside_strata: u64,
+    #[serde(default)]
+    missing_count: u64,
+    #[serde(default)]
     strata: Vec<Stratum>,
+}
+
+/// What a run of this size could see.
+#[derive(Debug, Clone, Deserialize)]
+struct Power {
+    grader: String,
+    sentence: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -165,8 +186,30 @@ impl Run {
                 ),
             );
         }
-        if let Some(estimate) = self.cost.estimate_usd {
+        for (traces, why) in [
+            (
+                self.selection.running_left_out,
+                "still run and are left out",
+            ),
+            (
+                self.selection.outside_strata,
+                "are in no stratum: nothing is said of them",
+            ),
+            (self.selection.missing_count, "are not there"),
+        ] {
+            if traces > 0 {
+                fact("", format!("{} {why}", text::traces(traces)));
+            }
+        }
+        if let Some(estimate) = self.cost.estimate_usd.filter(|usd| *usd > 0.0) {
             fact("cost", format!("about {}", text::cost(estimate)));
+        }
+        for power in &self.power {
+            let name = short_text(&power.grader, 40);
+            fact(
+                "can see",
+                format!("{name}: {}", short_text(&power.sentence, 200)),
+            );
         }
         if let Some(watch) = &self.watch_id {
             fact("watch", safe_text(watch).into_owned());
@@ -191,9 +234,10 @@ impl Run {
 
     /// Returns how many traces were chosen of how many, and how.
     fn chosen(&self) -> String {
-        let chosen = count(self.counts.items);
+        let items = self.selection.sampled.unwrap_or(self.counts.items);
+        let chosen = count(items);
         let of = match self.selection.population {
-            Some(population) if population > self.counts.items => {
+            Some(population) if population > items => {
                 format!(" of {}", count(population))
             }
             _ => return format!("{chosen}, all that are meant"),

@@ -155,9 +155,9 @@ async fn backfill(ask: &Ask, watch: &str, from: &str, until: Option<&str>) -> an
     let path = path(watch, &["backfill"]);
     let answer = ask.client.send_json(Method::POST, &path, &body).await?;
     if let Some(told) = ask.tell::<Value>(answer).await? {
-        let traces = told.get("traces").and_then(Value::as_u64);
+        let traces = told.get("graded").and_then(Value::as_u64);
         output::line(match traces {
-            Some(traces) => format!("{} will be graded besides", text::traces(traces)),
+            Some(traces) => format!("{} of then are graded by it", text::traces(traces)),
             None => "what came in then will be graded besides".to_owned(),
         })?;
     }

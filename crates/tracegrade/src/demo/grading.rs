@@ -1,5 +1,7 @@
 //! How the story is graded: a grader of each kind, what is run, and what the shop's people said.
 
+use std::collections::HashSet;
+
 use model::Time;
 use serde_json::{Value, json};
 
@@ -10,7 +12,7 @@ use super::prng::Prng;
 /// The model that the demo's judge goes by.
 pub(crate) const JUDGE_MODEL: &str = "fernhollow-judge";
 
-/// Traces that people read, of each version.
+/// Cases that people read, in both versions.
 const LABELLED: usize = 44;
 
 /// Of a hundred labels so many are wrong: people are tired too.
@@ -48,7 +50,6 @@ pub(crate) const LABELLED_GRADER: &str = "goal-reached";
 /// Names of the runs over the regression set, which a gate compares.
 pub(crate) const RUN_OLD: &str = "regression v1.8.2";
 pub(crate) const RUN_NEW: &str = "regression v1.9.0";
-const RUN_LIVE: &str = "production, a sample";
 
 /// Returns the graders: one of each kind.
 pub(crate) fn graders() -> Vec<SavedGrader> {
@@ -117,61 +118,83 @@ def grade(trace):
     return {"passed": not wrong, "reason": f"promised {' and '.join('–'.join(d) for d in promised)} business days"}
 "#;
 
-/// Returns what is run over the story.
-pub(crate) fn runs() -> Vec<PlannedRun> {
-    let names: Vec<&str> = graders().iter().map(|grader| grader.name).collect();
+/// Returns what is run over the story: graders that ask nobody over both versions' regression sets, those
+/// that take time over the cases that people read, and a sample of what customers wrote.
+pub(crate) fn runs(until: Time, seed: u64) -> Vec<PlannedRun> {
+    let cheap = ["no-tool-errors", "paid-once", "step-efficiency"];
     let regression = |name, version: Version| PlannedRun {
         name,
         body: json!({
             "name": name,
-            "graders": names,
+            "graders": cheap,
             "filter": {"version": version.as_str(), "environment": "ci"},
         }),
+    };
+    let read = read(until, seed);
+    let judged = |name, version: Version| {
+        let ids = read.iter().filter(|truth| truth.version == version);
+        PlannedRun {
+            name,
+            body: json!({
+                "name": name,
+                "graders": [LABELLED_GRADER, "card-refund-times", "goal-and-care"],
+                "trace_ids": ids.map(|truth| truth.trace_id.as_str()).collect::<Vec<_>>(),
+            }),
+        }
     };
     vec![
         regression(RUN_OLD, Version::V1_8),
         regression(RUN_NEW, Version::V1_9),
+        judged("cases that people read, v1.8.2", Version::V1_8),
+        judged("cases that people read, v1.9.0", Version::V1_9),
         PlannedRun {
-            name: RUN_LIVE,
+            name: "production, a sample",
             body: json!({
-                "name": RUN_LIVE,
-                "graders": ["no-tool-errors", "paid-once", LABELLED_GRADER],
+                "name": "production, a sample",
+                "graders": cheap,
                 "filter": {"workflow_name": "support-triage", "environment": "production"},
                 "sample_strategy": "stratified",
                 "strata": [
-                    {"name": "went well", "filter": {"status": "success"}, "size": 90},
-                    {"name": "went wrong", "filter": {"status": ["error", "timeout"]}, "size": 30}
+                    {"name": "went well", "filter": {"status": "success"}, "size": 150},
+                    {"name": "went wrong", "filter": {"status": ["error", "timeout"]}, "size": 50}
                 ],
             }),
         },
     ]
 }
 
-/// Returns what the shop's people said of cases of the regression set, both versions alike.
+/// Returns the cases that people read, as each version played them.
+fn read(until: Time, seed: u64) -> Vec<Truth> {
+    let mut truths = super::truths(until, seed);
+    truths.retain(|truth| truth.case.is_some());
+    let dead = truths
+        .iter()
+        .filter(|truth| truth.failure == Some(FailureKind::Abandoned));
+    let dead: HashSet<String> = dead.filter_map(|truth| truth.case.clone()).collect();
+    let of_old = truths.iter().filter(|truth| truth.version == Version::V1_8);
+    let mut cases: Vec<String> = of_old.filter_map(|truth| truth.case.clone()).collect();
+    cases.retain(|case| !dead.contains(case));
+    cases.sort();
+    Prng::new(seed, 87).shuffle(&mut cases);
+    cases.truncate(LABELLED);
+    truths.retain(|truth| truth.case.as_ref().is_some_and(|case| cases.contains(case)));
+    truths.sort_by(|a, b| (&a.case, a.version).cmp(&(&b.case, b.version)));
+    truths
+}
+
+/// Returns what the shop's people said of these cases.
 pub(crate) fn labels(until: Time, seed: u64) -> Vec<Label> {
-    let truths = super::truths(until, seed);
     let mut prng = Prng::new(seed, 88);
-    let mut labels = Vec::new();
-    for version in [Version::V1_8, Version::V1_9] {
-        let is_read = |truth: &&Truth| {
-            truth.version == version
-                && truth.case.is_some()
-                && truth.failure != Some(FailureKind::Abandoned)
-        };
-        let mut of_version: Vec<&Truth> = truths.iter().filter(is_read).collect();
-        of_version.sort_by(|a, b| a.case.cmp(&b.case));
-        prng.shuffle(&mut of_version);
-        for truth in of_version.into_iter().take(LABELLED) {
-            let is_good = truth.resolved != (prng.below(100) < MISREAD);
-            labels.push(Label {
-                trace_id: truth.trace_id.clone(),
-                is_good,
-                label: truth.failure.filter(|_| !is_good).map(word),
-                author: prng.pick(&["ines", "tom"]),
-            });
+    let label = |truth: Truth| {
+        let is_good = truth.resolved != (prng.below(100) < MISREAD);
+        Label {
+            is_good,
+            label: truth.failure.filter(|_| !is_good).map(word),
+            author: prng.pick(&["ines", "tom"]),
+            trace_id: truth.trace_id,
         }
-    }
-    labels
+    };
+    read(until, seed).into_iter().map(label).collect()
 }
 
 /// Returns the word by which people count a failure.
@@ -201,7 +224,6 @@ fn word(failure: FailureKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
 
     #[test]
     fn there_is_a_grader_of_each_kind_and_88_labels() {

@@ -223,7 +223,7 @@ pub(crate) fn suggestions(until: Time, seed: u64, runs: Option<(&str, &str)>) ->
                 "what failing traces have in common",
             ),
             told(
-                format!("calibrate {LABELLED_GRADER} --run {new}"),
+                format!("calibrate {LABELLED_GRADER}"),
                 "a judge held against people",
             ),
         ]

@@ -18,7 +18,7 @@ use crate::output;
 const RUNS: [&str; 4] = ["v1", "evals", "traces", "grade"];
 
 /// So long the runs are waited for; they go on behind that.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// The runs over the regression set, for commands to be tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub(super) async fn grade(client: &Client, until: Time, seed: u64) -> anyhow::Re
     }
     let made = made(client).await?;
     let mut ids = Vec::new();
-    for planned in grading::runs() {
+    for planned in grading::runs(until, seed) {
         ids.push((planned.name, run(client, &planned, &made).await?));
     }
     label(client, until, seed).await?;

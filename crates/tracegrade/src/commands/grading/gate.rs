@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::grading::Gate;
 use crate::output::{self, Align, BAD, BOLD, Cell, GOOD, OPEN, styled};
-use crate::text::{count, safe_text, short_text};
+use crate::text::{self, safe_text, short_text};
 
 use super::super::Ask;
 use super::asked;
@@ -264,23 +264,19 @@ fn write(args: &Gate, report: &Report) -> anyhow::Result<()> {
 
 impl Report {
     fn words(&self) -> String {
+        // The sentence begins with the verdict.
         let mut out = format!(
-            "{}  {}\n\n",
-            styled(style(&self.verdict), safe_text(&self.verdict)),
-            short_text(&self.sentence, 600)
+            "{}\n\n",
+            styled(style(&self.verdict), short_text(&self.sentence, 600))
         );
         out.push_str(&self.table());
         for of in &self.graders {
-            out.push_str(&format!(
-                "{}: {}\n",
-                short_text(&of.grader, 40),
-                short_text(&of.sentence, 400)
-            ));
+            out.push_str(&format!("{}\n", short_text(&of.sentence, 400)));
             if of.unscored > 0 {
                 out.push_str(&format!(
                     "{}: {} of the candidate without a verdict\n",
                     short_text(&of.grader, 40),
-                    count(of.unscored)
+                    text::traces(of.unscored)
                 ));
             }
         }
@@ -429,15 +425,15 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
-    const CANNED: &str = r#"{"verdict":"fail","exit_code":1,"sentence":"v1.9.0 is worse than v1.8.2 by more than 2 points: paid-once","margin":0.02,"alpha":0.05,
+    const CANNED: &str = r#"{"verdict":"fail","exit_code":1,"sentence":"fail: paid-once is worse by more than 2 points","margin":0.02,"alpha":0.05,
         "sequential":false,"is_over":true,
         "graders":[
-          {"grader":"paid-once","verdict":"fail","sentence":"−5.8 points over 412 pairs, p < 0.001","method":"sign-flip permutation over pairs",
+          {"grader":"paid-once","verdict":"fail","sentence":"paid-once: fail: the difference is −5.8 points (−8.2 to −3.4)","method":"sign-flip permutation over pairs",
            "baseline":{"estimate":0.9976,"interval":[0.986,0.9996],"method":"wilson","n":412,"groups":412,"design_effect":1.0,"too_few_groups":false},
            "candidate":{"estimate":0.9393,"interval":[0.912,0.958],"method":"wilson","n":412,"groups":412,"design_effect":1.0,"too_few_groups":false},
            "difference":{"estimate":-0.0583,"interval":[-0.082,-0.034],"method":"paired","n":412,"groups":412,"design_effect":1.0,"too_few_groups":false},
            "p_value":0.0001,"p_adjusted":0.0002,"e_value":null,"lower_bound":-0.08,"detectable":0.034,"units":412,"unscored":0},
-          {"grader":"goal","verdict":"pass","sentence":"+7.3 points over 412 pairs","method":"x","baseline":null,"candidate":null,"difference":null,
+          {"grader":"goal","verdict":"pass","sentence":"goal: pass: the difference is 7.3 points","method":"x","baseline":null,"candidate":null,"difference":null,
            "p_value":null,"p_adjusted":null,"e_value":null,"lower_bound":null,"detectable":null,"units":412,"unscored":8}],
         "examples":[{"trace_id":"trace_b","baseline_trace_id":"trace_a","grader":"paid-once","baseline":1.0,"candidate":0.0},
           {"trace_id":"trace_c","baseline_trace_id":null,"grader":"paid-once","baseline":null,"candidate":0.0}]}"#;

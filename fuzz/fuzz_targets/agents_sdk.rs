@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use model::{Source, Time};
 
 fuzz_target!(|bytes: &[u8]| {
-    let context = Context { source: Source::Openai, received_at: Time::from_micros(0), price: &|_| None };
+    let context = Context::new(Source::Openai, Time::from_micros(0));
     let body = Bytes::copy_from_slice(bytes);
     if let Ok(batch) = decode(body, &context) {
         fuzz::check_restorable(&batch);

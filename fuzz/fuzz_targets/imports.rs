@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use model::{Source, Time};
 
 fuzz_target!(|bytes: &[u8]| {
-    let context = Context { source: Source::Import, received_at: Time::from_micros(0), price: &|_| None };
+    let context = Context::new(Source::Import, Time::from_micros(0));
     if let Ok(imported) = decode(bytes.to_vec().into(), &context) {
         fuzz::check_restorable(&imported.batch);
     }

@@ -11,7 +11,7 @@ use model::{Source, Time};
 const REQUEST: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
 
 fuzz_target!(|bytes: &[u8]| {
-    let context = Context { source: Source::Proxy, received_at: Time::from_micros(0), price: &|_| None };
+    let context = Context::new(Source::Proxy, Time::from_micros(0));
     let zero = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let (request, body) = (&bytes[..zero], bytes.get(zero + 1..).unwrap_or(bytes));
     for api in [Api::ChatCompletions, Api::Responses] {

@@ -31,7 +31,7 @@ fuzz_target!(|source: &str| {
     match Rule::parse(source) {
         Ok(rule) => {
             drop(rule.grade(&trace(), &()));
-            drop(rule.storage_predicate().map(|predicate| predicate.to_sql()));
+            drop(rule.storage_predicate().map(|predicate| predicate.to_string()));
         }
         Err(problems) => {
             assert!(!problems.all().is_empty());

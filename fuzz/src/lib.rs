@@ -10,7 +10,7 @@ use model::{Batch, Source, Time};
 
 /// Decodes any bytes as an OTLP request: never a panic, every span restorable.
 pub fn check_otlp(bytes: &[u8], encoding: Encoding) {
-    let context = Context { source: Source::Otlp, received_at: Time::from_micros(0), price: &|_| None };
+    let context = Context::new(Source::Otlp, Time::from_micros(0));
     drop(decode_logs(bytes.to_vec().into(), encoding));
     let Ok(batch) = decode_traces(bytes.to_vec().into(), encoding, &context) else { return };
     for span in &batch.spans {
@@ -66,7 +66,7 @@ pub static TOLD: LazyLock<Told> = LazyLock::new(|| {
                 _ => continue,
             };
             let body = std::fs::read(&path).expect("a capture can be read");
-            let context = Context { source: Source::Otlp, received_at: Time::from_micros(0), price: &|_| None };
+            let context = Context::new(Source::Otlp, Time::from_micros(0));
             let Ok(batch) = decode_traces(body.into(), encoding, &context) else { continue };
             for span in &batch.spans {
                 let told = attributes_of(span, &batch);

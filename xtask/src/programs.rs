@@ -22,6 +22,10 @@ pub(crate) const PEERS: &str = "peers";
 /// The bench target that runs for hours.
 pub(crate) const SOAK: &str = "soak";
 
+/// The bench target that repeats every simulated figure of the grading method; `make test` runs a fast
+/// part of it.
+const SIMULATIONS: &str = "simulations";
+
 /// The store's random schedules in a soak; `make test` runs a few.
 const SCHEDULES: &str = "10000";
 const FUZZ_SECONDS_PER_TARGET: u32 = 60;
@@ -49,13 +53,14 @@ pub(crate) fn bench_one(workspace: &Workspace, name: &str, args: &[String]) -> R
     run_bench(bench, args)
 }
 
-/// Runs the bench target `soak`, then the store's schedules in their long form. With arguments only
-/// the bench: who gives them wants something shorter.
+/// Runs the bench target `soak`, then the simulations of the grading method and the store's schedules in
+/// their long form. With arguments only the bench: who gives them wants something shorter.
 pub(crate) fn soak(workspace: &Workspace, args: &[String]) -> Result<()> {
     bench_one(workspace, SOAK, args)?;
     if !args.is_empty() {
         return Ok(());
     }
+    bench_one(workspace, SIMULATIONS, &[])?;
     eprintln!("\n{SCHEDULES} random schedules of the store");
     let line = ["nextest", "run", "--workspace", "-E", "test(schedules)"];
     let status = Command::new("cargo")

@@ -227,11 +227,7 @@ fn measure(name: &str, body: &Bytes, decode: impl Fn(Bytes, &Context<'_>) -> Bat
     if words.next().is_some_and(|word| !name.contains(&word)) {
         return;
     }
-    let context = Context {
-        source: Source::Openai,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    };
+    let context = Context::new(Source::Openai, Time::from_micros(0));
     let (mut rounds, mut best) = (0_u32, Duration::MAX);
     let start = processor_time();
     while processor_time() - start < RUN_TIME {

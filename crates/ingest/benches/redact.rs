@@ -81,11 +81,7 @@ fn body(turns: usize, message_bytes: usize, secrets: Option<usize>) -> Bytes {
 }
 
 fn decoded(body: &Bytes) -> Batch {
-    let context = Context {
-        source: Source::Openai,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    };
+    let context = Context::new(Source::Openai, Time::from_micros(0));
     decode(body.clone(), &context).expect("the body is one")
 }
 

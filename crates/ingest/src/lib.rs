@@ -15,3 +15,4 @@ pub mod openai_api;
 pub mod otlp;
 pub mod outgoing;
 pub mod process;
+pub mod protobuf;

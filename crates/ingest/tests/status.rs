@@ -68,11 +68,7 @@ impl Capture {
             order,
             traces: HashMap::new(),
         };
-        let context = Context {
-            source: Source::Openai,
-            received_at: RECEIVED_AT,
-            price: &|_| None,
-        };
+        let context = Context::new(Source::Openai, RECEIVED_AT);
         for body in bodies {
             let batch = decode(Bytes::from(body.to_string()), &context).expect("a readable body");
             assert_eq!(*batch.rejected, [], "captures are clean");

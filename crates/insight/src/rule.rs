@@ -32,7 +32,7 @@ mod tests;
 mod token;
 mod value;
 
-use model::{Outcome, SpanId, UnscoredReason, Verdict};
+use model::{Condition, FilterRule, Outcome, SpanId, UnscoredReason, Verdict};
 
 use crate::view::TraceView;
 use check::{Checker, Typed};
@@ -46,7 +46,6 @@ use value::Value;
 pub use environment::{Environment, Needs};
 pub use problem::{Problem, Problems};
 pub use reference::{EXAMPLES, Example, reference};
-pub use storage::{Comparison, NumberOperation, Operand, StorageField, StoragePredicate};
 
 /// A source has at most this many bytes.
 pub const SOURCE_BYTES_MAX: usize = 4_096;
@@ -64,6 +63,8 @@ pub struct Rule {
     root: Node,
     needs: Needs,
     is_strict: bool,
+    /// Whether it holds or does not; else it gives a number or a text.
+    is_condition: bool,
 }
 
 /// A number or text that a rule gives instead of holding or not.
@@ -147,6 +148,7 @@ fn checked(
 impl Rule {
     /// Returns the rule that the source writes, or everything that is wrong with it.
     pub fn parse(source: &str) -> Result<Self, Problems> {
+        let mut is_condition = true;
         let (root, needs) = checked(source, |checker, typed| {
             // A number or a text is an answer too; anything else should be asked about.
             match typed.given {
@@ -154,7 +156,7 @@ impl Rule {
                     let problem = Problem::new(typed.at(), "a rule is a condition, this is null");
                     checker.problem(problem.suggest("as in duration_ms < 5000"));
                 }
-                given if given.is_number() || given.is_text() => {}
+                given if given.is_number() || given.is_text() => is_condition = given.is_open(),
                 _ => checker.must_be_bool(typed),
             }
         })?;
@@ -163,6 +165,7 @@ impl Rule {
             root,
             needs,
             is_strict: false,
+            is_condition,
         })
     }
 
@@ -182,9 +185,39 @@ impl Rule {
         &self.needs
     }
 
+    /// Returns whether it holds or does not; else it gives a number or a text.
+    pub fn is_condition(&self) -> bool {
+        self.is_condition
+    }
+
     /// Returns it as a condition on the columns of `traces`, if it reads nothing else.
-    pub fn storage_predicate(&self) -> Option<StoragePredicate> {
-        StoragePredicate::of(&self.root)
+    pub fn storage_predicate(&self) -> Option<Condition> {
+        storage::condition(&self.root)
+    }
+
+    /// Returns a condition that holds wherever the rule does, if there is any: those of its parts that the
+    /// columns tell.
+    pub fn necessary(&self) -> Option<Condition> {
+        storage::necessary(&self.root)
+    }
+
+    /// Returns it as a part of a filter; or says which part of it asks more than the columns of a trace
+    /// tell.
+    pub fn to_filter(&self) -> Result<FilterRule, Problems> {
+        if let Some(condition) = self.storage_predicate() {
+            let source = self.source.to_string();
+            return Ok(FilterRule { source, condition });
+        }
+        let problem = match self.is_condition {
+            true => Problem::new(
+                storage::beyond(&self.root).at,
+                "this cannot be told by the columns of a trace, and nothing else is read here",
+            )
+            .suggest("ask about fields such as duration_ms, status, tool_errors or total_cost_usd"),
+            false => Problem::new(self.root.at, "a filter is a condition, this gives a value")
+                .suggest(format!("compare it, as in `{} > 0`", self.source)),
+        };
+        Err(Problems::new(&self.source, vec![problem]))
     }
 
     /// Returns what comes of it for this trace.

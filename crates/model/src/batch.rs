@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use crate::{Message, Span, TraceItem};
+use crate::{Message, Span, TraceId, TraceItem};
 
 /// The decoded content of one request.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -88,6 +88,14 @@ pub struct Rejection {
     pub code: &'static str,
     /// What was wrong with it, for the person who sent it.
     pub reason: String,
+    /// Its trace, where that is the reason.
+    #[serde(skip)]
+    pub trace_id: Option<TraceId>,
+}
+
+impl Rejection {
+    /// The code of items whose trace was deleted.
+    pub const TRACE_DELETED: &str = "trace_deleted";
 }
 
 #[cfg(test)]
@@ -100,6 +108,7 @@ mod tests {
             index,
             code: if index % 2 == 0 { "even" } else { "odd" },
             reason: "bad".into(),
+            trace_id: None,
         };
         let mut rejected = Rejections::default();
         for index in 0..5_001 {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
-use crate::{GroupId, NanoUsd, Time, TraceId, TraceRow, TraceStatus};
+use crate::{Condition, GroupId, NanoUsd, Time, TraceId, TraceRow, TraceStatus};
 
 /// Says which traces are meant. The default means all of them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -62,6 +62,18 @@ pub struct TraceFilter {
     pub started_from: Option<Time>,
     /// It started before.
     pub started_until: Option<Time>,
+    /// It meets this rule. Whoever speaks the language of rules sets it: [`TraceFilter::from_pairs`]
+    /// leaves `rule` unread.
+    pub rule: Option<FilterRule>,
+}
+
+/// A rule that asks about the columns of a trace alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilterRule {
+    /// As it was written.
+    pub source: String,
+    /// What it says.
+    pub condition: Condition,
 }
 
 /// A lowest and a highest value, both of them allowed.
@@ -100,7 +112,7 @@ impl<T: PartialOrd> Limits<T> {
 }
 
 impl TraceFilter {
-    /// Returns pairs that [`TraceFilter::from_pairs`] reads as this filter.
+    /// Returns pairs that [`TraceFilter::from_pairs`] reads as this filter, and the rule beside them.
     pub fn to_pairs(&self) -> Vec<(String, String)> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut push = |field: &str, value: String| pairs.push((field.to_owned(), value));
@@ -138,6 +150,7 @@ impl TraceFilter {
         one("max_tokens", self.tokens.max.map(|n| n.to_string()));
         one("start_date", self.started_from.map(|at| at.to_string()));
         one("end_date", self.started_until.map(|at| at.to_string()));
+        one("rule", self.rule.as_ref().map(|rule| rule.source.clone()));
         pairs
     }
 
@@ -182,6 +195,10 @@ impl TraceFilter {
             && self
                 .started_until
                 .is_none_or(|until| row.started_at.is_some_and(|at| at < until))
+            && self.rule.as_ref().is_none_or(|rule| {
+                let holds = rule.condition.holds(row, status());
+                holds == Some(true)
+            })
             && self.matches_metadata(item.metadata.as_ref().map(|metadata| metadata.as_str()))
     }
 

@@ -7,6 +7,7 @@
 mod batch;
 mod chat;
 mod clock;
+mod condition;
 mod dates;
 mod derive;
 mod doubles;
@@ -31,10 +32,11 @@ mod trace;
 pub use batch::{Batch, Rejection, Rejections};
 pub use chat::{ChatMessage, DeclaredTool, Part, answered, asked};
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use condition::{COLUMNS, Column, ColumnKind, Comparison, Condition, Operand, Operation};
 pub use dates::{BadDate, Bound, Zone, parse_bound};
 pub use derive::{Received, derive};
 pub use doubles::{SOURCE_TYPE_LOG_RECORD, Twin, doubles, structural_doubles, twins};
-pub use filter::{FilterError, Limits, TraceFilter};
+pub use filter::{FilterError, FilterRule, Limits, TraceFilter};
 pub use forest::{Kin, Places, own_agent, places, resolve_agents, shared_names};
 pub use grade::{
     GRADE_ITEM_BYTES, GRADE_RUN_BYTES, Grade, JudgeUse, Outcome, UnscoredReason, Verdict,

@@ -161,7 +161,7 @@ pub struct TraceRow {
     pub tool_call_count: i64,
     /// Tool calls that ended in error.
     pub tool_errors: i64,
-    /// Handoffs.
+    /// Handoffs, those that failed too: what is counted are spans.
     pub handoff_count: i64,
     /// Guardrails that tripped.
     pub guardrail_trips: i64,
@@ -185,7 +185,7 @@ pub struct TraceRow {
     pub agents: Vec<String>,
     /// Tool names in start order.
     pub tool_sequence: Vec<String>,
-    /// `"A → B"` in start order.
+    /// `"A → B"` in start order. One that failed led nowhere and is not here.
     pub handoff_sequence: Vec<String>,
     /// Whether one of the four lists was cut at [`crate::TRACE_LIST_MAX`].
     pub lists_cut: bool,

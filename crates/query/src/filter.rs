@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use model::{Limits, NanoUsd, Time, TraceFilter, TraceStatus};
 
+use crate::condition::condition_expr;
 use crate::tables::{status_at, time_lit};
 
 /// Returns the filter as an expression over the columns of the lake's `traces`, where `status` is the
@@ -86,6 +87,12 @@ pub fn filter_expr(
             .started_until
             .map(|until| col("started_at").lt(time_lit(until))),
     );
+    if let Some(rule) = &filter.rule {
+        all.push(condition_expr(
+            &rule.condition,
+            &status_at(now, idle_micros)?,
+        ));
+    }
     all.extend(metadata(filter));
     Ok(conjunction(all).unwrap_or_else(|| lit(true)))
 }

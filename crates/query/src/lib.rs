@@ -4,6 +4,7 @@
 //! message from another project's rows, because they are cut out of the files before DataFusion sees
 //! them. What is absent: writing, settings, file access, and any knowledge of the log.
 
+mod condition;
 mod content;
 mod cursor;
 mod encode;

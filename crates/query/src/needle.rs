@@ -6,7 +6,9 @@
 //! or else `user` would be everywhere.
 //!
 //! Most texts do not hold the needle, so the raw JSON is tried first: of a needle that no short escape
-//! stands for, what is not there raw is not there decoded, but where letters are written as numbers.
+//! stands for, what is not there raw is not there decoded, but where its letters are written as numbers.
+//! Those of other alphabets often are (`Z\u00fcrich`); ASCII hardly ever is. The raw text is searched for
+//! the needle's rarest letter, for most texts are full of its common ones.
 
 use std::borrow::Cow;
 
@@ -22,6 +24,8 @@ pub struct Needle {
     text: String,
     /// Whether JSON writes every character of it as it is, or as a number.
     is_plain: bool,
+    /// Of ASCII: where its rarest letter stands.
+    rarest: usize,
 }
 
 impl Needle {
@@ -32,18 +36,35 @@ impl Needle {
         let is_plain = text
             .bytes()
             .all(|byte| (b' '..0x7f).contains(&byte) && !b"\"\\/:".contains(&byte));
-        (!text.is_empty()).then_some(Self { text, is_plain })
+        let rarest = rarest(text.as_bytes())?;
+        Some(Self {
+            text,
+            is_plain,
+            rarest,
+        })
     }
 
     /// Returns where the needle stands in a plain text, in bytes.
     fn find(&self, text: &str) -> Option<(usize, usize)> {
         match self.text.is_ascii() {
             true => {
-                let at = find_ascii(text.as_bytes(), self.text.as_bytes())?;
+                let at = self.find_ascii(text.as_bytes())?;
                 Some((at, at + self.text.len()))
             }
             false => self.find_folded(text),
         }
+    }
+
+    /// Returns where the needle, ASCII in lower case, stands in `text`.
+    fn find_ascii(&self, text: &[u8]) -> Option<usize> {
+        let needle = self.text.as_bytes();
+        let last = text.len().checked_sub(needle.len())?;
+        let rare = *needle.get(self.rarest)?;
+        let places = &text[self.rarest..=last + self.rarest];
+        let candidates = memchr::memchr2_iter(rare, rare.to_ascii_uppercase(), places);
+        candidates
+            .into_iter()
+            .find(|&at| text[at..at + needle.len()].eq_ignore_ascii_case(needle))
     }
 
     /// Lower case may be longer than what it is made from, so places are kept beside the letters.
@@ -94,7 +115,7 @@ impl Needle {
     }
 
     fn in_json<T>(&self, json: &str, found: &dyn Fn(&str) -> T) -> Option<T> {
-        if self.is_plain && !self.is_in(json) && memmem::find(json.as_bytes(), b"\\u").is_none() {
+        if self.is_plain && !self.is_in(json) && !has_ascii_as_number(json.as_bytes()) {
             return None;
         }
         let mut key: Option<&str> = None;
@@ -145,13 +166,28 @@ fn is_escaped_json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '[', '"']) && text.contains('\\')
 }
 
-/// Returns where `needle`, ASCII in lower case, stands in `text`.
-fn find_ascii(text: &[u8], needle: &[u8]) -> Option<usize> {
-    let (first, last) = (needle.first()?, text.len().checked_sub(needle.len())?);
-    let candidates = memchr::memchr2_iter(*first, first.to_ascii_uppercase(), &text[..=last]);
-    candidates
-        .into_iter()
-        .find(|&at| text[at..at + needle.len()].eq_ignore_ascii_case(needle))
+/// Returns whether a JSON text, or one in a string of it, writes a character that a plain needle may have as
+/// its number.
+fn has_ascii_as_number(json: &[u8]) -> bool {
+    let mut escapes = memmem::find_iter(json, b"\\u00");
+    escapes.any(|at| {
+        json.get(at + 4)
+            .is_some_and(|high| (b'2'..=b'7').contains(high))
+    })
+}
+
+/// Returns where the letter stands that is the rarest in most texts; none in no letters.
+fn rarest(needle: &[u8]) -> Option<usize> {
+    const COMMON_FIRST: &[u8] = b" etaoinsrhldcumpfgwybv\",.";
+    let rank = |byte: u8| COMMON_FIRST.iter().position(|common| *common == byte);
+    let ranks = needle
+        .iter()
+        .map(|byte| rank(*byte).unwrap_or(COMMON_FIRST.len()));
+    // Of several the first.
+    let best = ranks
+        .enumerate()
+        .max_by_key(|(at, rank)| (*rank, std::cmp::Reverse(*at)));
+    best.map(|(at, _)| at)
 }
 
 /// A part of a JSON text that may be read.
@@ -230,6 +266,13 @@ mod tests {
             arguments,
             Some(r#"{"to":"Z\u00fcrich\nHB","from":"Bern"}"#),
         );
+        // Letters as numbers, of either alphabet, at either depth.
+        check("zurich", r#"{"city":"Z\u0075rich"}"#, Some("Zurich"));
+        let nested = r#"{"arguments":"{\"to\":\"Z\\u0075rich\"}"}"#;
+        check("zurich", nested, Some("Zurich"));
+        check("zurich", r#"{"city":"Z\u00fcrich"}"#, None);
+        check("rich", r#"{"city":"Z\u00fcRICH"}"#, Some("ZüRICH"));
+        check("it's", r#"["it\u0027s"]"#, Some("it's"));
         check("42.5", r#"{"n":[1,42.50]}"#, Some("42.50"));
         check("i\u{307}stanbul", r#""İstanbul""#, Some("İstanbul"));
         check("x", r#""\ud800 x""#, Some(r"\ud800 x"));
@@ -252,6 +295,23 @@ mod tests {
     }
 
     #[test]
+    fn a_needle_is_found_by_its_rarest_letter() {
+        assert_eq!(rarest(b"error"), Some(1));
+        assert_eq!(rarest(b"xylophone"), Some(0));
+        assert_eq!(rarest(b"tax rate"), Some(2));
+        assert_eq!(rarest(b"e"), Some(0));
+        assert_eq!(rarest(b""), None);
+        for needle in ["tax", "tax r", "ate", "e"] {
+            let needle = Needle::new(needle).unwrap();
+            for text in ["TAX RATE", "a tax rate", "tataxetax rate"] {
+                let found = needle.find(text).map(|(from, _)| from);
+                assert_eq!(found, text.to_lowercase().find(&needle.text), "{text}");
+            }
+            assert_eq!(needle.find(""), None);
+        }
+    }
+
+    #[test]
     fn snippets_are_short_and_end_on_characters() {
         let text = format!("{}needle{}", "ä".repeat(500), "ö".repeat(500));
         let snippet = Needle::new("needle").unwrap().snippet(&text).unwrap();
@@ -260,6 +320,14 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn what_is_found_raw_is_where_it_stands(needle in "[a-e ]{1,4}", text in "[a-eA-E ]{0,30}") {
+            if let Some(needle) = Needle::new(&needle) {
+                let found = needle.find(&text).map(|(from, _)| from);
+                proptest::prop_assert_eq!(found, text.to_lowercase().find(&needle.text));
+            }
+        }
+
         #[test]
         fn any_text_is_searched_without_a_panic(needle in "\\PC{1,6}", text in "[\"\\\\{}:,a-cA-CäÄßİ0-9 $refu]{0,60}") {
             if let Some(needle) = Needle::new(&needle) {

@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 
 use crate::archive::Head;
 use crate::auth::Principal;
-use crate::body;
+use crate::body::{self, Received};
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::intake::{Intake, IntakeError, Taken, Wire};
 use crate::langfuse;
@@ -115,19 +115,7 @@ pub(crate) async fn take_in(
     let started = Instant::now();
     let intake = state.intake(project, wire.source(), received_at)?;
     state.store.wait_for_room(ROOM_PATIENCE).await?;
-    let received = match &state.archive {
-        None => received,
-        Some(archive) => {
-            let head = Head {
-                project: intake.project.clone(),
-                wire,
-                source: intake.source,
-                encoding: received.as_received().1,
-                received_at,
-            };
-            archive.keep(head, received).await?
-        }
-    };
+    let received = archived(state, &intake, wire, received).await?;
     let turn = Arc::clone(&state.decoders).acquire_owned().await;
     let work = spawn_blocking(move || {
         // Held here and not by the request: who hangs up leaves the work behind.
@@ -147,6 +135,26 @@ pub(crate) async fn take_in(
         .losses
         .taken(&intake.project, intake.source, received_at, taken.outcome());
     Ok(taken)
+}
+
+/// Keeps a body in the archive, if there is one, and gives it back.
+pub(crate) async fn archived(
+    state: &AppState,
+    intake: &Intake,
+    wire: Wire,
+    received: Received,
+) -> Result<Received, ApiError> {
+    let Some(archive) = &state.archive else {
+        return Ok(received);
+    };
+    let head = Head {
+        project: intake.project.clone(),
+        wire,
+        source: intake.source,
+        encoding: received.as_received().1,
+        received_at: intake.received_at,
+    };
+    archive.keep(head, received).await
 }
 
 /// Enters requests that were turned away whole in the loss ledger. Stands before the door, so that a

@@ -23,9 +23,6 @@ use crate::prices;
 /// Refused items that an answer lists one by one; the count has all of them.
 const REJECTED_LISTED_MAX: usize = Rejections::LISTED_MAX;
 
-/// The reason for which items of deleted traces are refused.
-const TRACE_DELETED: &str = "trace_deleted";
-
 /// How the items of a request are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
@@ -37,6 +34,9 @@ pub enum Wire {
     Logs(Encoding),
     /// Documents of any form that is known, told apart by what is in them.
     Import,
+    /// A batch of Langfuse's older SDKs. It says what changes, so that it is laid over what is stored;
+    /// where nothing is asked of the store, over nothing.
+    Langfuse,
 }
 
 impl Wire {
@@ -45,7 +45,7 @@ impl Wire {
         match self {
             Self::AgentsSdk => Source::Openai,
             Self::Spans(_) | Self::Logs(_) => Source::Otlp,
-            Self::Import => Source::Import,
+            Self::Import | Self::Langfuse => Source::Import,
         }
     }
 }
@@ -116,8 +116,8 @@ pub struct Rejected {
     /// Of an import: the document it was in, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<usize>,
-    /// Its place in the request's list, or in its document, from 0; absent where the whole trace is
-    /// refused.
+    /// Its place in the request's list, or in its document, from 0; absent where an item of
+    /// OpenTelemetry belongs to a deleted trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<usize>,
     /// Its trace, where that is the reason.
@@ -245,10 +245,14 @@ impl Intake {
     /// Decodes with what decoding needs to know.
     pub(crate) fn in_context<T>(&self, decode: impl FnOnce(&agents_sdk::Context<'_>) -> T) -> T {
         let price = |call: &agents_sdk::PricedCall<'_>| prices::price(&self.prices, call);
+        // What was sampled out counts as taken: `ready` sees to it.
+        let is_deleted = |trace_id: &TraceId| {
+            self.store.is_deleted(&self.project, trace_id) && !self.is_sampled_out(trace_id)
+        };
         decode(&agents_sdk::Context {
-            source: self.source,
-            received_at: self.received_at,
             price: &price,
+            is_deleted: &is_deleted,
+            ..agents_sdk::Context::new(self.source, self.received_at)
         })
     }
 }
@@ -275,10 +279,16 @@ fn decode(
             })
         }
         Wire::Import => Ok(imports::decode(body, context)?.into()),
+        Wire::Langfuse => {
+            let batch = LangfuseBatch::read(body)?;
+            Ok(batch.decode(&Known::default(), context).0.into())
+        }
     }
 }
 
-/// Takes what belongs to deleted traces out of a batch, and returns the trace of each such item.
+/// Takes what belongs to deleted traces out of a batch, and returns the trace of each such item. Items of
+/// the Agents SDK were refused when they were decoded, where their place is known, unless the trace was
+/// deleted in between.
 fn refuse_deleted(batch: &mut Batch, is_deleted: impl Fn(&TraceId) -> bool) -> Vec<TraceId> {
     let items = batch.traces.iter().map(|item| &item.trace_id);
     let named: HashSet<&TraceId> = items
@@ -312,17 +322,18 @@ impl Taken {
     fn new(accepted: usize, rejected: Rejections, deleted: Vec<TraceId>) -> Self {
         let (listed, mut codes) = rejected.into_parts();
         if !deleted.is_empty() {
-            *codes.entry(TRACE_DELETED).or_default() += deleted.len();
+            *codes.entry(Rejection::TRACE_DELETED).or_default() += deleted.len();
         }
         let items = listed.into_iter().map(
             |Rejection {
                  index,
                  code,
                  reason,
+                 trace_id,
              }| Rejected {
                 document: None,
                 index: Some(index),
-                trace_id: None,
+                trace_id,
                 code,
                 reason,
             },
@@ -330,9 +341,12 @@ impl Taken {
         let deleted = deleted.into_iter().map(|trace_id| Rejected {
             document: None,
             index: None,
-            reason: format!("{TRACE_DELETED}: the trace {trace_id} was deleted not long ago"),
+            reason: format!(
+                "{}: the trace {trace_id} was deleted not long ago",
+                Rejection::TRACE_DELETED
+            ),
             trace_id: Some(trace_id),
-            code: TRACE_DELETED,
+            code: Rejection::TRACE_DELETED,
         });
         Self {
             accepted,
@@ -432,6 +446,7 @@ mod tests {
             index,
             code: "bad_time",
             reason: "bad".into(),
+            trace_id: None,
         };
         let mut rejected = Rejections::default();
         (0..1_500).for_each(|index| rejected.push(rejection(index)));

@@ -13,20 +13,20 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use ingest::contents::restored;
 use ingest::imports::{EventAnswer, Known, LangfuseBatch};
 use ingest::otlp::Sent;
-use model::{ProjectId, Source, SpanId, TraceId, TraceItem};
+use model::{ProjectId, SpanId, TraceId, TraceItem};
 use serde::Serialize;
 use store::{Columns, Reservation, Share, SpanRow, Table};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use crate::auth::Principal;
-use crate::body;
-use crate::capture::ROOM_PATIENCE;
+use crate::body::{self, Received};
+use crate::capture::{ROOM_PATIENCE, archived};
 use crate::error::{ApiError, ErrorBody};
-use crate::intake::IntakeError;
-use crate::objects::restored_text;
+use crate::intake::{Intake, IntakeError, Taken, Wire};
 use crate::state::AppState;
 
 /// Where SDKs before version 3 send.
@@ -103,28 +103,55 @@ pub(crate) async fn ingestion(
     let received_at = state.clock.now();
     let received = body::receive(&state.config, state.store.ledger(), &headers, body).await?;
     let started = Instant::now();
+    let intake = state.intake(principal.project, Wire::Langfuse.source(), received_at)?;
+    let project = intake.project.clone();
     state.store.wait_for_room(ROOM_PATIENCE).await?;
+    let (taken, answers) = lay_over(&state, intake, received, Origin::Sender).await?;
+    let source = Wire::Langfuse.source();
+    let (metrics, losses) = (&state.metrics, &state.losses);
+    metrics.acknowledged(started.elapsed(), taken.accepted);
+    losses.taken(&project, source, received_at, taken.outcome());
+    let answer = IngestionAnswer::of(answers);
+    Ok((StatusCode::MULTI_STATUS, Json(answer)))
+}
+
+/// Where a batch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From its sender: it is archived.
+    Sender,
+    /// From an archive.
+    Archive,
+}
+
+/// Lays a batch over what is stored and writes what comes of it. The archive has batches in the order in
+/// which they are laid, which is what a replay depends on.
+pub(crate) async fn lay_over(
+    state: &AppState,
+    intake: Intake,
+    received: Received,
+    origin: Origin,
+) -> Result<(Taken, Vec<EventAnswer>), ApiError> {
     let one_at_a_time = state.langfuse.lock().await;
+    let received = match origin {
+        Origin::Sender => archived(state, &intake, Wire::Langfuse, received).await?,
+        Origin::Archive => received,
+    };
     let turn = Arc::clone(&state.decoders).acquire_owned().await;
-    let intake = state.intake(principal.project, Source::Import, received_at)?;
-    let shared = Arc::clone(&state);
+    let shared = Arc::clone(state);
     let work = spawn_blocking(move || {
         let _turn = turn.map_err(ApiError::internal)?;
         let (bytes, hold) = received.inflate()?;
         let batch = LangfuseBatch::read(bytes).map_err(IntakeError::from)?;
         let stored = Stored::read(&shared, &intake.project, &batch)?;
         let done = intake.prepare_langfuse(&batch, &stored.known())?;
-        Ok::<_, ApiError>((done, hold, intake))
+        Ok::<_, ApiError>((done, hold))
     });
-    let ((prepared, taken, answers), hold, intake) = work.await.map_err(IntakeError::Worker)??;
+    let ((prepared, taken, answers), hold) = work.await.map_err(IntakeError::Worker)??;
     state.store.append(prepared).await?;
     drop(one_at_a_time);
     drop(hold);
-    let (metrics, losses) = (&state.metrics, &state.losses);
-    metrics.acknowledged(started.elapsed(), taken.accepted);
-    losses.taken(&intake.project, intake.source, received_at, taken.outcome());
-    let answer = IngestionAnswer::of(answers);
-    Ok((StatusCode::MULTI_STATUS, Json(answer)))
+    Ok((taken, answers))
 }
 
 /// What is stored of the traces that a batch is about, as far as the batch is about it.
@@ -177,9 +204,7 @@ impl Stored {
                 .into_iter()
                 .filter(|row| spans.contains(&row.span.span_id))
             {
-                let data = row.span.payload.data.as_ref();
-                let data = data.map(|data| restored_text(&row.span, data, &messages));
-                let data = data.transpose().map_err(ApiError::internal)?;
+                let data = restored(&row.span, &messages).map_err(ApiError::internal)?;
                 self.rows.push((row, data));
             }
         }

@@ -1,35 +1,10 @@
-//! The few messages of protobuf that we write and read ourselves.
+//! Single fields of messages of protobuf, as they are read; [`ingest::protobuf`] writes them.
 //!
-//! Answers of OTLP and errors of gRPC are two fields deep; generated code for them would be larger than
-//! what it writes.
+//! Answers of OTLP and questions of gRPC's health service are two fields deep; generated code for them
+//! would be larger than what it reads.
 
 /// A field of the wire type that has a length in front.
 const LENGTH_DELIMITED: u64 = 2;
-
-/// Appends a number, unless it is 0.
-pub(crate) fn push_varint_field(out: &mut Vec<u8>, field: u32, number: u64) {
-    if number != 0 {
-        push_varint(out, u64::from(field << 3));
-        push_varint(out, number);
-    }
-}
-
-/// Appends bytes, unless there are none.
-pub(crate) fn push_bytes_field(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        push_varint(out, u64::from(field << 3) | LENGTH_DELIMITED);
-        push_varint(out, bytes.len() as u64);
-        out.extend_from_slice(bytes);
-    }
-}
-
-fn push_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
 
 /// Returns the last bytes that a message has in `field`, which are empty if it has none; none where the
 /// bytes are no message.
@@ -90,15 +65,17 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ingest::protobuf::Message;
 
     #[test]
     fn what_is_written_is_read() {
         let long = "x".repeat(300);
         for text in ["", "a", long.as_str()] {
-            let mut message = Vec::new();
-            push_varint_field(&mut message, 7, u64::MAX);
-            push_bytes_field(&mut message, 1, text.as_bytes());
-            push_bytes_field(&mut message, 2, b"other");
+            let mut written = Message::default();
+            written.varint(7, u64::MAX);
+            written.bytes(1, text.as_bytes());
+            written.bytes(2, b"other");
+            let message = written.into_bytes();
             assert_eq!(bytes_field(&message, 1), Some(text.as_bytes()));
             assert_eq!(varint_field(&message, 7), Some(u64::MAX));
             assert_eq!(varint_field(&message, 1), Some(0));

@@ -16,7 +16,8 @@ use tokio::task::spawn_blocking;
 use crate::app::App;
 use crate::archive::Record;
 use crate::body::Received;
-use crate::intake::{IntakeError, Taken};
+use crate::intake::{IntakeError, Taken, Wire};
+use crate::langfuse::{self, Origin};
 
 /// So many traces are deleted in one step: each step is one record of the log.
 const DELETED_AT_ONCE: usize = 1_000;
@@ -30,6 +31,9 @@ pub enum ReplayError {
     /// Its items were not taken.
     #[error(transparent)]
     Intake(#[from] IntakeError),
+    /// A batch of Langfuse cannot be laid over what is stored.
+    #[error("the batch was not taken: {0}")]
+    Langfuse(String),
     /// What was deleted elsewhere cannot be read.
     #[error("failed to read what was deleted")]
     Meta(#[from] MetaError),
@@ -48,6 +52,11 @@ impl App {
         let (config, ledger) = (&self.state().config, self.state().store.ledger());
         let body = Received::again(config, ledger, record.body.clone(), head.encoding);
         let wire = head.wire;
+        if wire == Wire::Langfuse {
+            let laid = langfuse::lay_over(self.state(), intake, body, Origin::Archive).await;
+            let (taken, _) = laid.map_err(|error| ReplayError::Langfuse(error.to_string()))?;
+            return Ok(taken);
+        }
         let work = spawn_blocking(move || {
             let (bytes, hold) = body
                 .inflate()

@@ -276,3 +276,59 @@ fn next_of<J: Job>(waiting: &[J], turns: &Turns, last: &LastTurns) -> Option<usi
     let chosen = waiting.iter().enumerate().map(key).min();
     chosen.map(|(_, _, at)| at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Named(&'static str, ProjectId);
+
+    impl Job for Named {
+        fn id(&self) -> &str {
+            self.0
+        }
+
+        fn project(&self) -> &ProjectId {
+            &self.1
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_turn_goes_to_the_project_with_the_fewest_and_the_job_that_waits_longest() {
+        let project = |id: &str| ProjectId::new(id).unwrap();
+        let turns = Turns::default();
+        let mut tasks = JoinSet::new();
+        let mut last = LastTurns::default();
+        let jobs = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a")];
+        let mut waiting: Vec<Named> = jobs.map(|(id, of)| Named(id, project(of))).into();
+        let mut order = Vec::new();
+        while let Some(at) = next_of(&waiting, &turns, &last) {
+            let job = waiting.remove(at);
+            order.push(job.0);
+            let (stop, _nobody) = watch::channel(false);
+            let task = tasks.spawn(std::future::pending::<()>());
+            let work = AtWork {
+                project: job.1,
+                stop,
+                task,
+            };
+            turns.at_work.lock().insert(job.0.to_owned(), work);
+        }
+        assert_eq!(order, ["a1", "b1", "a2", "a3"]);
+        turns.at_work.lock().clear();
+        last.by_job.insert("a1".to_owned(), 7);
+        last.by_job.insert("a2".to_owned(), 3);
+        let waiting = [Named("a1", project("a")), Named("a2", project("a"))];
+        assert_eq!(next_of(&waiting, &turns, &last), Some(1));
+    }
+
+    #[test]
+    fn a_change_that_comes_while_there_is_nothing_to_do_is_not_missed() {
+        let turns = Turns::default();
+        turns.idle.lock().insert("r".to_owned(), 0);
+        assert!(turns.is_idle("r"));
+        turns.wake();
+        assert!(!turns.is_idle("r"));
+    }
+}

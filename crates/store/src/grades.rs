@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 use model::{Grade, IdError, ProjectId, Time, TraceId};
@@ -37,7 +38,7 @@ pub struct GradeFilter {
     /// Of this grader alone.
     pub grader_id: Option<String>,
     /// Whether the long texts are wanted too: reasoning and the parameters of the judge. Without them
-    /// a scan reads a small part of the files.
+    /// a scan reads a small part of the files, and they are empty.
     pub with_texts: bool,
 }
 
@@ -55,6 +56,17 @@ impl GradeFilter {
         self.trace_id
             .as_ref()
             .is_none_or(|wanted| grade.trace_id.as_ref() == Some(wanted))
+    }
+
+    fn shown(&self, grade: &Grade) -> Grade {
+        let mut shown = grade.clone();
+        if !self.with_texts {
+            shown.verdict.reasoning = None;
+            if let Some(judge) = &mut shown.verdict.judge {
+                judge.params = None;
+            }
+        }
+        shown
     }
 
     /// Returns the columns that are to hold these texts.
@@ -184,10 +196,14 @@ impl Engine {
             live.is_deleted(&key) || tombstones.refuses(&project, trace_id, now)
         };
         let has_gone = batch.traces().any(is_gone);
-        match has_gone {
-            true => batch.retaining(|row| !row.hangs_on_any(is_gone)),
-            false => batch,
+        if !has_gone {
+            return batch;
         }
+        let kept = batch.retaining(|row| !row.hangs_on_any(is_gone));
+        let refused = batch.rows.len() - kept.rows.len();
+        let counter = &self.counters.refused_deleted;
+        counter.fetch_add(refused as u64, Ordering::Relaxed);
+        kept
     }
 }
 
@@ -274,7 +290,7 @@ impl Snapshot {
         each: &mut dyn FnMut(Grade) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         for row in self.memory_grades() {
-            if filter.takes(row) && each(Grade::clone(&row.grade)).is_break() {
+            if filter.takes(row) && each(filter.shown(&row.grade)).is_break() {
                 return Ok(());
             }
         }

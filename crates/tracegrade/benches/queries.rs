@@ -6,24 +6,25 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use testkit::bench::{Arguments, note, print_row, venv};
-use testkit::drive::{Plan, Until, run};
+use testkit::bench::{Arguments, print_row, venv};
 use testkit::figures::p50_p99;
 use testkit::http::Client;
 use testkit::load::{self, Body, Shape, Timeline};
 use testkit::prng::Prng;
 use testkit::server::Server;
 
+use filled::{fill, settle};
+
+mod filled;
+
 /// The program under test, built with the bench's profile.
 const BINARY: &str = env!("CARGO_BIN_EXE_tracegrade");
 /// The traces lie in this many days, as if they had come in that slowly.
 const DAYS: u64 = 7;
 const GROUP_BY: &str = "select model, count(*) as n, sum(input_tokens) as i, sum(output_tokens) as o, avg(duration_ms) as ms from spans group by model order by n desc";
-const PATIENCE: Duration = Duration::from_secs(900);
 
 fn main() -> Result<()> {
     let Some(arguments) = Arguments::read() else {
@@ -44,59 +45,6 @@ fn main() -> Result<()> {
     if arguments.text("--chdb") != Some("no") {
         clickhouse(&server.data_dir(), spans)?;
     }
-    Ok(())
-}
-
-fn fill(server: &Server, bodies: &[Body], sendings: u32, timeline: Timeline) -> Result<u64> {
-    let stamps = AtomicU32::new(0);
-    let plan = Plan {
-        bodies,
-        connections: 8,
-        until: Until::Stamp(sendings),
-        timeline,
-        stamps: &stamps,
-        patient: true,
-        pause: Duration::ZERO,
-    };
-    let told = run(server, &plan);
-    ensure!(told.failed.is_empty(), "{:?}", told.failed.first());
-    print_row(
-        "durable ingest, small spans",
-        &format!(
-            "{:.0} spans/s ({} spans of {:.1} KB), {}, {} asked to come back, peak RSS {:.0} MB",
-            told.spans_per_second(),
-            told.spans,
-            told.bytes as f64 / 1e3 / told.spans as f64,
-            told.cores(),
-            told.refused,
-            server.peak_rss_bytes() as f64 / 1e6
-        ),
-    );
-    Ok(told.spans)
-}
-
-/// Waits until the store has flushed and no merge was made for ten seconds.
-fn settle(server: &Server) -> Result<()> {
-    let begun = Instant::now();
-    let (mut merges, mut since) = (-1.0, Instant::now());
-    while begun.elapsed() < PATIENCE {
-        let now = server.metric("tracegrade_merges_total", "")?;
-        if now > merges {
-            (merges, since) = (now, Instant::now());
-        }
-        let is_flushed = server.metric("tracegrade_live_bytes", "")? == 0.0;
-        if is_flushed && since.elapsed() > Duration::from_secs(10) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    note(&format!(
-        "{merges} merges; files: {} of level 0, {} hour, {} day; settled {:.0} s after the last body",
-        server.metric("tracegrade_files", "level=\"l0\"")?,
-        server.metric("tracegrade_files", "level=\"hour\"")?,
-        server.metric("tracegrade_files", "level=\"day\"")?,
-        begun.elapsed().as_secs_f64()
-    ));
     Ok(())
 }
 
@@ -135,6 +83,15 @@ fn ask(client: &mut Client, bodies: &[Body], sendings: u32, size: &str) -> Resul
         ),
         ("slow ones", "min_duration_ms=6500"),
         ("none matches", "workflow_name=Nothing"),
+        // Every trace is held against it, so that this tells the pace of rules over stored columns.
+        (
+            "a rule that fits none",
+            "rule=duration_ms%20%3C%200%20%7C%7C%20total_cost_usd%20%3E%201e6%20%26%26%20tool_errors%20%3E%203",
+        ),
+        (
+            "a rule about spans",
+            "rule=tool_errors%20%3E%200%20%26%26%20calls.exists(s%2C%20s.status%20%3D%3D%20%22error%22)",
+        ),
     ] {
         let path = format!("/v1/traces?limit=50&{filter}");
         time(&format!("filtered list ({name})"), 20, &mut || path.clone())?;

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::client::Connection;
-use crate::commands::filter::FilterArgs;
+use crate::commands::filter::{FilterArgs, HEADING as FILTER_HEADING};
 use crate::commands::grading::gate::ERROR;
 use crate::commands::settings::Settings;
 
@@ -304,6 +304,9 @@ pub(crate) enum Traces {
 pub(crate) struct TracesList {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    /// A rule that holds for the trace, such as 'tool_errors > 0 && duration_ms > 5000'.
+    #[arg(long, help_heading = FILTER_HEADING)]
+    pub(crate) rule: Option<String>,
     /// A text to search messages, names, errors and data for.
     #[arg(long)]
     pub(crate) search: Option<String>,
@@ -339,6 +342,9 @@ pub(crate) struct TracesTree {
 pub(crate) struct TracesTail {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    /// A rule that holds for the trace, such as 'tool_errors > 0 && duration_ms > 5000'.
+    #[arg(long, help_heading = FILTER_HEADING)]
+    pub(crate) rule: Option<String>,
     /// Seconds between two looks.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) every: u64,
@@ -351,6 +357,9 @@ pub(crate) struct TracesDelete {
     pub(crate) traces: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    /// A rule that holds for the trace, such as 'tool_errors > 0 && duration_ms > 5000'.
+    #[arg(long, help_heading = FILTER_HEADING)]
+    pub(crate) rule: Option<String>,
     /// Those that started before: a date, a moment, or -30d.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) before: Option<String>,
@@ -417,6 +426,9 @@ pub(crate) struct Import {
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    /// A rule that holds for the trace, such as 'tool_errors > 0 && duration_ms > 5000'.
+    #[arg(long, help_heading = FILTER_HEADING)]
+    pub(crate) rule: Option<String>,
     /// csv and parquet are one table; the others have whole traces and can be imported again.
     #[arg(long, value_enum, default_value_t = ExportFormat::AgentsJsonl)]
     pub(crate) format: ExportFormat,

@@ -217,7 +217,7 @@ fn until_thirty_labels_it_is_uncalibrated() {
 fn people_who_disagree_are_counted_and_not_taken_for_the_truth() {
     let unscored = |at: usize| match at {
         0..4 => Verdict::unscored(UnscoredReason::Parse, "…"),
-        _ => passed(at % 2 == 0),
+        _ => passed(at.is_multiple_of(2)),
     };
     let run = collected(
         &[goal()],
@@ -253,7 +253,7 @@ fn verdicts_of_several_judges_are_not_one_judges() {
             &format!("t{at}"),
             Verdict {
                 judge: Some(judge),
-                ..passed(at % 2 == 0)
+                ..passed(at.is_multiple_of(2))
             },
         )
     };

@@ -67,20 +67,19 @@ impl Desk<'_> {
             });
         }
         let estimate = self.tariff.estimate(request);
-        let reservation = match estimate {
-            Some(estimate) => Some(self.budget.reserve(estimate)?),
-            // What has no price can only be paid where nothing is kept to.
+        let estimate = match estimate {
+            Some(estimate) => estimate,
+            // What has no price can only be asked where no cap is to be kept.
             None if self.budget.has_cap() => {
                 return Err(DeskError::Unpriced(request.model.clone()));
             }
-            None => None,
+            None => NanoUsd::default(),
         };
+        let reservation = self.budget.reserve(estimate)?;
         match self.model.ask(request).await {
             Ok(answer) => {
                 let cost = self.tariff.cost(request, &answer);
-                if let Some(reservation) = reservation {
-                    reservation.settle(cost);
-                }
+                reservation.settle(cost);
                 self.cache.put(key, &answer).await;
                 Ok(Answered {
                     answer,
@@ -90,9 +89,7 @@ impl Desk<'_> {
             }
             Err(error) => {
                 // Failures are not charged for. Counting them would let an outage use up the budget.
-                if let Some(reservation) = reservation {
-                    reservation.release();
-                }
+                reservation.release();
                 Err(error.into())
             }
         }
@@ -208,7 +205,9 @@ mod tests {
             budget: &open,
             ..desk
         };
-        let unpriced = desk.answer(key(4), &unpriced).await.unwrap();
-        assert_eq!((unpriced.cost, open.spent()), (None, NanoUsd(0)));
+        // The name that answers may have a price though the one that was asked for has none.
+        let priced = desk.answer(key(4), &unpriced).await.unwrap();
+        let two_tokens = NanoUsd(20_000);
+        assert_eq!((priced.cost, open.spent()), (Some(two_tokens), two_tokens));
     }
 }

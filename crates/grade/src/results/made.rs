@@ -56,6 +56,7 @@ pub(crate) fn grade(grader: &str, trace: &str, verdict: Verdict) -> Grade {
         grader_version: 1,
         grader_hash: format!("hash of {grader}"),
         trace_id: TraceId::new(trace).ok(),
+        trace_started_at: Time::from_micros(0),
         span_id: None,
         group_id: None,
         stratum: None,

@@ -379,8 +379,8 @@ fn what_judges_took_is_added_up_earlier_attempts_too() {
 #[test]
 fn what_a_panel_and_a_repeated_judge_said_is_told() {
     let asked = |at: usize| {
-        let third = if at % 5 == 0 { "fail" } else { "pass" };
-        let samples = if at % 10 == 0 {
+        let third = if at.is_multiple_of(5) { "fail" } else { "pass" };
+        let samples = if at.is_multiple_of(10) {
             r#"["pass","fail",null]"#
         } else {
             r#"["pass","pass"]"#

@@ -156,6 +156,26 @@ impl TraceGrader {
         }
     }
 
+    /// Returns the definition of a `multi` that asks one by one what this grader asks at once: none unless
+    /// its criterion numbers several questions. It passes if all of them hold.
+    ///
+    /// One number for four questions tells nobody which of them failed; whoever saves such a grader is
+    /// offered this one.
+    pub fn split(&self) -> Option<Value> {
+        let Kind::Llm(llm) = &self.kind else {
+            return None;
+        };
+        let (graders, formula) = llm.split().filter(|_| !llm.per_span)?;
+        Some(serde_json::json!({
+            "type": "multi",
+            "name": self.name,
+            "graders": graders,
+            "calculate_output": formula,
+            "range": [0, 1],
+            "pass_threshold": 1,
+        }))
+    }
+
     /// Returns what must be known before it runs.
     pub fn needs(&self) -> Needs {
         match &self.kind {

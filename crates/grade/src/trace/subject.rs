@@ -126,7 +126,7 @@ pub struct Graded {
 
 impl Graded {
     /// Returns a verdict on the whole trace that no judge had a part in.
-    pub(super) fn of(verdict: Verdict) -> Self {
+    pub fn of(verdict: Verdict) -> Self {
         Self {
             span_id: None,
             verdict,

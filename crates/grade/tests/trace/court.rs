@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 type Says = dyn Fn(&ModelRequest, usize) -> Result<ModelAnswer, ModelError> + Send + Sync;
 
 /// A judge and all that was asked of it.
-pub struct Judge {
+pub(crate) struct Judge {
     says: Box<Says>,
-    pub asked: Mutex<Vec<ModelRequest>>,
+    pub(crate) asked: Mutex<Vec<ModelRequest>>,
 }
 
 impl Model for Judge {
@@ -43,12 +43,12 @@ impl Model for Judge {
 }
 
 /// Where cases are heard.
-pub struct Court {
-    pub judge: Judge,
+pub(crate) struct Court {
+    pub(crate) judge: Judge,
     cache: MemoryCache<ModelAnswer>,
-    pub budget: Budget,
+    pub(crate) budget: Budget,
     prices: PriceTable,
-    pub context: Context,
+    pub(crate) context: Context,
 }
 
 /// One dollar for a thousand tokens written, nothing for those read.
@@ -59,7 +59,7 @@ const PRICES: &str = "provider\tmodel\tfrom\tinput_above\tinput\tcached_input\to
 
 impl Court {
     /// Opens a court whose judge answers the question number `n` so.
-    pub fn of(
+    pub(crate) fn of(
         says: impl Fn(&ModelRequest, usize) -> Result<ModelAnswer, ModelError> + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -75,12 +75,12 @@ impl Court {
     }
 
     /// Opens a court whose judge says these words, one after the other, and the last for ever.
-    pub fn script(words: &[String]) -> Self {
+    pub(crate) fn script(words: &[String]) -> Self {
         let words = words.to_vec();
         Self::of(move |_, nth| Ok(text(&words[nth.min(words.len() - 1)])))
     }
 
-    pub fn services(&self) -> Services<'_> {
+    pub(crate) fn services(&self) -> Services<'_> {
         Services {
             desk: Some(Desk {
                 model: &self.judge,
@@ -98,7 +98,11 @@ impl Court {
     }
 
     /// Grades a trace in the run `run`.
-    pub async fn grade(&self, definition: &Value, view: &TraceView) -> Result<Vec<Graded>, Halt> {
+    pub(crate) async fn grade(
+        &self,
+        definition: &Value,
+        view: &TraceView,
+    ) -> Result<Vec<Graded>, Halt> {
         let subject = Subject {
             run_seed: "run",
             ..Subject::new(view, &self.context)
@@ -106,7 +110,7 @@ impl Court {
         self.grade_subject(definition, &subject).await
     }
 
-    pub async fn grade_subject(
+    pub(crate) async fn grade_subject(
         &self,
         definition: &Value,
         subject: &Subject<'_>,
@@ -115,19 +119,19 @@ impl Court {
     }
 
     /// Grades a trace by a grader that gives one verdict.
-    pub async fn one(&self, definition: &Value, view: &TraceView) -> Graded {
+    pub(crate) async fn one(&self, definition: &Value, view: &TraceView) -> Graded {
         let mut graded = self.grade(definition, view).await.unwrap();
         assert_eq!(graded.len(), 1, "{graded:?}");
         graded.remove(0)
     }
 
     /// Returns how often the judge was asked.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.judge.asked.lock().len()
     }
 
     /// Returns the text of the last message of question `nth`.
-    pub fn last_message(&self, nth: usize) -> String {
+    pub(crate) fn last_message(&self, nth: usize) -> String {
         let asked = self.judge.asked.lock();
         asked[nth].messages.last().unwrap()["content"]
             .as_str()
@@ -137,7 +141,7 @@ impl Court {
 }
 
 #[track_caller]
-pub fn parsed(definition: &Value) -> TraceGrader {
+pub(crate) fn parsed(definition: &Value) -> TraceGrader {
     match TraceGrader::parse(definition) {
         Ok(grader) => grader,
         Err(problems) => panic!("{problems}"),
@@ -145,7 +149,7 @@ pub fn parsed(definition: &Value) -> TraceGrader {
 }
 
 /// An answer of ten tokens read, four of them cached, and five written.
-pub fn text(words: &str) -> ModelAnswer {
+pub(crate) fn text(words: &str) -> ModelAnswer {
     ModelAnswer {
         model: String::new(),
         text: words.to_owned(),
@@ -162,7 +166,7 @@ pub fn text(words: &str) -> ModelAnswer {
 }
 
 /// An answer that calls a tool.
-pub fn calls(name: &str, arguments: &Value) -> ModelAnswer {
+pub(crate) fn calls(name: &str, arguments: &Value) -> ModelAnswer {
     let function = json!({"name": name, "arguments": arguments.to_string()});
     ModelAnswer {
         tool_calls: json!([{"id": "call_1", "type": "function", "function": function}]),
@@ -172,11 +176,11 @@ pub fn calls(name: &str, arguments: &Value) -> ModelAnswer {
 }
 
 /// A judgement that cites the tool call of the story.
-pub fn judgement(key: &str, value: &Value) -> String {
+pub(crate) fn judgement(key: &str, value: &Value) -> String {
     quoting(key, value, "s3", "HAT045 at 13:00")
 }
 
-pub fn quoting(key: &str, value: &Value, span: &str, quote: &str) -> String {
+pub(crate) fn quoting(key: &str, value: &Value, span: &str, quote: &str) -> String {
     let mut object = json!({
         "evidence": [{"span_id": span, "quote": quote}],
         "reasoning": format!("it is {value}"),
@@ -186,18 +190,18 @@ pub fn quoting(key: &str, value: &Value, span: &str, quote: &str) -> String {
     object.to_string()
 }
 
-pub fn verdict(word: &str) -> String {
+pub(crate) fn verdict(word: &str) -> String {
     judgement("verdict", &json!(word))
 }
 
 /// Returns what a judgement went through, as the verdict tells it.
-pub fn notes(graded: &Graded) -> Value {
+pub(crate) fn notes(graded: &Graded) -> Value {
     let judge = graded.verdict.judge.as_ref().expect("a judge was asked");
     let params: Value = serde_json::from_str(judge.params.as_ref().unwrap().as_str()).unwrap();
     params["judgement"].clone()
 }
 
-pub fn scores(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
+pub(crate) fn scores(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
     pairs
         .iter()
         .map(|(name, score)| ((*name).to_owned(), *score))

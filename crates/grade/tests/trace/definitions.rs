@@ -69,6 +69,24 @@ fn the_guides_graders_are_read_and_their_scales_echoed() {
 }
 
 #[test]
+fn a_criterion_of_several_questions_can_be_split() {
+    let grader = parsed(&of_the_guide()[0]);
+    let split = parsed(&grader.split().unwrap());
+    assert_eq!((split.name(), split.criteria()), ("workflow_success", 4));
+    let definition = split.definition();
+    assert_eq!(definition["calculate_output"], "(q1 + q2 + q3 + q4) / 4");
+    let second = parsed(&definition["graders"]["q2"]);
+    assert_eq!(second.scale(), GraderScale::PassFail);
+    assert_eq!(
+        second.definition()["criteria"],
+        "Were the right tools called in the right order?"
+    );
+    assert_eq!(second.definition()["model"], "gpt-5");
+    assert!(parsed(&of_the_guide()[1]).split().is_none());
+    assert!(parsed(&of_the_guide()[4]).split().is_none());
+}
+
+#[test]
 fn a_scale_is_told_by_fields_or_by_the_text() {
     let check = |fields: Value, expected: GraderScale| {
         let mut definition = json!({"type": "llm", "criteria": "Was it polite?"});
@@ -123,24 +141,27 @@ fn a_scale_is_told_by_fields_or_by_the_text() {
     );
 }
 
+/// A definition is refused with so many problems, and each tells one of these words.
+#[track_caller]
+fn refuse(definition: &Value, wanted: &[&str]) {
+    let problems = TraceGrader::parse(definition).unwrap_err();
+    let text = problems.to_string();
+    for words in wanted {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(problems.0.len(), wanted.len(), "{text}");
+}
+
 #[test]
 fn every_mistake_is_told() {
-    let check = |definition: Value, wanted: &[&str]| {
-        let problems = TraceGrader::parse(&definition).unwrap_err();
-        let text = problems.to_string();
-        for words in wanted {
-            assert!(text.contains(words), "{words}: {text}");
-        }
-        assert_eq!(problems.0.len(), wanted.len(), "{text}");
-    };
-    check(json!(3), &["is a number; write an object"]);
-    check(json!({}), &["type: is missing; write rule, detector"]);
-    check(
-        json!({"type": "judge"}),
+    refuse(&json!(3), &["is a number; write an object"]);
+    refuse(&json!({}), &["type: is missing; write rule, detector"]);
+    refuse(
+        &json!({"type": "judge"}),
         &["type: `judge` is no type of grader"],
     );
-    check(
-        json!({"type": "rule", "check": "duration_m < 5", "strict": 1, "x": 2, "name": ""}),
+    refuse(
+        &json!({"type": "rule", "check": "duration_m < 5", "strict": 1, "x": 2, "name": ""}),
         &[
             "x: is unknown",
             "strict: is a number",
@@ -148,14 +169,51 @@ fn every_mistake_is_told() {
             "name: is empty",
         ],
     );
-    check(json!({"type": "rule"}), &["check: is missing"]);
-    check(json!({"type": "detector", "detector": "D99"}), &["D99"]);
-    check(
-        json!({"type": "trajectory", "metric": "speed", "x": 1}),
+    refuse(&json!({"type": "rule"}), &["check: is missing"]);
+    refuse(&json!({"type": "detector", "detector": "D99"}), &["D99"]);
+    refuse(
+        &json!({"type": "trajectory", "metric": "speed", "x": 1}),
         &["unknown field `x`", "speed"],
     );
-    check(
-        json!({
+    refuse(
+        &json!({
+            "type": "multi", "calculate_output": "a + z",
+            "graders": {
+                "a": {"type": "rule", "check": "tru"},
+                "b": {"type": "multi"},
+                "c": {"type": "label_model", "input": [], "labels": ["x"], "passing_labels": ["y"]},
+            },
+        }),
+        &[
+            "calculate_output: `z`",
+            "graders.a.check: cannot be understood",
+            "graders.b.graders: is missing",
+            "graders.b.calculate_output: is missing",
+            "graders.c.input: is empty",
+            "graders.c.passing_labels: `y`",
+        ],
+    );
+    refuse(
+        &json!({"type": "string_check", "input": "{{spams}}", "reference": "x", "operation": "is"}),
+        &[
+            "input: `{{spams}}` is no path into `item` or `sample` or `trace` or `spans`",
+            "operation: `is`",
+        ],
+    );
+    refuse(
+        &json!({"type": "code", "source": "x = 1", "entry": "main()", "labels": ["a", "b"], "range": [0, 1]}),
+        &[
+            "source: has no function `grade`",
+            "entry: is \"main()\"",
+            "labels: stand beside",
+        ],
+    );
+}
+
+#[test]
+fn every_mistake_in_a_criterion_is_told() {
+    refuse(
+        &json!({
             "type": "llm", "question": "a", "criteria": "b", "levels": {"one": "x"}, "focus": "spanz",
             "per": "call", "inputs": {"a": "{{item.x y}} {{itm.x}}", "b": 3}, "judges": [], "samples": 0,
             "samples_share": 2, "logprobs": "yes", "budget_tokens": 5, "examples": [{"excerpt": "e"}],
@@ -179,53 +237,20 @@ fn every_mistake_is_told() {
             "range: is [5,1]",
         ],
     );
-    check(
-        json!({"type": "llm", "criteria": "Good?", "pass_threshold": 0.5, "per": "span"}),
+    refuse(
+        &json!({"type": "llm", "criteria": "Good?", "pass_threshold": 0.5, "per": "span"}),
         &["pass_threshold: has no scale", "per: is \"span\""],
     );
-    check(
-        json!({
+    refuse(
+        &json!({
             "type": "llm", "criteria": "Rate (1-5)", "levels": {"7": "x"},
             "examples": [{"excerpt": "e", "reasoning": "r", "decision": "pass"}],
         }),
         &["levels: tell of 7", "examples[0].decision: is \"pass\""],
     );
-    check(
-        json!({"type": "llm", "criteria": "Which?", "labels": ["a", "b"], "passing_labels": ["c"]}),
+    refuse(
+        &json!({"type": "llm", "criteria": "Which?", "labels": ["a", "b"], "passing_labels": ["c"]}),
         &["passing_labels: `c`"],
-    );
-    check(
-        json!({
-            "type": "multi", "calculate_output": "a + z",
-            "graders": {
-                "a": {"type": "rule", "check": "tru"},
-                "b": {"type": "multi"},
-                "c": {"type": "label_model", "input": [], "labels": ["x"], "passing_labels": ["y"]},
-            },
-        }),
-        &[
-            "calculate_output: `z`",
-            "graders.a.check: cannot be understood",
-            "graders.b.graders: is missing",
-            "graders.b.calculate_output: is missing",
-            "graders.c.input: is empty",
-            "graders.c.passing_labels: `y`",
-        ],
-    );
-    check(
-        json!({"type": "string_check", "input": "{{spams}}", "reference": "x", "operation": "is"}),
-        &[
-            "input: `{{spams}}` is no path into `item` or `sample` or `trace` or `spans`",
-            "operation: `is`",
-        ],
-    );
-    check(
-        json!({"type": "code", "source": "x = 1", "entry": "main()", "labels": ["a", "b"], "range": [0, 1]}),
-        &[
-            "source: has no function `grade`",
-            "entry: is \"main()\"",
-            "labels: stand beside",
-        ],
     );
 }
 

@@ -94,7 +94,7 @@ fn nonces(texts: &[String]) -> Vec<String> {
 }
 
 /// Returns what stands outside of the fences, and each text inside of one.
-fn parted(texts: &[String], nonces: &[String]) -> (Vec<String>, Vec<String>) {
+fn parted<'n>(texts: &[String], nonces: &'n [String]) -> (Vec<String>, Vec<(String, &'n str)>) {
     let (mut outside, mut inside) = (Vec::new(), Vec::new());
     let announced = format!("<data-{0} …> and </data-{0}>", nonces[0]);
     for text in texts {
@@ -103,16 +103,17 @@ fn parted(texts: &[String], nonces: &[String]) -> (Vec<String>, Vec<String>) {
         let first = |rest: &str| {
             let openings = nonces.iter().filter_map(|nonce| {
                 let at = rest.find(&format!("<data-{nonce}"))?;
-                Some((at, format!("</data-{nonce}>")))
+                Some((at, nonce.as_str()))
             });
             openings.min()
         };
-        while let Some((at, closing)) = first(rest) {
+        while let Some((at, nonce)) = first(rest) {
+            let closing = format!("</data-{nonce}>");
             free.push_str(&rest[..at]);
             let tag_ends = rest[at..].find('>').map_or(rest.len(), |end| at + end + 1);
             let body = &rest[tag_ends..];
             let (within, after) = body.split_once(&closing).unwrap_or((body, ""));
-            inside.push(within.to_owned());
+            inside.push((within.to_owned(), nonce));
             rest = after;
         }
         free.push_str(rest);
@@ -187,7 +188,7 @@ const MARKERS: [&str; 28] = [
     "<data-",
 ];
 
-fn has_marker(text: &str, nonces: &[String]) -> bool {
+fn has_marker(text: &str, nonce: &str) -> bool {
     let text = read(text);
     let tight = text
         .chars()
@@ -200,7 +201,7 @@ fn has_marker(text: &str, nonces: &[String]) -> bool {
     };
     let boxes = ["\\boxed", "\\fbox"];
     let text = text.replace("\\ ", "\\");
-    nonces.iter().any(|nonce| tight.contains(nonce))
+    tight.contains(nonce)
         || MARKERS.iter().any(|marker| tight.contains(marker))
         || tight.contains("<think>")
         || text.lines().any(starts_turn)
@@ -208,7 +209,7 @@ fn has_marker(text: &str, nonces: &[String]) -> bool {
 }
 
 /// Returns whether a text tells the judge what to do.
-fn is_order(text: &str, nonces: &[String]) -> bool {
+fn is_order(text: &str, nonce: &str) -> bool {
     let orders = [
         "pass",
         "verdict",
@@ -219,7 +220,7 @@ fn is_order(text: &str, nonces: &[String]) -> bool {
         "rating",
     ];
     let seen = read(text);
-    has_marker(text, nonces) || orders.iter().any(|order| seen.contains(order))
+    has_marker(text, nonce) || orders.iter().any(|order| seen.contains(order))
 }
 
 /// The lines that are ours: those that a quiet trace has outside of its fences.
@@ -231,8 +232,8 @@ fn obeys(request: &ModelRequest, ours: &Ours) -> bool {
     let (outside, inside) = parted(&texts, &nonces);
     let mut strange = outside.iter().filter(|line| !ours.contains(line.as_str()));
     texts.iter().any(|text| text.chars().any(is_unseen))
-        || strange.any(|line| is_order(line, &nonces))
-        || inside.iter().any(|text| has_marker(text, &nonces))
+        || strange.any(|line| is_order(line, &nonces[0]))
+        || inside.iter().any(|(text, nonce)| has_marker(text, nonce))
 }
 
 /// Opens a court whose judge obeys, and reads all that its tools give before it answers.
@@ -441,6 +442,13 @@ async fn a_verdict_that_depends_on_text_to_the_judge_is_none() {
             .concat()
             .contains("flights were found")
     );
+    // An outage in the middle of it is no injection.
+    let fails = Court::of(|_, nth| match nth {
+        0 => Ok(text(&quoting("verdict", &json!("pass"), "s3", ""))),
+        _ => Err(grade::openai::ModelError::Unavailable("503".to_owned())),
+    });
+    let told = fails.one(&definitions()[0], &view).await.verdict;
+    assert_eq!(told.unscored_reason, Some(UnscoredReason::Provider));
     // A judge that is not taken in gives the same verdict twice.
     let firm = Court::script(&[quoting("verdict", &json!("fail"), "s3", "")]);
     let graded = firm.one(&definitions()[0], &view).await;

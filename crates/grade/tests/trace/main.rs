@@ -11,6 +11,7 @@ mod focus;
 mod http;
 mod injection;
 mod judging;
+mod library;
 mod multi;
 mod panels;
 mod plain;

@@ -33,19 +33,21 @@ async fn labels_go_by_majority() {
         );
         let notes = notes(&graded);
         assert_eq!(notes["agreement"], agreement, "{notes}");
-        assert_eq!(notes["panel"].as_array().unwrap().len(), 3);
+        assert_eq!(notes["votes"].as_array().unwrap().len(), 3);
         assert_eq!(court.count(), 3);
         graded
     };
     let (pass, fail, unknown) = (Some("pass"), Some("fail"), Some("unknown"));
     let third = json!(1.0 / 3.0);
+
     let graded = check([pass, fail, pass], Outcome::Pass, None, third.clone()).await;
     assert_eq!(
         graded.verdict.judge.unwrap().model,
         "judge-1, judge-2, judge-3"
     );
     assert_eq!(graded.verdict.reasoning.as_deref(), Some("it is \"pass\""));
-    check([fail, fail, None], Outcome::Fail, None, json!(1.0)).await;
+    let graded = check([fail, fail, None], Outcome::Fail, None, json!(1.0)).await;
+    assert_eq!(notes(&graded)["votes"], json!(["fail", "fail", null]));
     let split = Some(UnscoredReason::Unknown);
     check([pass, fail, unknown], Outcome::Unscored, split, json!(0.0)).await;
     check([pass, fail, None], Outcome::Unscored, split, json!(0.0)).await;

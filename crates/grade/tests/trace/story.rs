@@ -9,7 +9,14 @@ use model::{
 };
 
 /// Returns a span that ran from `from` to `to` milliseconds.
-pub fn span(id: &str, parent: &str, kind: SpanType, name: &str, from: i64, to: i64) -> ToldSpan {
+pub(crate) fn span(
+    id: &str,
+    parent: &str,
+    kind: SpanType,
+    name: &str,
+    from: i64,
+    to: i64,
+) -> ToldSpan {
     let trace = TraceId::new("t").unwrap();
     let mut span = Span::new(trace, SpanId::new(id).unwrap(), kind, Source::Openai);
     span.parent_id = (!parent.is_empty()).then(|| SpanId::new(parent).unwrap());
@@ -24,7 +31,7 @@ pub fn span(id: &str, parent: &str, kind: SpanType, name: &str, from: i64, to: i
 }
 
 /// Returns the view of some spans.
-pub fn view(spans: Vec<ToldSpan>) -> TraceView {
+pub(crate) fn view(spans: Vec<ToldSpan>) -> TraceView {
     let mut item = TraceItem::new(TraceId::new("t").unwrap(), Source::Openai);
     item.workflow_name = Some("flight_booking".to_owned());
     let at = Time::from_micros(0);
@@ -45,11 +52,11 @@ pub fn view(spans: Vec<ToldSpan>) -> TraceView {
     })
 }
 
-pub fn said(role: &str, words: &str) -> Arc<ChatMessage> {
+pub(crate) fn said(role: &str, words: &str) -> Arc<ChatMessage> {
     Arc::new(ChatMessage::of_text(role, words))
 }
 
-pub fn json(text: &str) -> JsonText {
+pub(crate) fn json(text: &str) -> JsonText {
     JsonText::parse(text).unwrap()
 }
 
@@ -71,14 +78,14 @@ fn answer(response: &str) -> Arc<ChatMessage> {
 }
 
 /// The texts of the story.
-pub struct Story {
-    pub system: String,
-    pub user: String,
-    pub found: String,
-    pub answer: String,
-    pub agent: String,
-    pub tool: String,
-    pub model: String,
+pub(crate) struct Story {
+    pub(crate) system: String,
+    pub(crate) user: String,
+    pub(crate) found: String,
+    pub(crate) answer: String,
+    pub(crate) agent: String,
+    pub(crate) tool: String,
+    pub(crate) model: String,
 }
 
 impl Default for Story {
@@ -97,7 +104,7 @@ impl Default for Story {
 
 impl Story {
     /// Returns its trace: an agent (s1), a model call (s2), a tool call (s3, `f1`), and the answer (s4).
-    pub fn view(&self) -> TraceView {
+    pub(crate) fn view(&self) -> TraceView {
         let (system, user) = (said("system", &self.system), said("user", &self.user));
         let arguments = r#"{"origin":"SFO","destination":"JFK"}"#;
         let found = serde_json::Value::from(self.found.as_str()).to_string();
@@ -130,13 +137,13 @@ impl Story {
     }
 }
 
-pub fn booking() -> TraceView {
+pub(crate) fn booking() -> TraceView {
     Story::default().view()
 }
 
 /// Returns a trace with so many tool calls, each with an output of so many characters; call `n` returned
 /// the secret word `needle-n`.
-pub fn long(calls: usize, chars: usize) -> TraceView {
+pub(crate) fn long(calls: usize, chars: usize) -> TraceView {
     let mut spans = vec![span("root", "", SpanType::Agent, "Reader", 0, 1_000_000)];
     let mut asks = span("g1", "root", SpanType::Generation, "claude-sonnet-5", 1, 2);
     asks.input = vec![said("user", "Read all pages and tell me what they say.")];
@@ -167,7 +174,7 @@ pub fn long(calls: usize, chars: usize) -> TraceView {
 }
 
 /// Returns a trace without any text.
-pub fn silent() -> TraceView {
+pub(crate) fn silent() -> TraceView {
     let mut failed = span("f1", "root", SpanType::Function, "pay", 20, 30);
     failed.span.status = SpanStatus::Error;
     failed.span.error = Some(SpanError {

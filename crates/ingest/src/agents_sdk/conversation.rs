@@ -41,11 +41,23 @@ fn is_response(value: Value<'_, '_>) -> bool {
         .is_some_and(|object| object.is_text("response"))
 }
 
-/// Returns the object that tells model, usage and end of a call, if the answer is wrapped in one.
+/// Returns the object that tells model, usage and end of a call, if the answer is one or is wrapped in
+/// one.
 pub(super) fn wrapper<'b, 't>(output: Value<'b, 't>) -> Option<Value<'b, 't>> {
-    output
-        .elements()
-        .find(|element| is_response(*element) || element.get("choices").is_some())
+    let is_wrapper = |value: &Value<'b, 't>| is_response(*value) || value.get("choices").is_some();
+    match output.is_object() {
+        true => Some(output).filter(is_wrapper),
+        false => output.elements().find(is_wrapper),
+    }
+}
+
+/// Returns the words of an object that stands where a list of messages is expected: those of a message,
+/// else its JSON.
+fn of_object(object: Value<'_, '_>, chars_max: usize) -> Option<String> {
+    if !object.is_object() || object.is_empty() {
+        return None;
+    }
+    words(object, chars_max).or_else(|| begun(object, chars_max))
 }
 
 /// Returns the first `chars_max` characters of the last thing the user said.
@@ -54,6 +66,9 @@ pub(super) fn asked(input: Value<'_, '_>, chars_max: usize) -> Option<String> {
     text.push_string(input);
     if let Some(whole) = text.finish() {
         return Some(whole);
+    }
+    if input.is_object() {
+        return of_object(input, chars_max);
     }
     let messages: Vec<_> = input.elements().collect();
     let is_users =
@@ -68,6 +83,11 @@ pub(super) fn answered(output: Value<'_, '_>, chars_max: usize) -> Option<String
     let items = wrapper(output)
         .and_then(|wrapper| wrapper.get("output"))
         .unwrap_or(output);
+    if items.is_object() {
+        let message = unwrap_choice(items);
+        let spoken = words(message, chars_max).or_else(|| calls(&[message], chars_max));
+        return spoken.or_else(|| of_object(items, chars_max));
+    }
     let messages: Vec<_> = items.elements().map(unwrap_choice).collect();
     if messages.is_empty() {
         let mut text = TextBuilder::new(chars_max);

@@ -63,7 +63,7 @@ struct Tool {
 
 /// Returns a span for each hosted tool call in the response of `span`.
 pub(super) fn derive<'b>(
-    traces: &mut Traces<'b>,
+    traces: &mut Traces<'b, '_>,
     place: TracePlace,
     span: &Span,
     told: &Told<'b, '_>,
@@ -88,7 +88,7 @@ pub(super) fn derive<'b>(
 impl Tool {
     fn span<'b>(
         &self,
-        traces: &mut Traces<'b>,
+        traces: &mut Traces<'b, '_>,
         place: TracePlace,
         response: &Span,
         at: usize,

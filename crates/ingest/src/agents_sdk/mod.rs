@@ -27,7 +27,7 @@ mod usage;
 mod words;
 
 use bytes::Bytes;
-use model::{Batch, NanoUsd, Rejection, Source, Time, Usage};
+use model::{Batch, NanoUsd, Rejection, Source, Time, TraceId, Usage};
 
 use crate::json::{Reader, Tape, Value};
 pub use documents::{DocumentError, Documents, decode_document};
@@ -50,6 +50,21 @@ pub struct Context<'a> {
     pub received_at: Time,
     /// What a model call costs, if that is known.
     pub price: &'a (dyn Fn(&PricedCall<'_>) -> Option<NanoUsd> + Sync),
+    /// Whether a trace was deleted, so that its items are refused. Only here is it known which item of a
+    /// request each one was.
+    pub is_deleted: &'a (dyn Fn(&TraceId) -> bool + Sync),
+}
+
+impl Context<'static> {
+    /// Returns what is known where nobody knows a price and nothing was deleted.
+    pub const fn new(source: Source, received_at: Time) -> Self {
+        Self {
+            source,
+            received_at,
+            price: &|_| None,
+            is_deleted: &|_| false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -58,6 +73,7 @@ impl std::fmt::Debug for Context<'_> {
             source,
             received_at,
             price: _,
+            is_deleted: _,
         } = self;
         f.debug_struct("Context")
             .field("source", source)
@@ -101,7 +117,7 @@ enum Position {
 struct Decoder<'b, 'c> {
     body: &'b Bytes,
     context: &'c Context<'c>,
-    traces: Traces<'b>,
+    traces: Traces<'b, 'c>,
     batch: Batch,
     items: usize,
 }
@@ -111,7 +127,7 @@ impl<'b, 'c> Decoder<'b, 'c> {
         Self {
             body,
             context,
-            traces: Traces::new(body),
+            traces: Traces::new(body, context.is_deleted),
             batch: Batch::default(),
             items: 0,
         }
@@ -148,6 +164,7 @@ impl<'b, 'c> Decoder<'b, 'c> {
                 index: self.items,
                 code: refusal.code(),
                 reason: refusal.to_string(),
+                trace_id: refusal.into_trace_id(),
             }),
         }
         self.items += 1;

@@ -84,7 +84,7 @@ pub(super) struct Parts {
 
 /// Returns `span_data` in its parts and keeps the messages in `traces`.
 pub(super) fn split<'b>(
-    traces: &mut Traces<'b>,
+    traces: &mut Traces<'b, '_>,
     trace: TracePlace,
     span_type: SpanType,
     span_data: Value<'b, '_>,
@@ -117,8 +117,8 @@ pub(super) fn split<'b>(
     cutter.finish(span_data.end())
 }
 
-struct Cutter<'b, 'd> {
-    traces: &'d mut Traces<'b>,
+struct Cutter<'b, 'c, 'd> {
+    traces: &'d mut Traces<'b, 'c>,
     trace: TracePlace,
     text: &'b str,
     /// Up to here the text is written, or waits as `run`.
@@ -129,8 +129,8 @@ struct Cutter<'b, 'd> {
     run: Option<(Side, usize, usize)>,
 }
 
-impl<'b, 'd> Cutter<'b, 'd> {
-    fn new(traces: &'d mut Traces<'b>, trace: TracePlace, span_data: Value<'b, '_>) -> Self {
+impl<'b, 'c, 'd> Cutter<'b, 'c, 'd> {
+    fn new(traces: &'d mut Traces<'b, 'c>, trace: TracePlace, span_data: Value<'b, '_>) -> Self {
         Self {
             traces,
             trace,

@@ -1,6 +1,6 @@
 //! Why one item is refused. The code goes to the loss ledger, the text to the sender.
 
-use model::{BadTime, IdError};
+use model::{BadTime, IdError, Rejection, TraceId};
 
 use crate::json::Fault;
 
@@ -63,6 +63,15 @@ pub(super) enum Refusal {
         #[source]
         source: BadTime,
     },
+    /// Its trace was deleted: what comes late would bring it back.
+    #[error(
+        "{}: the trace {trace_id} was deleted not long ago",
+        Rejection::TRACE_DELETED
+    )]
+    TraceDeleted {
+        /// The trace.
+        trace_id: TraceId,
+    },
 }
 
 impl Refusal {
@@ -77,6 +86,15 @@ impl Refusal {
             Refusal::UnknownObject { .. } | Refusal::NoObject => "unknown_object",
             Refusal::NoId { .. } | Refusal::BadId { .. } => "bad_id",
             Refusal::NoTime { .. } | Refusal::BadTime { .. } => "bad_time",
+            Refusal::TraceDeleted { .. } => Rejection::TRACE_DELETED,
+        }
+    }
+
+    /// Returns the trace, where that is the reason.
+    pub(super) fn into_trace_id(self) -> Option<TraceId> {
+        match self {
+            Refusal::TraceDeleted { trace_id } => Some(trace_id),
+            _ => None,
         }
     }
 }

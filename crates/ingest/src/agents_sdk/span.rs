@@ -46,10 +46,7 @@ impl<'b> Decoder<'b, '_> {
         let (started_at, ended_at) = (time("started_at", started)?, time("ended_at", ended)?);
         let field = "trace_id";
         let trace_id = trace.and_then(Value::text).ok_or(Refusal::NoId { field })?;
-        let place = self
-            .traces
-            .find(&trace_id)
-            .map_err(|source| Refusal::BadId { field, source })?;
+        let place = self.traces.find(field, &trace_id)?;
 
         let told = Told::new(data, told_type, metadata);
         let mut span = Span::new(

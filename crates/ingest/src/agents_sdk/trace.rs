@@ -23,10 +23,7 @@ impl<'b> Decoder<'b, '_> {
         let ([_, id, workflow_name, group, metadata, ended], mut extra) = pick(value, keys);
         let field = "id";
         let id = id.and_then(Value::text).ok_or(Refusal::NoId { field })?;
-        let place = self
-            .traces
-            .find(&id)
-            .map_err(|source| Refusal::BadId { field, source })?;
+        let place = self.traces.find(field, &id)?;
 
         let mut item = TraceItem::new(self.traces.id(place), self.context.source);
         item.workflow_name = workflow_name.and_then(Value::scalar).map(Into::into);

@@ -9,6 +9,8 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use model::{IdError, Message, MessageHash, Role, TraceId};
 
+use super::refusal::Refusal;
+
 /// A list of messages that is resent in the same order.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Lane {
@@ -30,30 +32,46 @@ struct Known<'b> {
     taken: HashSet<MessageHash>,
     lanes: [Vec<(&'b str, MessageHash)>; 3],
     metadata: Option<&'b str>,
+    is_deleted: bool,
 }
 
 /// The traces and messages of one request.
-#[derive(Debug)]
-pub(super) struct Traces<'b> {
+pub(super) struct Traces<'b, 'c> {
     body: &'b Bytes,
+    is_deleted: &'c (dyn Fn(&TraceId) -> bool + Sync),
     places: HashMap<TraceId, TracePlace>,
     known: Vec<Known<'b>>,
     messages: Vec<Message>,
 }
 
-impl<'b> Traces<'b> {
-    /// Returns an empty set; messages will be slices of `body`.
-    pub(super) fn new(body: &'b Bytes) -> Self {
+impl<'b, 'c> Traces<'b, 'c> {
+    /// Returns an empty set; messages will be slices of `body`, and each trace is asked once whether it
+    /// is deleted.
+    pub(super) fn new(body: &'b Bytes, is_deleted: &'c (dyn Fn(&TraceId) -> bool + Sync)) -> Self {
         Self {
             body,
+            is_deleted,
             places: HashMap::new(),
             known: Vec::new(),
             messages: Vec::new(),
         }
     }
 
-    /// Returns the place of the trace named `id`.
-    pub(super) fn find(&mut self, id: &str) -> Result<TracePlace, IdError> {
+    /// Returns the place of the trace that the item's `field` names, unless it is deleted.
+    pub(super) fn find(&mut self, field: &'static str, id: &str) -> Result<TracePlace, Refusal> {
+        let place = self
+            .place(id)
+            .map_err(|source| Refusal::BadId { field, source })?;
+        let known = &self.known[place.0];
+        match known.is_deleted {
+            true => Err(Refusal::TraceDeleted {
+                trace_id: known.id.clone(),
+            }),
+            false => Ok(place),
+        }
+    }
+
+    fn place(&mut self, id: &str) -> Result<TracePlace, IdError> {
         // Items of one trace mostly come together.
         if let Some(last) = self.known.last()
             && last.id.as_str() == id
@@ -67,6 +85,7 @@ impl<'b> Traces<'b> {
         let id = TraceId::new(id)?;
         self.places.insert(id.clone(), place);
         self.known.push(Known {
+            is_deleted: (self.is_deleted)(&id),
             id,
             taken: HashSet::new(),
             lanes: Default::default(),

@@ -157,6 +157,39 @@ mod tests {
     }
 
     #[test]
+    fn an_object_in_the_place_of_a_list_is_content() {
+        let generation = |data: &str, asked: Option<&str>, answered: Option<&str>| {
+            check(SpanType::Generation, data, asked, answered);
+        };
+        generation(
+            r#"{"input":{"question":"why?"},"output":{"answer":42}}"#,
+            Some(r#"{"question":"why?"}"#),
+            Some(r#"{"answer":42}"#),
+        );
+        generation(
+            r#"{"input":{"role":"user","content":"why?"},"output":{"role":"assistant","content":"because"}}"#,
+            Some("why?"),
+            Some("because"),
+        );
+        generation(
+            r#"{"output":{"choices":[{"message":{"role":"assistant","content":"because"}}]}}"#,
+            None,
+            Some("because"),
+        );
+        generation(
+            r#"{"output":{"object":"response","output":[{"type":"message","content":[{"type":"output_text","text":"so"}]}]}}"#,
+            None,
+            Some("so"),
+        );
+        generation(r#"{"input":{},"output":{}}"#, None, None);
+        let told = contents(
+            r#"{"input":{"role":"user","content":"why?"},"output":{"choices":[{"message":{"role":"assistant","content":"because"}}]}}"#,
+        );
+        assert_eq!(told.input[0].words().as_deref(), Some("why?"));
+        assert_eq!(told.output[0].words().as_deref(), Some("because"));
+    }
+
+    #[test]
     fn what_is_not_there_is_nothing() {
         check(SpanType::Generation, "{}", None, None);
         check(

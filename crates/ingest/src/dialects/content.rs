@@ -4,6 +4,9 @@
 //! place is taken if anything can be read from it; what only repeats it further down is not looked
 //! at.
 
+mod events;
+mod tools;
+
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::slice;
@@ -12,13 +15,14 @@ use model::{JsonText, Span, SpanType};
 use serde::Serialize;
 
 use crate::messages::{
-    ChatMessage, Doc, Flat, Part, Take, answered, arguments, asked, documents, flattened, in_order,
-    messages, result, role_word,
+    ChatMessage, Doc, Flat, Part, Take, answered, asked, flattened, in_order, messages,
 };
-use crate::otlp::{Any, RawEvent};
+use crate::otlp::Any;
 
 use super::fields::shown;
-use super::{Seen, adk, mastra, mlflow};
+use super::{Seen, mastra, mlflow};
+use events::event_name;
+use tools::{found, tool_arguments, tool_result, value};
 
 /// What went into a span and what came out of it, read from what was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -142,22 +146,6 @@ const OUTPUT: [Place; 21] = [
     Place::CommonWord("output"),
     Place::Attribute("gen_ai.retrieval.documents"),
     Place::Attribute("openai.llm.output"),
-];
-
-const ARGUMENTS: [&str; 5] = [
-    "gen_ai.tool.call.arguments",
-    "tool_arguments",
-    "gen_ai.tool.input",
-    "ai.toolCall.args",
-    "gcp.vertex.agent.tool_call_args",
-];
-
-const RESULTS: [&str; 5] = [
-    "gen_ai.tool.call.result",
-    "tool_response",
-    "gen_ai.tool.output",
-    "ai.toolCall.result",
-    "gcp.vertex.agent.tool_response",
 ];
 
 /// Returns a value as the text it is, or else as JSON.
@@ -292,86 +280,6 @@ impl Side {
         }
         read("gen_ai.system_instructions", "system", take)
     }
-
-    fn message_events(self, events: &[RawEvent<'_>], take: Take<'_>) -> ControlFlow<()> {
-        let mut told: Vec<(i64, &RawEvent<'_>)> = events
-            .iter()
-            .filter(|event| {
-                let name = event_name(event);
-                match self {
-                    Side::Input => name.starts_with("gen_ai.") && name.ends_with(".message"),
-                    Side::Output => name == "gen_ai.choice",
-                }
-            })
-            .map(|event| (event_index(event), event))
-            .collect();
-        told.sort_by_key(|(index, _)| *index);
-        let mut told = told.into_iter().rev();
-        told.try_for_each(|(_, event)| self.message_event(event, take))
-    }
-
-    /// Reads a message from the body of a record, or from the attributes of an event.
-    fn message_event(self, event: &RawEvent<'_>, take: Take<'_>) -> ControlFlow<()> {
-        let role = role_word(event_name(event));
-        let json = match &event.body {
-            Any::Empty => attributes_as_message(event),
-            Any::Text(text) => text.clone().into_owned(),
-            body => body.to_json(),
-        };
-        let Some(doc) = Doc::parse_container(&json) else {
-            return messages_in(&json, role, take);
-        };
-        let root = doc.root();
-        if root.get("role").is_some() || root.get("message").is_some() {
-            return messages(root, role, take);
-        }
-        // The role is said only where it differs from the event's.
-        let with_role = match json.strip_prefix('{') {
-            Some(rest) if rest.trim_start().starts_with('}') => return Continue(()),
-            Some(rest) => format!("{{\"role\":\"{role}\",{rest}"),
-            None => return messages(root, role, take),
-        };
-        messages_in(&with_role, role, take)
-    }
-
-    fn logfire_events(self, seen: &Seen<'_, '_>, take: Take<'_>) -> ControlFlow<()> {
-        let Some(told) = seen.attributes.get("events") else {
-            return Continue(());
-        };
-        let text = written_value(told);
-        // pydantic-ai writes the same without Logfire: each of them has its name.
-        let is_told = |doc: &Doc<'_>| {
-            let first = doc.root().elements().next();
-            is_of_logfire(seen) || first.is_some_and(|first| first.get("event.name").is_some())
-        };
-        let Some(doc) = Doc::parse_container(&text).filter(is_told) else {
-            return Continue(());
-        };
-        // The answer is a choice, or what the assistant says behind the last word of all others.
-        let is_choice = |event: &crate::json::Value<'_, '_>| {
-            event
-                .get("event.name")
-                .is_some_and(|name| name.is_text("gen_ai.choice"))
-        };
-        let events: Vec<_> = doc.root().elements().collect();
-        let has_choice = events.iter().any(is_choice);
-        let is_spoken = |event: &crate::json::Value<'_, '_>| {
-            let name = event.get("event.name");
-            name.is_some_and(|name| name.is_text("gen_ai.assistant.message"))
-        };
-        let answer_from = match has_choice {
-            true => events.len(),
-            false => events
-                .iter()
-                .rposition(|e| !is_spoken(e))
-                .map_or(0, |at| at + 1),
-        };
-        let mut chosen = events.iter().enumerate().rev().filter(|(at, event)| {
-            let is_output = is_choice(event) || *at >= answer_from;
-            is_output == (self == Side::Output)
-        });
-        chosen.try_for_each(|(_, event)| messages(*event, self.role(), take))
-    }
 }
 
 /// Returns what [`asked`] finds in the messages that went in, reading no more of them than it takes.
@@ -404,59 +312,6 @@ fn is_of_logfire(seen: &Seen<'_, '_>) -> bool {
     seen.scope.starts_with("logfire") || seen.attributes.has("logfire.msg_template")
 }
 
-/// Returns the name of an event; one library writes it into an attribute.
-fn event_name<'e>(event: &'e RawEvent<'_>) -> &'e str {
-    match event.attributes.text("event.name") {
-        Some(name) if !event.name.starts_with("gen_ai.") => name,
-        _ => &event.name,
-    }
-}
-
-fn event_index(event: &RawEvent<'_>) -> i64 {
-    let keys = ["gen_ai.message.index", "CHAT_MESSAGE_INDEX"];
-    let index = keys
-        .iter()
-        .find_map(|key| event.attributes.get(key)?.count());
-    index.unwrap_or(0)
-}
-
-/// Returns the attributes of an event as the JSON object that a body would be; content that is JSON
-/// in a text is read.
-fn attributes_as_message(event: &RawEvent<'_>) -> String {
-    let mut out = String::from("{");
-    let keys = [
-        "role",
-        "content",
-        "message",
-        "tool_calls",
-        "id",
-        "name",
-        "finish_reason",
-    ];
-    for key in keys {
-        let Some(value) = event.attributes.get(key) else {
-            continue;
-        };
-        let text = written_value(value);
-        if out.len() > 1 {
-            out.push(',');
-        }
-        let key = match (key, Doc::parse_container(&text)) {
-            // A message that is no object is what the message says.
-            ("message", Some(doc)) if doc.root().is_object() => "message",
-            ("message", _) => "content",
-            (key, _) => key,
-        };
-        out.push_str(&format!("\"{key}\":"));
-        match Doc::parse_container(&text) {
-            Some(doc) => out.push_str(doc.root().raw()),
-            None => crate::json::push_json_string(&mut out, &text),
-        }
-    }
-    out.push('}');
-    out
-}
-
 fn vercel(seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
     let mut parts = Vec::new();
     if let Some(content) = seen.text("ai.response.reasoning") {
@@ -481,94 +336,6 @@ fn vercel(seen: &Seen<'_, '_>) -> Vec<ChatMessage> {
         true => Vec::new(),
         false => vec![ChatMessage::new("assistant", parts)],
     }
-}
-
-/// Returns the text at one end of a span that is no model call.
-fn value<'s>(seen: &'s Seen<'_, '_>, side: Side) -> Option<Cow<'s, str>> {
-    let told = side.places().iter().find_map(|place| match place {
-        Place::Attribute(key) => seen.attributes.get(key),
-        Place::CommonWord(key) if has_common_words(seen) => seen.attributes.get(key),
-        _ => None,
-    })?;
-    Some(written_value(told)).filter(|text| !text.is_empty())
-}
-
-/// Strands tells a tool's input and output as events.
-fn tool_event(seen: &Seen<'_, '_>, name: &str, key: &str) -> Option<String> {
-    let mut events = seen.events.iter().filter(|event| event_name(event) == name);
-    let told = events.find_map(|event| event.attributes.get(key))?;
-    Some(written_value(told).into_owned())
-}
-
-fn tool_arguments(seen: &Seen<'_, '_>) -> Option<JsonText> {
-    let is_placeholder = |key: &str, text: &str| key.starts_with("gcp.") && text.trim() == "{}";
-    let told = ARGUMENTS.iter().find_map(|key| {
-        let text = written_value(seen.attributes.get(key)?);
-        (!text.is_empty() && !is_placeholder(key, &text)).then_some(text)
-    });
-    let told = told
-        .or_else(|| value(seen, Side::Input))
-        .or_else(|| Some(tool_event(seen, "gen_ai.tool.message", "content")?.into()))?;
-    Some(arguments(&told))
-}
-
-fn tool_result(seen: &Seen<'_, '_>, has_failed: bool) -> Option<JsonText> {
-    let told = RESULTS.iter().find_map(|key| {
-        let text = written_value(seen.attributes.get(key)?);
-        (!text.is_empty()).then_some(text)
-    });
-    let told = told
-        .or_else(|| value(seen, Side::Output))
-        .or_else(|| Some(tool_event(seen, "gen_ai.choice", "message")?.into()))?;
-    // LangSmith writes `{}` where a tool failed and gave nothing back.
-    if has_failed && told.trim() == "{}" {
-        return None;
-    }
-    let result = result(&told);
-    // ADK puts what is no object into one: {"result": …}.
-    let bare = adk::is_of_adk(seen).then(|| only_member(result.as_str(), "result"));
-    Some(bare.flatten().unwrap_or(result))
-}
-
-/// Returns the one member of an object, if it is called `key`.
-fn only_member(json: &str, key: &str) -> Option<JsonText> {
-    let doc = Doc::parse_container(json)?;
-    let root = doc.root();
-    let value = root.get(key).filter(|_| root.members().count() == 1)?;
-    Some(JsonText::from_trusted(value.raw()))
-}
-
-fn found(seen: &Seen<'_, '_>) -> Vec<JsonText> {
-    let prefix = "retrieval.documents.";
-    let mut numbers: Vec<u32> = Vec::new();
-    for (rest, _) in seen.attributes.under(prefix) {
-        let number = rest
-            .split('.')
-            .next()
-            .and_then(|number| number.parse().ok());
-        numbers.extend(number.filter(|number| !numbers.contains(number)));
-    }
-    numbers.sort_unstable();
-    if numbers.is_empty() {
-        let told = value(seen, Side::Output);
-        return told.map(|told| documents(&told)).unwrap_or_default();
-    }
-    let document = |number: &u32| {
-        let prefix = format!("{prefix}{number}.document.");
-        let fields: Vec<_> = seen
-            .attributes
-            .under(&prefix)
-            .map(|(key, value)| {
-                let json = match value {
-                    Any::Text(text) if key == "metadata" => crate::messages::json_or_text(text),
-                    other => JsonText::from_trusted(other.to_json()),
-                };
-                format!("{}:{}", crate::json::json_string(key), json.as_str())
-            })
-            .collect();
-        JsonText::from_trusted(format!("{{{}}}", fields.join(",")))
-    };
-    numbers.iter().map(document).collect()
 }
 
 /// Returns what went into a span and what came out of it.

@@ -59,7 +59,10 @@ pub(super) struct Tally {
 impl Tally {
     /// Returns whether it is no use to read on.
     pub(super) fn is_hopeless(&self) -> bool {
-        self.rejected.count() > REFUSED_MAX
+        let counts = self.rejected.counts();
+        // Items of deleted traces are good ones: a file is often read in again after a deletion.
+        let deleted = counts.get(Rejection::TRACE_DELETED).copied();
+        self.rejected.count() - deleted.unwrap_or_default() > REFUSED_MAX
     }
 
     pub(super) fn has_no_document(&self) -> bool {
@@ -119,6 +122,7 @@ impl Tally {
             index: 0,
             code,
             reason,
+            trace_id: None,
         });
     }
 

@@ -288,5 +288,6 @@ fn rejection(index: usize, refusal: &Refusal) -> Rejection {
         index,
         code: refusal.code(),
         reason: refusal.to_string(),
+        trace_id: None,
     }
 }

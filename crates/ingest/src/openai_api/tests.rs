@@ -57,9 +57,8 @@ fn answered(status: u16, body: &str) -> Outcome<'_> {
 fn decode(made: &Call<'_>) -> Result<Batch, CallError> {
     let price = |priced: &PricedCall<'_>| priced.usage.input_tokens.map(NanoUsd);
     let context = Context {
-        source: Source::Proxy,
-        received_at: Time::default(),
         price: &price,
+        ..Context::new(Source::Proxy, Time::default())
     };
     call(made, &context)
 }

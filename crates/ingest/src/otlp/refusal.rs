@@ -51,6 +51,7 @@ impl Refusal {
             index,
             code: self.code(),
             reason: self.to_string(),
+            trace_id: None,
         }
     }
 

@@ -85,7 +85,12 @@ impl Brought {
         drop(told);
         for (source, Items { mut body, places }) in self.items {
             body.push_str("]}");
-            let context = Context { source, ..*context };
+            // An item is a part of a span here: whole spans of deleted traces are refused later.
+            let context = Context {
+                source,
+                is_deleted: &|_| false,
+                ..*context
+            };
             let more = agents_sdk::decode(Bytes::from(body), &context).map_err(|error| {
                 EnvelopeError::NotJson {
                     reason: error.to_string(),

@@ -5,65 +5,16 @@ use crate::otlp::{
 };
 
 use super::groups::{ResourceGroup, ScopeGroup};
+use crate::protobuf::Message;
 
-/// A message that is being written. Fields with the value that protobuf takes for granted are left
-/// out.
-#[derive(Debug, Default)]
-struct Message(Vec<u8>);
+/// What requests of OpenTelemetry are made of.
+trait Attributed {
+    fn attributes(&mut self, field: u32, attributes: &Attributes<'_>);
+    fn member(&mut self, field: u32, key: &str, value: &Any<'_>);
+    fn any(&mut self, value: &Any<'_>);
+}
 
-impl Message {
-    fn raw_varint(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn tag(&mut self, field: u32, wire_type: u32) {
-        self.raw_varint(u64::from(field << 3 | wire_type));
-    }
-
-    fn varint(&mut self, field: u32, value: u64) {
-        if value != 0 {
-            self.tag(field, 0);
-            self.raw_varint(value);
-        }
-    }
-
-    fn fixed64(&mut self, field: u32, value: u64) {
-        if value != 0 {
-            self.tag(field, 1);
-            self.0.extend_from_slice(&value.to_le_bytes());
-        }
-    }
-
-    fn fixed32(&mut self, field: u32, value: u32) {
-        if value != 0 {
-            self.tag(field, 5);
-            self.0.extend_from_slice(&value.to_le_bytes());
-        }
-    }
-
-    fn bytes(&mut self, field: u32, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.present(field, bytes);
-        }
-    }
-
-    /// Writes bytes that say something even where there are none.
-    fn present(&mut self, field: u32, bytes: &[u8]) {
-        self.tag(field, 2);
-        self.raw_varint(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn message(&mut self, field: u32, write: impl FnOnce(&mut Message)) {
-        let mut inner = Message::default();
-        write(&mut inner);
-        self.present(field, &inner.0);
-    }
-
+impl Attributed for Message {
     fn attributes(&mut self, field: u32, attributes: &Attributes<'_>) {
         for (key, value) in attributes.iter() {
             self.member(field, key, value);
@@ -82,18 +33,9 @@ impl Message {
         match value {
             Any::Empty => {}
             Any::Text(text) => self.present(1, text.as_bytes()),
-            Any::Bool(value) => {
-                self.tag(2, 0);
-                self.raw_varint(u64::from(*value));
-            }
-            Any::Int(value) => {
-                self.tag(3, 0);
-                self.raw_varint(*value as u64);
-            }
-            Any::Double(number) => {
-                self.tag(4, 1);
-                self.0.extend_from_slice(&number.to_bits().to_le_bytes());
-            }
+            Any::Bool(value) => self.present_varint(2, u64::from(*value)),
+            Any::Int(value) => self.present_varint(3, *value as u64),
+            Any::Double(number) => self.present_fixed64(4, number.to_bits()),
             // No 64 bits hold it.
             Any::Number(digits) => match value.number() {
                 Some(number) => self.any(&Any::Double(number)),
@@ -126,7 +68,7 @@ pub(super) fn request(groups: &[ResourceGroup<'_>]) -> Vec<u8> {
             out.bytes(3, group.schema_url.as_bytes());
         });
     }
-    request.0
+    request.into_bytes()
 }
 
 fn resource(out: &mut Message, resource: &RawResource<'_>) {

@@ -6,7 +6,12 @@ use model::SpanType::{
 };
 use model::{Batch, SpanStatus, SpanType, Time};
 
-use crate::support::{span_of, try_decode};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ingest::agents_sdk::{Context, decode};
+use serde_json::json;
+
+use crate::support::{context, span_of, try_decode};
 
 fn trace_of(fields: &str) -> model::TraceItem {
     let body = format!(r#"{{"data":[{{"object":"trace","id":"t"{fields}}}]}}"#);
@@ -436,4 +441,45 @@ fn the_time_to_the_first_token_is_read_where_a_sender_tells_it() {
     check(r#"{"ttft_ms":null}"#, None);
     check("{}", None);
     check("null", None);
+}
+
+#[test]
+fn items_of_a_deleted_trace_are_refused_at_their_place() {
+    let span = |id: &str, trace: &str| {
+        json!({"object": "trace.span", "id": id, "trace_id": trace, "trace_metadata": {"k": 1},
+            "span_data": {"type": "generation", "input": [{"role": "user", "content": "hi"}]}})
+    };
+    let body = json!({"data": [
+        span("a", "kept"),
+        {"object": "trace", "id": "gone", "workflow_name": "w"},
+        span("b", "gone"),
+        {"object": "trace"},
+        span("c", "kept"),
+    ]});
+    let asked = AtomicUsize::new(0);
+    let context = Context {
+        is_deleted: &|id| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            id.as_str() == "gone"
+        },
+        ..context()
+    };
+    let batch = decode(body.to_string().into(), &context).unwrap();
+    let refused = batch.rejected.iter().map(|refused| {
+        let trace = refused.trace_id.as_ref().map(|id| id.as_str());
+        (refused.index, refused.code, trace)
+    });
+    assert_eq!(
+        refused.collect::<Vec<_>>(),
+        [
+            (1, "trace_deleted", Some("gone")),
+            (2, "trace_deleted", Some("gone")),
+            (3, "bad_id", None),
+        ]
+    );
+    assert_eq!((batch.accepted, asked.into_inner()), (2, 2));
+    let traces = batch.traces.iter().map(|item| &item.trace_id);
+    let named = traces.chain(batch.spans.iter().map(|span| &span.trace_id));
+    let named = named.chain(batch.messages.iter().map(|message| &message.trace_id));
+    assert!(named.into_iter().all(|id| id.as_str() == "kept"));
 }

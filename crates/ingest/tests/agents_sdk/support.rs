@@ -18,9 +18,8 @@ fn price(call: &PricedCall<'_>) -> Option<NanoUsd> {
 
 pub(crate) fn context() -> Context<'static> {
     Context {
-        source: Source::Openai,
-        received_at: Time::from_micros(0),
         price: &price,
+        ..Context::new(Source::Openai, Time::from_micros(0))
     }
 }
 

@@ -11,11 +11,7 @@ use ingest::otlp::{Sent, contents};
 use model::{Batch, Message, Source, Span, Time, TraceItem, payload};
 
 pub(crate) fn context() -> Context<'static> {
-    Context {
-        source: Source::Import,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    }
+    Context::new(Source::Import, Time::from_micros(0))
 }
 
 pub(crate) fn samples() -> PathBuf {

@@ -11,11 +11,7 @@ use ingest::otlp::{
 use model::{Batch, Message, Source, Span, SpanId, Time, TraceId, TraceItem, payload};
 
 pub(crate) fn context() -> Context<'static> {
-    Context {
-        source: Source::Otlp,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    }
+    Context::new(Source::Otlp, Time::from_micros(0))
 }
 
 pub(crate) fn repository() -> PathBuf {

@@ -10,11 +10,7 @@ use ingest::outgoing::{self, Dialect, Request};
 use model::{Batch, Message, MessageHash, Source, Span, SpanId, Time, TraceId, TraceItem};
 
 pub(crate) fn context(source: Source) -> Context<'static> {
-    Context {
-        source,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    }
+    Context::new(source, Time::from_micros(0))
 }
 
 /// A trace with all its spans.

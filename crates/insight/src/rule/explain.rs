@@ -134,7 +134,7 @@ impl<'e, 'a> Explainer<'e, 'a> {
             _ => None,
         };
         let mut all = Vec::new();
-        self.eval.each(&over.list, &mut |value| {
+        self.walk(&over.list, &mut |value| {
             all.push(value);
             Ok(true)
         })?;
@@ -318,6 +318,19 @@ impl<'e, 'a> Explainer<'e, 'a> {
         places.into_iter().for_each(|at| self.point(at));
     }
 
+    /// Visits the elements of a list up to the first that has no value: what decided stands before it, for
+    /// the evaluation looked no further.
+    fn walk(
+        &self,
+        list: &'a Node,
+        visit: &mut dyn FnMut(Value<'a>) -> Result<bool, Fault>,
+    ) -> Result<Walk, Fault> {
+        match self.eval.each(list, visit) {
+            Err(fault) if fault.kind != FaultKind::Budget => Ok(Walk::Stopped),
+            other => other,
+        }
+    }
+
     /// Points at the spans of a list, or those it was made of, and returns how many elements it has.
     fn elements(&mut self, list: &'a Node) -> Result<usize, Fault> {
         let whole = match &list.kind {
@@ -326,14 +339,14 @@ impl<'e, 'a> Explainer<'e, 'a> {
         };
         let mut places = Vec::new();
         let mut count = 0;
-        let walk = self.eval.each(whole, &mut |value| {
+        let walk = self.walk(whole, &mut |value| {
             count += 1;
             if let Value::Span(at) = value {
                 places.push(at);
             }
             Ok(true)
         })?;
-        if walk == Walk::Whole && !is_everything(whole) {
+        if walk != Walk::Missing && !is_everything(whole) {
             places.into_iter().for_each(|at| self.point(at));
         }
         Ok(count)

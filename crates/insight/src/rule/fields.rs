@@ -16,8 +16,8 @@ pub(super) struct Field<Read: 'static> {
     pub(super) field_type: Type,
     pub(super) doc: &'static str,
     pub(super) read: Read,
-    /// Of a trace: what it is in SQL over the table `traces`.
-    pub(super) sql: Option<&'static str>,
+    /// Of a trace: the column of `traces` that holds it.
+    pub(super) column: Option<&'static str>,
 }
 
 /// Reads a field of the trace.
@@ -77,14 +77,14 @@ static TOKENS_SOURCES: Words = Words {
 };
 
 macro_rules! fields {
-    ($($name:ident $(| $alias:ident)* : $type:expr, $sql:expr, $doc:literal, $read:expr;)+) => {
+    ($($name:ident $(| $alias:ident)* : $type:expr, $column:expr, $doc:literal, $read:expr;)+) => {
         &[$(Field {
             name: stringify!($name),
             aliases: &[$(stringify!($alias)),*],
             field_type: $type,
             doc: $doc,
             read: $read,
-            sql: $sql,
+            column: $column,
         }),+]
     };
 }
@@ -147,7 +147,7 @@ pub(super) static TRACE_FIELDS: &[TraceField] = fields! {
         |e| Value::Int(e.trace.row.tool_call_count);
     tool_errors: Type::Int, Some("tool_errors"), "tool calls that ended in error, even if the run got over it",
         |e| Value::Int(e.trace.row.tool_errors);
-    handoff_count: Type::Int, Some("handoff_count"), "handoffs from agent to agent",
+    handoff_count: Type::Int, Some("handoff_count"), "handoffs from agent to agent, failed ones too",
         |e| Value::Int(e.trace.row.handoff_count);
     guardrail_trips: Type::Int, Some("guardrail_trips"), "guardrails that tripped",
         |e| Value::Int(e.trace.row.guardrail_trips);
@@ -165,7 +165,7 @@ pub(super) static TRACE_FIELDS: &[TraceField] = fields! {
         |e| Value::int(e.trace.row.usage.reasoning_tokens);
     tokens_source: Type::Word(&TOKENS_SOURCES), Some("tokens_source"), "whose tokens were summed",
         |e| Value::text(e.trace.row.tokens_source.as_deref());
-    total_cost_usd | cost_usd: Type::Double, Some("(cost_nano_usd / 1e9)"), "the known cost",
+    total_cost_usd | cost_usd: Type::Double, Some("cost_nano_usd"), "the known cost",
         |e| Value::double(e.trace.row.cost.map(model::NanoUsd::to_usd));
     cost_complete: Type::Bool, Some("cost_complete"), "whether every model call is in it",
         |e| Value::Bool(e.trace.row.cost_complete);
@@ -175,7 +175,7 @@ pub(super) static TRACE_FIELDS: &[TraceField] = fields! {
         |e| e.texts(&e.trace.row.agents);
     tool_sequence: TEXTS, None, "names of the tool calls in their order, at most 1,000",
         |e| e.texts(&e.trace.row.tool_sequence);
-    handoff_sequence: TEXTS, None, "handoffs as `A → B` in their order, at most 1,000",
+    handoff_sequence: TEXTS, None, "handoffs as `A → B` in their order, at most 1,000; a failed one led nowhere and is not among them",
         |e| e.texts(&e.trace.row.handoff_sequence);
     input_preview: Type::Text, Some("input_preview"), "the first 256 characters of what the user said",
         |e| Value::text(e.trace.row.input_preview.as_deref());

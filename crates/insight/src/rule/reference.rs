@@ -129,6 +129,8 @@ Integers are exact: beyond 64 bits a rule has no verdict (`unscored`), and neith
 
 As in CEL, `false && e` is false and `true || e` is true even where `e` has no value.
 
+A quantifier goes from element to element, in their order, and not behind the one that decides; neither does a `filter`, a `map` or a selector that it asks. An element whose condition in a `filter` has no value leaves the rule without a verdict if it stands before the one that decides, and is never looked at if it stands behind it: `[1, 0].filter(x, 1 / x > 0).all(x, x > 1)` fails for `1`, and `[0, 1].filter(x, 1 / x > 0).all(x, x > 1)` is `unscored`. What counts or sums up looks at all of them.
+
 A rule may also give a number or a text: it becomes the grade's score or label.
 
 ## Failures

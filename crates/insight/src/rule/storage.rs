@@ -1,14 +1,11 @@
 //! Which rules can the storage answer without reading a trace?
 //!
-//! A rule over scalar fields of the trace alone becomes a small tree that a query can hold against the
-//! columns of `traces`. It has the same three truth values: a missing column is NULL, and SQL's logic
-//! is Kleene's. What could fail in one place and not in the other (a division by a field, a remainder)
-//! is left to the evaluator. Counts are taken to be less than 2^53, as all real ones are; integers that
-//! could then be too large together are left to the evaluator, too.
+//! A rule over scalar fields of the trace alone becomes a [`Condition`] on the columns of `traces`. It has
+//! the same three truth values. What could fail in one place and not in the other (a division by a field,
+//! a remainder), or come out otherwise (numbers that grow beyond what is exact), is left to the
+//! evaluator. Counts, times and costs are taken to be at most 2^50, as all real ones are.
 
-use std::fmt::Write as _;
-
-use model::Time;
+use model::{Column, ColumnKind, Condition, Operand, Operation};
 
 use super::fields::{TRACE_FIELDS, TraceField, find};
 use super::functions::Built;
@@ -16,303 +13,177 @@ use super::kinds::Type;
 use super::node::{Kind, Node};
 use super::syntax::{Arithmetic, Compare};
 
-/// No count is larger.
-const COUNT_MAX: f64 = 9_007_199_254_740_992.0;
+/// No column holds a larger number.
+const COLUMN_MAX: f64 = 1_125_899_906_842_624.0;
 
-/// A condition on the columns of `traces`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StoragePredicate {
-    /// One value against another.
-    Compare(Operand, Comparison, Operand),
-    /// A column or literal that is true, false or NULL itself.
-    Is(Operand),
-    /// All of them hold.
-    And(Vec<StoragePredicate>),
-    /// One of them holds.
-    Or(Vec<StoragePredicate>),
-    /// It does not hold.
-    Not(Box<StoragePredicate>),
-    /// The value is not NULL.
-    Known(Operand),
-}
+/// A double tells every integer up to here from its neighbours.
+const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 
-/// A comparison of two values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    /// `=`
-    Equal,
-    /// `<>`
-    Unequal,
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-    /// `>`
-    Greater,
-    /// `>=`
-    AtLeast,
-}
-
-/// A value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Operand {
-    /// A field of the trace.
-    Field(StorageField),
-    /// An integer.
-    Int(i64),
-    /// A number.
-    Double(f64),
-    /// A text.
-    Text(String),
-    /// A truth value.
-    Bool(bool),
-    /// A moment.
-    Time(Time),
-    /// Two numbers joined.
-    Arithmetic(Box<Operand>, NumberOperation, Box<Operand>),
-}
-
-/// An operation on two numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberOperation {
-    /// `+`
-    Add,
-    /// `-`
-    Subtract,
-    /// `*`
-    Multiply,
-    /// `/`
-    Divide,
-}
-
-/// A scalar field of the trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StorageField {
-    /// Its name in rules.
-    pub name: &'static str,
-    /// What it is in SQL over the table `traces`.
-    pub sql: &'static str,
-}
-
-impl StoragePredicate {
-    /// Returns the predicate of a condition, if the storage can answer it.
-    pub(super) fn of(node: &Node) -> Option<Self> {
-        let all_of = |all: &[Node]| all.iter().map(Self::of).collect::<Option<Vec<_>>>();
-        Some(match &node.kind {
-            Kind::And(all) => Self::And(all_of(all)?),
-            Kind::Or(all) => Self::Or(all_of(all)?),
-            Kind::Not(of) => Self::Not(Box::new(Self::of(of)?)),
-            Kind::Compare(compare, two) => Self::Compare(
-                Operand::of(&two[0])?,
-                Comparison::of(*compare),
-                Operand::of(&two[1])?,
-            ),
-            Kind::In(two) => {
-                let Kind::List(all) = &two[1].kind else {
-                    return None;
-                };
-                let wanted = Operand::of(&two[0])?;
-                let equals = all.iter().map(|one| {
-                    let one = Operand::of(one)?;
-                    Some(Self::Compare(wanted.clone(), Comparison::Equal, one))
-                });
-                Self::Or(equals.collect::<Option<Vec<_>>>()?)
-            }
-            Kind::Call(Built::Has, of) => match &of[0].kind {
-                Kind::Trace(field) if field.name == "error" => {
-                    let known =
-                        |name| Some(Self::Known(Operand::of_field(find(TRACE_FIELDS, name)?)?));
-                    Self::Or(vec![known("error_type")?, known("error_message")?])
-                }
-                _ => Self::Known(Operand::of(&of[0])?),
-            },
-            Kind::Bool(bool) => Self::Is(Operand::Bool(*bool)),
-            Kind::Trace(_) => Self::Is(Operand::of(node)?),
-            _ => return None,
-        })
-    }
-
-    /// Returns it as a boolean expression of SQL over the columns of `traces`.
-    pub fn to_sql(&self) -> String {
-        let mut sql = String::new();
-        self.write(&mut sql);
-        sql
-    }
-
-    fn write(&self, sql: &mut String) {
-        match self {
-            Self::Compare(left, comparison, right) => {
-                left.write(sql);
-                let _ = write!(sql, " {} ", comparison.sql());
-                right.write(sql);
-            }
-            Self::Is(operand) => operand.write(sql),
-            Self::And(all) => Self::write_joined(all, " AND ", "TRUE", sql),
-            Self::Or(all) => Self::write_joined(all, " OR ", "FALSE", sql),
-            Self::Not(of) => {
-                sql.push_str("NOT (");
-                of.write(sql);
-                sql.push(')');
-            }
-            Self::Known(operand) => {
-                operand.write(sql);
-                sql.push_str(" IS NOT NULL");
-            }
+/// Returns the condition that a rule is, if the storage can answer it.
+pub(super) fn condition(node: &Node) -> Option<Condition> {
+    let all_of = |all: &[Node]| all.iter().map(condition).collect::<Option<Vec<_>>>();
+    Some(match &node.kind {
+        Kind::And(all) => Condition::And(all_of(all)?),
+        Kind::Or(all) => Condition::Or(all_of(all)?),
+        Kind::Not(of) => Condition::Not(Box::new(condition(of)?)),
+        Kind::Compare(compare, two) => {
+            compared(operand(&two[0])?, comparison(*compare), operand(&two[1])?)?
         }
-    }
+        Kind::In(two) => {
+            let Kind::List(all) = &two[1].kind else {
+                return None;
+            };
+            let wanted = operand(&two[0])?;
+            let equals = all.iter().map(|one| {
+                let one = operand(one)?;
+                compared(wanted.clone(), model::Comparison::Equal, one)
+            });
+            Condition::Or(equals.collect::<Option<Vec<_>>>()?)
+        }
+        Kind::Call(Built::Has, of) => match &of[0].kind {
+            Kind::Trace(field) if field.name == "error" => {
+                let known = |name| Some(Condition::Known(of_field(find(TRACE_FIELDS, name)?)?));
+                Condition::Or(vec![known("error_type")?, known("error_message")?])
+            }
+            _ => Condition::Known(operand(&of[0])?),
+        },
+        Kind::Bool(bool) => Condition::Is(Operand::Bool(*bool)),
+        Kind::Trace(field) if field.field_type == Type::Bool => Condition::Is(operand(node)?),
+        _ => return None,
+    })
+}
 
-    fn write_joined(all: &[Self], word: &str, none: &str, sql: &mut String) {
-        if all.is_empty() {
-            sql.push_str(none);
-        }
-        for (number, one) in all.iter().enumerate() {
-            sql.push_str(if number > 0 { word } else { "" });
-            sql.push('(');
-            one.write(sql);
-            sql.push(')');
-        }
+/// Returns what the storage can answer of a rule, so that it holds wherever the rule does.
+pub(super) fn necessary(node: &Node) -> Option<Condition> {
+    let Kind::And(all) = &node.kind else {
+        return condition(node);
+    };
+    let mut known: Vec<Condition> = all.iter().filter_map(necessary).collect();
+    match known.len() {
+        0 => None,
+        1 => known.pop(),
+        _ => Some(Condition::And(known)),
     }
 }
 
-impl Comparison {
-    fn of(compare: Compare) -> Self {
-        match compare {
-            Compare::Equal => Self::Equal,
-            Compare::Unequal => Self::Unequal,
-            Compare::Less => Self::Less,
-            Compare::AtMost => Self::AtMost,
-            Compare::Greater => Self::Greater,
-            Compare::AtLeast => Self::AtLeast,
+/// Returns the smallest part of a rule for which the storage is no use.
+pub(super) fn beyond(node: &Node) -> &Node {
+    let is_condition = |node: &&Node| condition(node).is_none();
+    let is_operand = |node: &&Node| operand(node).is_none();
+    match &node.kind {
+        Kind::And(all) | Kind::Or(all) => all.iter().find(is_condition).map_or(node, beyond),
+        Kind::Not(of) => beyond(of),
+        Kind::Compare(_, two) | Kind::Arithmetic(_, two) => {
+            two.iter().find(is_operand).map_or(node, beyond)
         }
-    }
-
-    /// Returns its symbol in SQL.
-    pub fn sql(self) -> &'static str {
-        match self {
-            Self::Equal => "=",
-            Self::Unequal => "<>",
-            Self::Less => "<",
-            Self::AtMost => "<=",
-            Self::Greater => ">",
-            Self::AtLeast => ">=",
-        }
+        Kind::In(two) if is_operand(&&two[0]) => beyond(&two[0]),
+        Kind::In(two) => match &two[1].kind {
+            Kind::List(all) => all.iter().find(is_operand).map_or(node, beyond),
+            _ => &two[1],
+        },
+        Kind::Negate(of) => beyond(of),
+        _ => node,
     }
 }
 
-impl NumberOperation {
-    /// Returns its symbol in SQL.
-    pub fn sql(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-        }
+/// Returns a comparison, if it is exact wherever it is made.
+fn compared(left: Operand, by: model::Comparison, right: Operand) -> Option<Condition> {
+    let (left_kind, right_kind) = (left.kind(), right.kind());
+    let is_exact = match (left_kind, right_kind) {
+        (ColumnKind::Int, ColumnKind::Double) => greatest(&left) <= EXACT_MAX,
+        (ColumnKind::Double, ColumnKind::Int) => greatest(&right) <= EXACT_MAX,
+        _ => left_kind == right_kind,
+    };
+    is_exact.then_some(Condition::Compare(left, by, right))
+}
+
+fn comparison(compare: Compare) -> model::Comparison {
+    match compare {
+        Compare::Equal => model::Comparison::Equal,
+        Compare::Unequal => model::Comparison::Unequal,
+        Compare::Less => model::Comparison::Less,
+        Compare::AtMost => model::Comparison::AtMost,
+        Compare::Greater => model::Comparison::Greater,
+        Compare::AtLeast => model::Comparison::AtLeast,
     }
 }
 
-impl Operand {
-    fn of_field(field: &'static TraceField) -> Option<Self> {
-        let sql = field.sql?;
-        let name = field.name;
-        Some(Self::Field(StorageField { name, sql }))
-    }
+fn of_field(field: &'static TraceField) -> Option<Operand> {
+    let column = Operand::Column(Column::named(field.column?)?);
+    let is_money = field.column == Some("cost_nano_usd");
+    Some(match is_money {
+        // Money is stored in whole billionths of a dollar.
+        true => Operand::Arithmetic(
+            Box::new(column),
+            Operation::Divide,
+            Box::new(Operand::Double(1e9)),
+        ),
+        false => column,
+    })
+}
 
-    fn of(node: &Node) -> Option<Self> {
-        Some(match &node.kind {
-            Kind::Bool(bool) => Self::Bool(*bool),
-            Kind::Int(int) => Self::Int(*int),
-            Kind::Double(double) => Self::Double(*double),
-            Kind::Text(text) => Self::Text(text.to_string()),
-            Kind::Time(time) => Self::Time(*time),
-            Kind::Trace(field) => return Self::of_field(field),
-            Kind::Call(Built::Tokens, _) => {
-                let tokens = |name| Some(Box::new(Self::of_field(find(TRACE_FIELDS, name)?)?));
-                let (input, output) = (tokens("input_tokens")?, tokens("output_tokens")?);
-                Self::Arithmetic(input, NumberOperation::Add, output)
-            }
-            Kind::Negate(of) => {
-                let zero = Box::new(Self::Int(0));
-                let of = Self::of(of).filter(Self::is_number)?;
-                Self::Arithmetic(zero, NumberOperation::Subtract, Box::new(of))
-            }
-            Kind::Arithmetic(operation, two) => {
-                let (left, right) = (Self::of(&two[0])?, Self::of(&two[1])?);
-                if !left.is_number() || !right.is_number() {
-                    return None;
-                }
-                let operation = match operation {
-                    Arithmetic::Add => NumberOperation::Add,
-                    Arithmetic::Subtract => NumberOperation::Subtract,
-                    Arithmetic::Multiply => NumberOperation::Multiply,
-                    Arithmetic::Divide => match right {
-                        Self::Int(divisor) if divisor > 0 => NumberOperation::Divide,
-                        Self::Double(divisor) if divisor != 0.0 => NumberOperation::Divide,
-                        _ => return None,
-                    },
-                    Arithmetic::Remainder => return None,
-                };
-                let joined = Self::Arithmetic(Box::new(left), operation, Box::new(right));
-                return Some(joined).filter(|joined| joined.greatest() < i64::MAX as f64);
-            }
-            _ => return None,
-        })
-    }
-
-    /// Returns how large an integer can become, and 0 for what is none.
-    fn greatest(&self) -> f64 {
-        match self {
-            Self::Field(field) => match find(TRACE_FIELDS, field.name) {
-                Some(field) if field.field_type == Type::Int => COUNT_MAX,
-                _ => 0.0,
-            },
-            Self::Int(int) => (*int as f64).abs(),
-            Self::Arithmetic(left, operation, right) => {
-                let (left, right) = (left.greatest(), right.greatest());
-                match operation {
-                    NumberOperation::Add | NumberOperation::Subtract => left + right,
-                    NumberOperation::Multiply => left * right,
-                    NumberOperation::Divide => left,
-                }
-            }
-            _ => 0.0,
+fn operand(node: &Node) -> Option<Operand> {
+    Some(match &node.kind {
+        Kind::Bool(bool) => Operand::Bool(*bool),
+        Kind::Int(int) => Operand::Int(*int),
+        Kind::Double(double) => Operand::Double(*double),
+        Kind::Text(text) => Operand::Text(text.to_string()),
+        Kind::Time(time) => Operand::Time(*time),
+        Kind::Trace(field) => return of_field(field),
+        Kind::Call(Built::Tokens, _) => {
+            let tokens = |name| of_field(find(TRACE_FIELDS, name)?);
+            return joined(
+                tokens("input_tokens")?,
+                Operation::Add,
+                tokens("output_tokens")?,
+            );
         }
-    }
-
-    fn is_number(&self) -> bool {
-        match self {
-            Self::Int(_) | Self::Double(_) | Self::Arithmetic(..) => true,
-            Self::Field(field) => {
-                find(TRACE_FIELDS, field.name).is_some_and(|field| field.field_type.is_number())
-            }
-            Self::Text(_) | Self::Bool(_) | Self::Time(_) => false,
+        Kind::Negate(of) => return joined(Operand::Int(0), Operation::Subtract, operand(of)?),
+        Kind::Arithmetic(operation, two) => {
+            let right = operand(&two[1])?;
+            let operation = match operation {
+                Arithmetic::Add => Operation::Add,
+                Arithmetic::Subtract => Operation::Subtract,
+                Arithmetic::Multiply => Operation::Multiply,
+                Arithmetic::Divide => match right {
+                    Operand::Int(divisor) if divisor > 0 => Operation::Divide,
+                    Operand::Double(divisor) if divisor != 0.0 => Operation::Divide,
+                    _ => return None,
+                },
+                Arithmetic::Remainder => return None,
+            };
+            return joined(operand(&two[0])?, operation, right);
         }
-    }
+        _ => return None,
+    })
+}
 
-    fn write(&self, sql: &mut String) {
-        match self {
-            Self::Field(field) => sql.push_str(field.sql),
-            Self::Int(int) => {
-                let _ = write!(sql, "{int}");
-            }
-            // In full: SQL takes a number without a point or an exponent for an integer.
-            Self::Double(double) => {
-                let _ = write!(sql, "{double:e}");
-            }
-            Self::Text(text) => {
-                let _ = write!(sql, "'{}'", text.replace('\'', "''"));
-            }
-            Self::Bool(bool) => sql.push_str(if *bool { "TRUE" } else { "FALSE" }),
-            Self::Time(time) => {
-                let _ = write!(sql, "TIMESTAMP '{time}'");
-            }
-            Self::Arithmetic(left, operation, right) => {
-                sql.push('(');
-                left.write(sql);
-                let _ = write!(sql, " {} ", operation.sql());
-                right.write(sql);
-                sql.push(')');
-            }
-        }
+/// Returns two numbers joined, if that cannot leave the integers or become infinite.
+fn joined(left: Operand, operation: Operation, right: Operand) -> Option<Operand> {
+    let is_number = |of: &Operand| matches!(of.kind(), ColumnKind::Int | ColumnKind::Double);
+    if !is_number(&left) || !is_number(&right) {
+        return None;
+    }
+    let joined = Operand::Arithmetic(Box::new(left), operation, Box::new(right));
+    let greatest = greatest(&joined);
+    let is_held = match joined.kind() {
+        ColumnKind::Int => greatest < i64::MAX as f64,
+        _ => greatest.is_finite(),
+    };
+    is_held.then_some(joined)
+}
+
+/// Returns how far from zero a number can be.
+fn greatest(of: &Operand) -> f64 {
+    match of {
+        Operand::Column(_) => COLUMN_MAX,
+        Operand::Int(int) => (*int as f64).abs(),
+        Operand::Double(double) => double.abs(),
+        Operand::Arithmetic(left, operation, right) => match operation {
+            Operation::Add | Operation::Subtract => greatest(left) + greatest(right),
+            Operation::Multiply => greatest(left) * greatest(right),
+            Operation::Divide => greatest(left) / greatest(right),
+        },
+        Operand::Text(_) | Operand::Bool(_) | Operand::Time(_) => 0.0,
     }
 }

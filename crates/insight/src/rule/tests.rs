@@ -2,6 +2,7 @@
 
 mod checks;
 mod compared;
+mod conformance;
 mod meaning;
 mod naive;
 mod problems;

@@ -25,11 +25,7 @@ pub(crate) fn repository() -> PathBuf {
 
 /// Returns what documents of any known format hold.
 pub(crate) fn decode(body: impl Into<Bytes>) -> Batch {
-    let context = Context {
-        source: Source::Import,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    };
+    let context = Context::new(Source::Import, Time::from_micros(0));
     let imported = ingest::imports::decode(body.into(), &context).unwrap();
     assert_eq!(*imported.batch.rejected, []);
     imported.batch

@@ -3,7 +3,8 @@
 use super::read::FIELDS;
 use super::*;
 use crate::{
-    JsonText, Received, Source, Span, SpanError, SpanId, SpanStatus, SpanType, TraceItem, derive,
+    Comparison, JsonText, Operand, Received, Source, Span, SpanError, SpanId, SpanStatus, SpanType,
+    TraceItem, derive,
 };
 use proptest::prelude::*;
 
@@ -353,8 +354,45 @@ fn any_filter() -> impl Strategy<Value = TraceFilter> {
             metadata,
             started_from: limits.3.min,
             started_until: limits.3.max,
+            rule: None,
         },
     )
+}
+
+#[test]
+fn a_rule_narrows_where_it_holds_and_is_written_beside_the_fields() {
+    let column = |name| Operand::Column(crate::Column::named(name).unwrap());
+    let of = |condition: Condition| TraceFilter {
+        rule: Some(FilterRule {
+            source: condition.to_string(),
+            condition,
+        }),
+        ..TraceFilter::default()
+    };
+    let slow = |ms| {
+        let limit = Operand::Double(ms);
+        of(Condition::Compare(
+            column("duration_ms"),
+            Comparison::Greater,
+            limit,
+        ))
+    };
+    assert!(slow(1_999.0).matches(&row(), NOW, IDLE_MICROS));
+    assert!(!slow(2_000.0).matches(&row(), NOW, IDLE_MICROS));
+    // What is not known does not hold, and neither does its opposite.
+    let user = of(Condition::Compare(
+        column("user_id"),
+        Comparison::Equal,
+        Operand::Text("u".into()),
+    ));
+    assert!(!user.matches(&row(), NOW, IDLE_MICROS));
+    let not = Condition::Not(Box::new(user.rule.unwrap().condition));
+    assert!(!of(not).matches(&row(), NOW, IDLE_MICROS));
+    assert!(of(Condition::And(vec![])).matches(&row(), NOW, IDLE_MICROS));
+    assert!(!of(Condition::Or(vec![])).matches(&row(), NOW, IDLE_MICROS));
+    assert!(!slow(1.0).is_empty());
+    let pairs = slow(0.5).to_pairs();
+    assert_eq!(pairs, [("rule".into(), "duration_ms > 5e-1".into())]);
 }
 
 proptest! {

@@ -5,7 +5,10 @@ use std::sync::{Arc, LazyLock};
 
 use crate::fixture::*;
 use futures::executor::block_on;
-use model::{JsonText, Limits, NanoUsd, TraceFilter, TraceRow, TraceStatus};
+use model::{
+    COLUMNS, ColumnKind, Comparison, Condition, FilterRule, JsonText, Limits, NanoUsd, Operand,
+    Operation, TraceFilter, TraceRow, TraceStatus,
+};
 use proptest::prelude::*;
 use query::{Engine, GatherBy, Order, TraceList, View};
 use store::lake::{Columns, LakeRow, Table, TraceEntry};
@@ -230,6 +233,88 @@ fn limits<T: std::fmt::Debug + Copy + 'static>(
     })
 }
 
+/// A column, or a literal that may stand in one.
+fn operand(kind: ColumnKind) -> BoxedStrategy<Operand> {
+    let of_kind: Vec<&model::Column> = COLUMNS.iter().filter(|c| c.kind == kind).collect();
+    let column = prop::sample::select(of_kind).prop_map(Operand::Column);
+    let literal = match kind {
+        ColumnKind::Int => (0_i64..4).prop_map(Operand::Int).boxed(),
+        ColumnKind::Double => prop::sample::select(vec![0.0, -0.0, 1.0, 1.5, 2.0, 1e-9])
+            .prop_map(Operand::Double)
+            .boxed(),
+        ColumnKind::Text => {
+            let words = vec![
+                "a",
+                "b",
+                "A",
+                "",
+                "'; --",
+                "\\",
+                "%",
+                "_",
+                "\"",
+                "\0",
+                "ä",
+                "t03",
+                "success",
+                "running",
+                "error",
+                "abandoned",
+                "none",
+                "openai",
+            ];
+            let word = prop::sample::select(words);
+            word.prop_map(|word| Operand::Text(word.to_owned())).boxed()
+        }
+        ColumnKind::Bool => any::<bool>().prop_map(Operand::Bool).boxed(),
+        ColumnKind::Time => (0_i64..4).prop_map(|s| Operand::Time(at(s))).boxed(),
+    };
+    prop_oneof![2 => column, 1 => literal].boxed()
+}
+
+/// A number that is made of numbers.
+fn number() -> impl Strategy<Value = Operand> {
+    use Operation::{Add, Divide, Multiply, Subtract};
+    let leaf = prop_oneof![operand(ColumnKind::Int), operand(ColumnKind::Double)];
+    leaf.prop_recursive(2, 6, 2, |inner| {
+        let operation = prop::sample::select(vec![Add, Subtract, Multiply]);
+        let divisor = prop::sample::select(vec![Operand::Int(2), Operand::Double(-0.5)]);
+        let joined = |(left, operation, right)| {
+            Operand::Arithmetic(Box::new(left), operation, Box::new(right))
+        };
+        prop_oneof![
+            (inner.clone(), operation, inner.clone()).prop_map(joined),
+            (inner, Just(Divide), divisor).prop_map(joined),
+        ]
+    })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    use Comparison::{AtLeast, AtMost, Equal, Greater, Less, Unequal};
+    let comparison = || prop::sample::select(vec![Equal, Unequal, Less, AtMost, Greater, AtLeast]);
+    let two_of = |kind| (operand(kind), comparison(), operand(kind));
+    let leaf = prop_oneof![
+        3 => (number(), comparison(), number()).boxed(),
+        2 => two_of(ColumnKind::Text).boxed(),
+        1 => two_of(ColumnKind::Time).boxed(),
+        1 => two_of(ColumnKind::Bool).boxed(),
+    ];
+    let leaf = prop_oneof![
+        5 => leaf.prop_map(|(left, by, right)| Condition::Compare(left, by, right)),
+        1 => operand(ColumnKind::Bool).prop_map(Condition::Is),
+        1 => operand(ColumnKind::Text).prop_map(Condition::Known),
+        1 => number().prop_map(Condition::Known),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        let some = || prop::collection::vec(inner.clone(), 0..4);
+        prop_oneof![
+            some().prop_map(Condition::And),
+            some().prop_map(Condition::Or),
+            inner.clone().prop_map(|of| Condition::Not(Box::new(of))),
+        ]
+    })
+}
+
 fn filter() -> impl Strategy<Value = TraceFilter> {
     let words = || {
         prop_oneof![
@@ -279,6 +364,42 @@ fn filter() -> impl Strategy<Value = TraceFilter> {
         )
 }
 
+/// Holds filters against what they mean, row by row, in files and in memory.
+fn check_filters(rows: Vec<TraceRow>, filters: Vec<TraceFilter>) -> Result<(), TestCaseError> {
+    let mine = project("mine");
+    let number = |(n, row): (usize, TraceRow)| {
+        let home_started_at = row.started_at.unwrap_or(row.first_received_at);
+        let entry = TraceEntry {
+            project: mine.clone(),
+            row: Arc::new(row),
+            home_started_at,
+        };
+        with(entry, |row| {
+            row.item.trace_id = model::TraceId::new(&format!("t{n:02}")).unwrap();
+        })
+    };
+    let entries: Vec<TraceEntry> = rows.into_iter().enumerate().map(number).collect();
+    let mut lake = Lake::new();
+    let (filed, live) = entries.split_at(entries.len() / 2);
+    if !filed.is_empty() {
+        lake.write(filed.to_vec());
+    }
+    let mut view = lake.view(&mine, at(1_000));
+    view.traces = live.to_vec();
+    let view = view.into_view();
+    for filter in filters {
+        let mut expected = entries.clone();
+        expected.retain(|entry| filter.matches(&entry.row, view.now(), view.idle_micros()));
+        expected.sort_by(LakeRow::file_order);
+        let got = pages(&view, all(filter.clone(), Order::Descending, 100));
+        prop_assert_eq!(ids(&got), ids(&expected), "{:?}", filter);
+        let found = block_on(ENGINE.trace_ids(Arc::clone(&view), filter)).unwrap();
+        let found: Vec<&str> = found.iter().map(|id| id.as_str()).collect();
+        prop_assert_eq!(found, ids(&expected));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -287,30 +408,43 @@ proptest! {
         rows in prop::collection::vec(row(), 1..30),
         filters in prop::collection::vec(filter(), 8),
     ) {
-        let mine = project("mine");
-        let entries: Vec<TraceEntry> = rows.into_iter().enumerate().map(|(n, row)| {
-            let home_started_at = row.started_at.unwrap_or(row.first_received_at);
-            let entry = TraceEntry { project: mine.clone(), row: Arc::new(row), home_started_at };
-            with(entry, |row| row.item.trace_id = model::TraceId::new(&format!("t{n:02}")).unwrap())
-        }).collect();
-        let mut lake = Lake::new();
-        let (filed, live) = entries.split_at(entries.len() / 2);
-        if !filed.is_empty() {
-            lake.write(filed.to_vec());
-        }
-        let mut view = lake.view(&mine, at(1_000));
-        view.traces = live.to_vec();
-        let view = view.into_view();
-        for filter in filters {
-            let mut expected = entries.clone();
-            expected.retain(|entry| filter.matches(&entry.row, view.now(), view.idle_micros()));
-            expected.sort_by(LakeRow::file_order);
-            let got = pages(&view, all(filter.clone(), Order::Descending, 100));
-            prop_assert_eq!(ids(&got), ids(&expected), "{:?}", filter);
-            let found = block_on(ENGINE.trace_ids(Arc::clone(&view), filter)).unwrap();
-            prop_assert_eq!(found.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ids(&expected));
-        }
+        check_filters(rows, filters)?;
     }
+
+    #[test]
+    fn a_rule_means_the_same_as_an_expression(
+        rows in prop::collection::vec(row(), 1..30),
+        conditions in prop::collection::vec(condition(), 16),
+    ) {
+        let filter = |condition: Condition| {
+            let source = condition.to_string();
+            let rule = Some(FilterRule { source, condition });
+            TraceFilter { rule, ..TraceFilter::default() }
+        };
+        check_filters(rows, conditions.into_iter().map(filter).collect())?;
+    }
+}
+
+#[test]
+fn a_list_of_two_thousand_names_is_no_deep_tree() {
+    let user = Operand::Column(model::Column::named("user_id").unwrap());
+    let is = |n: usize| {
+        let name = Operand::Text(format!("u{n}"));
+        Condition::Compare(user.clone(), Comparison::Equal, name)
+    };
+    let source = String::new();
+    let condition = Condition::Or((0..2_000).map(is).collect());
+    let filter = TraceFilter {
+        rule: Some(FilterRule { source, condition }),
+        ..TraceFilter::default()
+    };
+    let mine = project("mine");
+    let mut lake = Lake::new();
+    lake.write(vec![with(trace(&mine, "t", Some(at(1)), 1), |row| {
+        row.item.user_id = Some("u1999".to_owned());
+    })]);
+    let view = lake.view(&mine, at(9)).into_view();
+    assert_eq!(block_on(ENGINE.count_traces(view, filter)).unwrap(), 1);
 }
 
 #[test]

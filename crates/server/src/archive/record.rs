@@ -77,9 +77,10 @@ struct HeadText {
 }
 
 /// Every wire there is.
-const WIRES: [Wire; 6] = [
+const WIRES: [Wire; 7] = [
     Wire::AgentsSdk,
     Wire::Import,
+    Wire::Langfuse,
     Wire::Spans(otlp::Encoding::Protobuf),
     Wire::Spans(otlp::Encoding::Json),
     Wire::Logs(otlp::Encoding::Protobuf),
@@ -91,6 +92,7 @@ fn wire_name(wire: Wire) -> &'static str {
     match wire {
         Wire::AgentsSdk => "agents_sdk",
         Wire::Import => "import",
+        Wire::Langfuse => "langfuse_batch",
         Wire::Spans(otlp::Encoding::Protobuf) => "otlp_traces_protobuf",
         Wire::Spans(otlp::Encoding::Json) => "otlp_traces_json",
         Wire::Logs(otlp::Encoding::Protobuf) => "otlp_logs_protobuf",

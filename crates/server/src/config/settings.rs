@@ -434,7 +434,7 @@ static SETTINGS: &[Setting] = &[
         "grading_record_judges",
         grading.record_judges = grading::record_judges,
         |record: &super::grading::RecordJudges| text(record.as_str()),
-        "What is kept of calls of judges as traces of the project judge: off, usage (tokens, cost, what it was about), or full (question and answer too, which quote the judged trace and go with it)."
+        "What is kept of calls of judges as traces of the project judge: off, usage (tokens, cost, what it was about), or full (question and answer too, which quote the judged trace). Whoever deletes a trace deletes these too."
     ),
     setting!(
         "grading_answers_kept",

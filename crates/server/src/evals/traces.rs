@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use insight::template;
-use model::{ProjectId, TraceFilter, TraceId};
+use model::{ProjectId, TraceId};
 use query::{Order, TraceList};
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use store::{Columns, Table};
 use super::source::RowRules;
 use crate::body::Hold;
 use crate::error::{ApiError, ErrorCode};
-use crate::read::{blocking, of_project, view_of};
+use crate::read::{blocking, filter_of, of_project, view_of};
 use crate::state::AppState;
 
 /// Traces of a run if nobody says how many.
@@ -79,10 +79,7 @@ async fn meant(
         let id = |text: &String| TraceId::new(text).map_err(|_| ApiError::not_found("trace", text));
         return ids.iter().map(id).collect();
     }
-    let filter = match &query.filter {
-        None => TraceFilter::default(),
-        Some(filter) => TraceFilter::from_json(filter, state.clock.now())?,
-    };
+    let filter = filter_of(query.filter.as_ref(), state.clock.now())?;
     of_project(state, project, async |snapshot| {
         let list = TraceList {
             filter: filter.clone(),

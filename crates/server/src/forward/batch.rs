@@ -9,6 +9,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ingest::contents::{Messages, restored};
 use ingest::otlp::{Encoding, Sent, is_telemetry};
 use ingest::outgoing::{self, Form};
 use model::{ProjectId, Span, Time, TraceId, TraceItem};
@@ -16,7 +17,7 @@ use store::record::{BatchRecord, Record};
 use store::wal::Frame;
 use store::{ReadError, Store};
 
-use crate::objects::{Fault, Messages, restored_text};
+use crate::objects::Fault;
 
 use super::settings::{ForwardSettings, TargetKind};
 
@@ -197,9 +198,8 @@ impl Bodies {
         rows: &Rows,
     ) -> Result<(), Fault> {
         let data = rows.spans.iter().map(|span| {
-            let data = span.payload.data.as_ref();
-            data.map(|data| restored_text(span, data, &rows.messages))
-                .transpose()
+            let data = restored(span, &rows.messages)?;
+            Ok(data)
         });
         let data: Vec<Option<String>> = data.collect::<Result<_, Fault>>()?;
         let sent = rows.spans.iter().zip(&data).map(|(span, data)| Sent {

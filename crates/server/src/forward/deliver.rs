@@ -147,7 +147,7 @@ pub(super) fn pause(tries: u32, asked: Option<Duration>, luck: f64) -> Duration 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protobuf::{push_bytes_field, push_varint_field};
+    use ingest::protobuf::Message;
 
     #[test]
     fn answers_mean_what_they_say() {
@@ -180,12 +180,12 @@ mod tests {
             let got = got.as_ref().map(|told| (told.refused, told.why.as_str()));
             assert_eq!(got, want);
         };
-        let mut told = Vec::new();
-        push_varint_field(&mut told, 1, 300);
-        push_bytes_field(&mut told, 2, b"too old");
-        let mut answer = Vec::new();
-        push_bytes_field(&mut answer, 1, &told);
-        check(&answer, false, Some((300, "too old")));
+        let mut answer = Message::default();
+        answer.message(1, |told| {
+            told.varint(1, 300);
+            told.bytes(2, b"too old");
+        });
+        check(&answer.into_bytes(), false, Some((300, "too old")));
         check(b"", false, None);
         check(b"OK", false, None);
         let json = br#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"bad\u0007"}}"#;

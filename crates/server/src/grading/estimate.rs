@@ -62,7 +62,7 @@ pub(super) async fn estimate(
     let n = selected.items.len();
     let mut sums: Vec<Option<i64>> = vec![Some(0); plan.graders().len()];
     let mut traces = 0;
-    // Evenly over the order of work, which is that of the hash: a random few.
+    // The order of work is that of the hash, so the first few are random ones.
     for item in selected.items.iter().take(TRACES_RENDERED) {
         let (of, whose, id) = (Arc::clone(state), project.clone(), item.trace_id.clone());
         let Some(viewed) = blocking(move || view_of(&of, &whose, &id)).await?? else {

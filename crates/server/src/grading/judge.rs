@@ -47,11 +47,6 @@ impl ProjectJudge {
         }
     }
 
-    /// Returns what is spent and may be.
-    pub(in crate::grading) fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
     /// Opens a bill for what is asked about one trace. `payer` says on whose account, so that what was
     /// paid and not written down is found again; `written` is what was of it.
     pub(in crate::grading) fn bill(

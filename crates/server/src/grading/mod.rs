@@ -33,6 +33,7 @@ use crate::state::AppState;
 use crate::turns::Turns;
 
 pub(crate) use api::{annotations_of, grades_of};
+pub(crate) use recorded::forget as forget_judgements;
 
 /// The grading that is being done.
 #[derive(Debug, Default)]

@@ -5,11 +5,15 @@
 //! and counted alike. What judges say of those traces in turn is not recorded: there would be no end.
 //!
 //! A question quotes the trace that it is about, and a copy that outlives the trace is not what anybody
-//! means who deletes it. So what was said is left out unless the settings ask for it.
+//! means who deletes it. So what was said is left out unless the settings ask for it, and whoever deletes a
+//! trace deletes what judges were asked about it.
+
+use std::sync::Arc;
 
 use grade::trace::Exchange;
-use model::{ProjectId, Source, Time, TraceId};
+use model::{ProjectId, Source, Time, TraceFilter, TraceId};
 use serde_json::{Value, json};
+use store::Snapshot;
 use store::meta::MetaError;
 use tokio::task::spawn_blocking;
 
@@ -18,10 +22,15 @@ use crate::config::RecordJudges;
 use crate::error::ApiError;
 use crate::intake::{IntakeError, Wire};
 use crate::proxy::new_id;
+use crate::read::{blocking, of_project};
 use crate::state::AppState;
 
 /// Where they are.
 pub(super) const JUDGE_PROJECT: &str = "judge";
+
+/// The metadata that says what was graded.
+const GRADED_PROJECT: &str = "graded_project";
+const GRADED_TRACE: &str = "graded_trace_id";
 
 /// What the project is called when it is made.
 const JUDGE_PROJECT_NAME: &str = "Judges";
@@ -47,6 +56,35 @@ pub(super) async fn record(
     }
 }
 
+/// Deletes what was recorded about traces that are being deleted.
+pub(crate) async fn forget(
+    state: &AppState,
+    project: &ProjectId,
+    traces: &[TraceId],
+) -> Result<(), ApiError> {
+    let judges = ProjectId::new(JUDGE_PROJECT).map_err(ApiError::internal)?;
+    if traces.is_empty() || state.projects.settings(&judges).is_none() {
+        return Ok(());
+    }
+    let about = [
+        (GRADED_PROJECT, vec![project.to_string()]),
+        (
+            GRADED_TRACE,
+            traces.iter().map(ToString::to_string).collect(),
+        ),
+    ];
+    let filter = TraceFilter {
+        metadata: about.map(|(key, values)| (key.to_owned(), values)).into(),
+        ..TraceFilter::default()
+    };
+    let find = |snapshot| state.engine.trace_ids(snapshot, filter.clone());
+    let found = of_project(state, &judges, |snapshot: Arc<Snapshot>| find(snapshot)).await?;
+    if !found.is_empty() {
+        state.store.delete_traces(&judges, found).await?;
+    }
+    Ok(())
+}
+
 async fn keep(
     state: &AppState,
     bench: &Bench,
@@ -55,6 +93,16 @@ async fn keep(
     record: RecordJudges,
 ) -> Result<(), ApiError> {
     let project = ProjectId::new(JUDGE_PROJECT).map_err(ApiError::internal)?;
+    // It may have been deleted while it was judged.
+    let (of, whose, id) = (
+        Arc::clone(state),
+        bench.run.project.clone(),
+        trace_id.clone(),
+    );
+    let found = blocking(move || of.store.trace_snapshot(&whose, &id).trace(&id)).await??;
+    if found.is_none() {
+        return Ok(());
+    }
     make_sure_of(state, &project).await?;
     let now = state.clock.now();
     let body = body(bench, trace_id, asked, record, now)?.to_string();
@@ -108,8 +156,8 @@ fn body(
                     "run_id": bench.run.id,
                     "grader_id": frozen.id,
                     "grader_version": frozen.version.to_string(),
-                    "graded_project": bench.run.project.as_str(),
-                    "graded_trace_id": trace_id.as_str(),
+                    GRADED_PROJECT: bench.run.project.as_str(),
+                    GRADED_TRACE: trace_id.as_str(),
                 },
             }));
         }

@@ -168,8 +168,7 @@ pub(super) async fn grade_traces(
             Json(Started::Run(Box::new(RunObject::of(run)?))),
         ))
     };
-    let started = detached(work).await?;
-    started
+    detached(work).await?
 }
 
 /// Runs something to its end, even if nobody waits for it any more.

@@ -27,7 +27,6 @@ use super::judge::ProjectJudge;
 use super::plan::{Plan, PlanError};
 use super::recorded;
 use crate::app::ServeError;
-use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, chain};
 use crate::read::{LoadError, blocking, for_each_view, view_of};
 use crate::state::AppState;
@@ -51,6 +50,9 @@ const SLICE: Duration = Duration::from_secs(20);
 /// Judges that are being asked when the server stops may answer within this time; what they say later is
 /// asked again.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// So long grades wait for the store to have room. Nobody waits for them.
+const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Graded traces that are written down at once, if so many are there.
 const TRACES_PER_WRITE: usize = 64;

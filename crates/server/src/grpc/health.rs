@@ -14,11 +14,12 @@ use axum::routing::post;
 use futures::{StreamExt, stream};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use ingest::protobuf::Message;
 use tokio::sync::watch;
 use tonic::Status;
 
 use crate::error::{ApiError, ErrorCode};
-use crate::protobuf::{bytes_field, push_varint_field};
+use crate::protobuf::bytes_field;
 use crate::state::{AppState, Shared};
 
 use super::{LOGS, METRICS, TRACES, message};
@@ -138,7 +139,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<String, ApiError> {
 
 /// Returns a `HealthCheckResponse`.
 fn told(serving: Serving) -> Vec<u8> {
-    let mut message = Vec::new();
-    push_varint_field(&mut message, 1, serving as u64);
-    message
+    let mut message = Message::default();
+    message.varint(1, serving as u64);
+    message.into_bytes()
 }

@@ -12,12 +12,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use ingest::protobuf::Message;
 use model::Source;
 use tonic::{Code, Status};
 
 use crate::error::{ApiError, ErrorCode, ErrorText};
 use crate::otlp::answer::{FAULT_RETRY_S, rpc_code};
-use crate::protobuf::{push_bytes_field, push_varint_field};
 use crate::state::AppState;
 
 /// What a caller may compress with.
@@ -140,38 +140,34 @@ struct Detail {
 }
 
 fn retry_info(seconds: u32) -> Detail {
-    let mut delay = Vec::new();
-    push_varint_field(&mut delay, 1, u64::from(seconds));
-    let mut value = Vec::new();
-    push_bytes_field(&mut value, 1, &delay);
+    let mut value = Message::default();
+    value.message(1, |delay| delay.varint(1, u64::from(seconds)));
     Detail {
         type_name: "google.rpc.RetryInfo",
-        value,
+        value: value.into_bytes(),
     }
 }
 
 fn bad_request(description: &str) -> Detail {
-    let mut violation = Vec::new();
-    push_bytes_field(&mut violation, 2, description.as_bytes());
-    let mut value = Vec::new();
-    push_bytes_field(&mut value, 1, &violation);
+    let mut value = Message::default();
+    value.message(1, |violation| violation.bytes(2, description.as_bytes()));
     Detail {
         type_name: "google.rpc.BadRequest",
-        value,
+        value: value.into_bytes(),
     }
 }
 
 /// Returns the `google.rpc.Status` of the trailer `grpc-status-details-bin`.
 fn details(code: u32, text: &str, detail: &Detail) -> Bytes {
-    let mut any = Vec::new();
     let type_url = format!("type.googleapis.com/{}", detail.type_name);
-    push_bytes_field(&mut any, 1, type_url.as_bytes());
-    push_bytes_field(&mut any, 2, &detail.value);
-    let mut out = Vec::new();
-    push_varint_field(&mut out, 1, u64::from(code));
-    push_bytes_field(&mut out, 2, text.as_bytes());
-    push_bytes_field(&mut out, 3, &any);
-    out.into()
+    let mut out = Message::default();
+    out.varint(1, u64::from(code));
+    out.bytes(2, text.as_bytes());
+    out.message(3, |any| {
+        any.bytes(1, type_url.as_bytes());
+        any.bytes(2, &detail.value);
+    });
+    out.into_bytes().into()
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 
 use std::ops::Range;
 
+use ingest::contents::{Messages, restored};
 use ingest::otlp::{Encoding, LogRecord, Sent, is_telemetry};
 use ingest::outgoing::{self, Dialect, Form, Request};
 use model::{Span, TraceItem};
 use store::SpanRow;
 
-use super::payload::{Fault, Messages, expanded_bytes, restored_text};
+use super::payload::{Fault, expanded_bytes};
 
 /// A request is closed once its spans have so many bytes.
 const REQUEST_BYTES_SOFT: usize = 4 << 20;
@@ -131,13 +132,12 @@ fn with_data<'a, T>(
     messages: &Messages,
     write: impl FnOnce(&[Sent<'_>]) -> T,
 ) -> Result<T, Fault> {
-    let restored = spans.map(|span| {
-        let data = span.payload.data.as_ref();
-        let data = data.map(|data| restored_text(span, data, messages));
-        Ok((span, data.transpose()?))
+    let whole = spans.map(|span| {
+        let data = restored(span, messages)?;
+        Ok((span, data))
     });
-    let restored: Vec<(&Span, Option<String>)> = restored.collect::<Result<_, Fault>>()?;
-    let sent = restored.iter().map(|(span, data)| Sent {
+    let whole: Vec<(&Span, Option<String>)> = whole.collect::<Result<_, Fault>>()?;
+    let sent = whole.iter().map(|(span, data)| Sent {
         span,
         data: data.as_deref(),
     });

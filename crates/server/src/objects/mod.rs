@@ -15,9 +15,7 @@ mod trace;
 mod turns;
 
 pub(crate) use export::{Exported, TraceFormat};
-pub(crate) use payload::{
-    Detail, Fault, Messages, Shown, expanded_bytes, own_bytes, restored_text, telemetry_contents,
-};
+pub(crate) use payload::{Detail, Fault, Messages, Shown, expanded_bytes, own_bytes};
 pub(crate) use span::{Place, SpanObject, moved_micros};
 pub(crate) use trace::{TraceMatch, TraceObject, horizon};
 pub(crate) use turns::Turns;

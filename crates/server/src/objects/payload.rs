@@ -7,18 +7,18 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
 
+use ingest::contents::restored;
 use ingest::messages::ChatMessage;
-use ingest::otlp::{self, Contents, Sent, is_telemetry};
+use ingest::otlp::{self, Sent, is_telemetry};
 use model::payload::RestoreError;
-use model::{JsonText, Message, MessageHash, Span, SpanType, payload};
+use model::{JsonText, Span, SpanType};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::span::raw;
 
-/// The messages of one trace by their hashes.
-pub(crate) type Messages = HashMap<MessageHash, Message>;
+pub(crate) use ingest::contents::Messages;
 
 /// How much of payloads is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -147,12 +147,7 @@ impl Shown {
             Detail::Full if is_telemetry(span) => {
                 Self::Telemetry(Telemetry::of(span, doubles, messages).map(Box::new))
             }
-            Detail::Full => Self::Full(
-                span.payload
-                    .data
-                    .as_ref()
-                    .map(|data| restore(span, data, messages)),
-            ),
+            Detail::Full => Self::Full(sent(span, messages).transpose()),
         }
     }
 
@@ -184,10 +179,10 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     fn of(span: &Span, doubles: &[&Span], messages: &Messages) -> Result<Self, Fault> {
-        let data = telemetry_data(span, messages)?;
+        let data = restored(span, messages)?;
         let of_doubles = doubles.iter().filter(|span| !span.is_log_record());
         let of_doubles: Vec<(&Span, Option<String>)> = of_doubles
-            .map(|span| Ok((*span, telemetry_data(span, messages)?)))
+            .map(|span| Ok((*span, restored(span, messages)?)))
             .collect::<Result<_, Fault>>()?;
         let of_doubles: Vec<Sent<'_>> = of_doubles
             .iter()
@@ -221,44 +216,15 @@ impl Telemetry {
     }
 }
 
-/// Returns what a span of OpenTelemetry keeps apart from its short attributes.
-fn telemetry_data(span: &Span, messages: &Messages) -> Result<Option<String>, Fault> {
-    let data = span.payload.data.as_ref();
-    data.map(|data| restored_text(span, data, messages))
-        .transpose()
-}
-
 fn made(value: &(impl Serialize + ?Sized)) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(value).ok()
 }
 
-/// What a span of OpenTelemetry was told and what it answered, as messages.
-pub(crate) fn telemetry_contents(span: &Span, messages: &Messages) -> Result<Contents, Fault> {
-    let data = telemetry_data(span, messages)?;
-    Ok(otlp::contents(Sent {
-        span,
-        data: data.as_deref(),
-    }))
-}
-
-/// The sender's text of a span's data.
-pub(crate) fn restored_text(
-    span: &Span,
-    data: &JsonText,
-    messages: &Messages,
-) -> Result<String, Fault> {
-    let refs = &span.payload;
-    let content = |hash: &MessageHash| messages.get(hash).map(Message::text);
-    Ok(payload::restore(
-        data.as_str(),
-        &refs.input_refs,
-        &refs.output_refs,
-        content,
-    )?)
-}
-
-fn restore(span: &Span, data: &JsonText, messages: &Messages) -> Result<Box<RawValue>, Fault> {
-    RawValue::from_string(restored_text(span, data, messages)?).map_err(Fault::damaged)
+/// Returns the data of a span as it was sent.
+fn sent(span: &Span, messages: &Messages) -> Result<Option<Box<RawValue>>, Fault> {
+    let text = restored(span, messages)?;
+    let raw = text.map(|text| RawValue::from_string(text).map_err(Fault::damaged));
+    raw.transpose()
 }
 
 /// Returns how many bytes the payload of `span` has as it was sent.
@@ -362,6 +328,7 @@ fn parsed(value: &RawValue) -> Part<'_> {
 mod tests {
     use super::*;
     use crate::objects::samples;
+    use model::MessageHash;
 
     fn shown(data: &str, refs: &[MessageHash], messages: &Messages) -> String {
         let mut span = samples::span("s", SpanType::Generation);

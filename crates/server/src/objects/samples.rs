@@ -115,11 +115,7 @@ pub(crate) fn bodies(file: &str) -> Vec<String> {
 }
 
 fn context() -> Context<'static> {
-    Context {
-        source: Source::Openai,
-        received_at: RECEIVED_AT,
-        price: &|_| None,
-    }
+    Context::new(Source::Openai, RECEIVED_AT)
 }
 
 /// Returns the traces of a capture.

@@ -2,12 +2,11 @@
 //! texts are read from the spans that these are of.
 
 use ingest::agents_sdk::words;
+use ingest::contents::{Messages, restored, told};
 use ingest::messages::{answered, asked};
 use ingest::otlp::is_telemetry;
 use model::{PREVIEW_CHARS_MAX, Span, SpanType, TraceRow};
 use store::SpanRow;
-
-use super::payload::{Messages, restored_text, telemetry_contents};
 
 /// The first message and the last answer of a trace, in full.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,8 +67,7 @@ fn whole(begun: &str, end: End, rows: &[SpanRow], messages: &Messages) -> Option
 
 impl End {
     fn of_data(self, span: &Span, messages: &Messages) -> Option<String> {
-        let data = span.payload.data.as_ref()?;
-        let sent = restored_text(span, data, messages).ok()?;
+        let sent = restored(span, messages).ok()??;
         let words = words(span.span_type, &sent);
         match self {
             Self::Asked => words.asked,
@@ -78,7 +76,7 @@ impl End {
     }
 
     fn of_telemetry(self, span: &Span, messages: &Messages) -> Option<String> {
-        let told = telemetry_contents(span, messages).ok()?;
+        let told = told(span, &[], messages).ok()?.contents;
         match self {
             Self::Asked => asked(&told.input),
             Self::Answered => answered(&told.output),

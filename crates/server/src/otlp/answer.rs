@@ -10,13 +10,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ingest::otlp::Encoding;
+use ingest::protobuf::Message;
 use serde::Serialize;
 
 use crate::error::{ErrorCode, ErrorText};
 use crate::intake::Taken;
-use crate::protobuf::{push_bytes_field, push_varint_field};
 
-use super::is_path;
+use super::is_ours;
 
 /// The reasons of so many refused items are told; the count has all of them.
 const REASONS_MAX: usize = 3;
@@ -66,14 +66,12 @@ impl Refused {
 
     /// Returns the `Export…ServiceResponse`: the three of them have the same fields.
     pub(crate) fn to_protobuf(&self) -> Vec<u8> {
-        let mut partial = Vec::new();
-        if self.count > 0 {
-            push_varint_field(&mut partial, 1, self.count as u64);
-        }
-        push_bytes_field(&mut partial, 2, self.message.as_bytes());
-        let mut response = Vec::new();
-        push_bytes_field(&mut response, 1, &partial);
-        response
+        let mut partial = Message::default();
+        partial.varint(1, self.count as u64);
+        partial.bytes(2, self.message.as_bytes());
+        let mut response = Message::default();
+        response.bytes(1, &partial.into_bytes());
+        response.into_bytes()
     }
 
     fn to_json(&self) -> String {
@@ -118,7 +116,7 @@ fn media_type(encoding: Encoding) -> &'static str {
 
 /// Says in an exporter's words why it was refused, whoever refused it.
 pub(crate) async fn as_status(request: Request, next: Next) -> Response {
-    if request.method() != axum::http::Method::POST || !is_path(request.uri().path()) {
+    if !is_ours(&request) {
         return next.run(request).await;
     }
     let content_type = request.headers().get(header::CONTENT_TYPE);
@@ -160,10 +158,10 @@ struct RpcStatus {
 
 impl RpcStatus {
     fn to_protobuf(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        push_varint_field(&mut out, 1, u64::from(self.code));
-        push_bytes_field(&mut out, 2, self.message.as_bytes());
-        out
+        let mut out = Message::default();
+        out.varint(1, u64::from(self.code));
+        out.bytes(2, self.message.as_bytes());
+        out.into_bytes()
     }
 }
 

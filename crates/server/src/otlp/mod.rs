@@ -8,8 +8,8 @@ pub(crate) mod answer;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use axum::routing::post;
 use ingest::otlp::Encoding;
@@ -19,7 +19,6 @@ use crate::body;
 use crate::capture::take_in;
 use crate::error::{ApiError, ErrorCode};
 use crate::intake::Wire;
-use crate::proxy;
 use crate::state::AppState;
 
 use answer::{Refused, success};
@@ -28,22 +27,30 @@ use answer::{Refused, success};
 /// LangSmith's clients have theirs built in.
 const BASES: [&str; 4] = ["", "/{a}", "/{a}/{b}", "/{a}/{b}/{c}"];
 
+/// What stands behind the base path.
+const SIGNALS: [&str; 3] = ["/v1/traces", "/v1/logs", "/v1/metrics"];
+
 /// Returns the routes of this page.
 pub(crate) fn routes() -> Router<AppState> {
+    let [traces, logs, metrics] = SIGNALS;
     BASES.iter().fold(Router::new(), |routes, base| {
         routes
-            .route(&format!("{base}/v1/traces"), post(export_traces))
-            .route(&format!("{base}/v1/logs"), post(export_logs))
-            .route(&format!("{base}/v1/metrics"), post(export_metrics))
+            .route(&format!("{base}{traces}"), post(export_traces))
+            .route(&format!("{base}{logs}"), post(export_logs))
+            .route(&format!("{base}{metrics}"), post(export_metrics))
     })
 }
 
-/// Returns whether a path is one of the receiver's.
-pub(crate) fn is_path(path: &str) -> bool {
-    !proxy::is_path(path)
-        && ["/v1/traces", "/v1/logs", "/v1/metrics"]
-            .iter()
-            .any(|signal| path.ends_with(signal))
+/// Returns whether a request goes to one of these routes. It is the route that tells, not the path: a call
+/// that passes the proxy may end in the same words.
+fn is_ours(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>();
+    let is_signal = |route: &str, base: &str| {
+        let signal = route.strip_prefix(base);
+        signal.is_some_and(|signal| SIGNALS.contains(&signal))
+    };
+    request.method() == Method::POST
+        && route.is_some_and(|route| BASES.iter().any(|base| is_signal(route.as_str(), base)))
 }
 
 /// Take spans as OpenTelemetry's exporters send them.
@@ -125,7 +132,7 @@ pub(crate) async fn export(
 ) -> Result<Refused, ApiError> {
     let field = match wire {
         Wire::Logs(_) => "rejectedLogRecords",
-        Wire::Spans(_) | Wire::AgentsSdk | Wire::Import => "rejectedSpans",
+        Wire::Spans(_) | Wire::AgentsSdk | Wire::Import | Wire::Langfuse => "rejectedSpans",
     };
     let taken = take_in(state, principal.project, headers, body, wire).await?;
     Ok(Refused::of(&taken, field))

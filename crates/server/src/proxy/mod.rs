@@ -82,11 +82,6 @@ pub(crate) fn routes() -> Router<AppState> {
     Router::new().route("/v1/proxy/{upstream}/{*path}", any(pass))
 }
 
-/// Returns whether a path is one of the proxy's.
-pub(crate) fn is_path(path: &str) -> bool {
-    path.starts_with(PREFIX)
-}
-
 /// Pass a call on to an upstream and record it.
 ///
 /// Every method is passed on, with its query, headers and body; so is the answer, as it comes. The

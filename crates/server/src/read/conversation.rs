@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 
 use axum::response::Response;
+use ingest::contents::{Contents, Messages, told};
 use ingest::messages::ChatMessage;
-use ingest::otlp::{Contents, is_telemetry};
 use model::{MessageHash, Span, SpanId, SpanType};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
-use crate::objects::{Detail, Messages, restored_text, telemetry_contents};
+use crate::objects::Detail;
 
 use super::loaded::{Loaded, json};
 use super::params::Params;
@@ -24,6 +24,9 @@ use super::snapshots::OneTrace;
 /// One message of a conversation.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Said<'a> {
+    /// The call, the side, and the place among all that the call holds on it, from 0: it stays the same
+    /// whatever else comes.
+    id: String,
     /// `conversation.message`.
     object: &'static str,
     /// The call that was given it or answered it.
@@ -45,7 +48,7 @@ pub(super) struct Said<'a> {
     tag = "read",
     params(("id" = String, Path, description = "The trace")),
     responses(
-        (status = 200, description = "A list of `conversation.message`, each once, with the span that it belongs to", body = Said),
+        (status = 200, description = "A list of `conversation.message`, each once, with the span that it belongs to, and `first_id`, `last_id`", body = Said),
         (status = 404, body = ErrorBody, description = "There is no such trace"),
     )
 )]
@@ -56,21 +59,56 @@ pub(super) async fn conversation(trace: OneTrace, params: Params) -> Result<Resp
 }
 
 fn pieces(loaded: Loaded) -> impl Iterator<Item = Piece> + Send {
-    let (mut teller, mut has_told) = (Teller::default(), false);
+    let (mut teller, mut ends) = (Teller::default(), Ends::default());
     let begin = std::iter::once(Ok(br#"{"object":"list","data":["#.to_vec()));
-    let messages = in_order(&loaded).into_iter().map(move |at| {
+    let rows = in_order(&loaded).into_iter().map(Some);
+    let rest = rows.chain([None]).map(move |at| {
+        let Some(at) = at else {
+            return Ok(ends.tail());
+        };
         let mut piece = Vec::new();
         for said in teller.tell(&loaded.rows[at].span, &loaded.messages) {
-            if has_told {
+            if ends.first.is_some() {
                 piece.push(b',');
             }
             piece.append(&mut json(&said));
-            has_told = true;
+            ends.tell(said.id);
         }
         Ok(piece)
     });
-    let end = std::iter::once(Ok(b"],\"has_more\":false}".to_vec()));
-    begin.chain(messages).chain(end)
+    begin.chain(rest)
+}
+
+/// The ids of the first and the last message, known when all are told.
+#[derive(Debug, Default)]
+struct Ends {
+    first: Option<String>,
+    last: Option<String>,
+}
+
+impl Ends {
+    fn tell(&mut self, id: String) {
+        self.first.get_or_insert_with(|| id.clone());
+        self.last = Some(id);
+    }
+
+    /// Returns the end of the list.
+    fn tail(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Tail<'a> {
+            first_id: Option<&'a str>,
+            last_id: Option<&'a str>,
+            has_more: bool,
+        }
+        let mut tail = json(&Tail {
+            first_id: self.first.as_deref(),
+            last_id: self.last.as_deref(),
+            has_more: false,
+        });
+        tail[0] = b',';
+        tail.insert(0, b']');
+        tail
+    }
 }
 
 /// Returns the rows that may tell: the calls of models by their start, then what may stand around them.
@@ -88,21 +126,9 @@ fn in_order(loaded: &Loaded) -> Vec<usize> {
 
 /// Returns what went into a call of a model and what came out of it.
 pub(super) fn contents(span: &Span, messages: &Messages) -> Contents {
-    let told = match is_telemetry(span) {
-        true => telemetry_contents(span, messages),
-        false => {
-            let data = span.payload.data.as_ref();
-            let text = data.map(|data| restored_text(span, data, messages));
-            let told = text.transpose();
-            told.map(|text| {
-                text.map_or_else(Contents::default, |text| {
-                    ingest::agents_sdk::contents(&text)
-                })
-            })
-        }
-    };
     // What cannot be restored is told by its span.
-    told.unwrap_or_default()
+    let told = told(span, &[], messages).unwrap_or_default();
+    told.contents
 }
 
 /// What was told so far.
@@ -130,19 +156,19 @@ impl Teller {
     fn call<'a>(&mut self, span_id: &'a SpanId, contents: Contents) -> Vec<Said<'a>> {
         let mut list = Vec::new();
         let mut held: HashMap<MessageHash, usize> = HashMap::new();
-        for message in contents.input {
+        for (at, message) in contents.input.into_iter().enumerate() {
             let key = key(&message);
             let held = held.entry(key).or_default();
             *held += 1;
             let told = self.counts.entry(key).or_default();
             if *held > *told {
                 *told = *held;
-                list.push(said_of(span_id, "input", message));
+                list.push(said_of(span_id, "input", at, message));
             }
         }
-        for message in contents.output {
+        for (at, message) in contents.output.into_iter().enumerate() {
             *self.counts.entry(key(&message)).or_default() += 1;
-            list.push(said_of(span_id, "output", message));
+            list.push(said_of(span_id, "output", at, message));
         }
         list
     }
@@ -155,8 +181,14 @@ fn key(message: &ChatMessage) -> MessageHash {
     MessageHash::of(&text)
 }
 
-fn said_of<'a>(span_id: &'a SpanId, side: &'static str, message: ChatMessage) -> Said<'a> {
+fn said_of<'a>(
+    span_id: &'a SpanId,
+    side: &'static str,
+    at: usize,
+    message: ChatMessage,
+) -> Said<'a> {
     Said {
+        id: format!("{span_id}:{side}:{at}"),
         object: "conversation.message",
         span_id,
         side,
@@ -198,6 +230,10 @@ mod tests {
         let told: Vec<_> = told
             .map(|said| {
                 let words = said.message.words().unwrap();
+                assert!(
+                    said.id
+                        .starts_with(&format!("{}:{}:", said.span_id, said.side))
+                );
                 format!(
                     "{} {} {} {words}",
                     said.span_id, said.side, said.message.role

@@ -12,10 +12,12 @@ use store::Snapshot;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::forget_judgements;
 use crate::json::JsonBody;
 use crate::scope::Scope;
 use crate::state::AppState;
 
+use super::rules;
 use super::snapshots::{OneTrace, of_project};
 
 /// So many traces are deleted in one step: each step is one record of the log.
@@ -40,7 +42,7 @@ pub(super) struct DeletedTrace {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeleteRequest {
-    /// Those that a list with these fields shows.
+    /// Those that a list with these fields shows; a `rule` among them asks about a trace's own fields.
     #[schema(value_type = Option<Object>)]
     filter: Option<serde_json::Value>,
     /// Of these, those that started before: RFC 3339, a date, or `-30d`.
@@ -89,7 +91,9 @@ pub(super) async fn delete_trace(trace: OneTrace) -> Result<Json<DeletedTrace>, 
         .await?;
     let project = &trace.principal.project;
     let ids = vec![trace.id.clone()];
-    let deleted = trace.state.store.delete_traces(project, ids).await?;
+    let state = &trace.state;
+    let deleted = state.store.delete_traces(project, ids.clone()).await?;
+    forget_judgements(state, project, &ids).await?;
     Ok(Json(DeletedTrace {
         id: trace.id.to_string(),
         object: "trace.deleted",
@@ -132,6 +136,7 @@ pub(super) async fn delete_traces(
                 .delete_traces(&principal.project, some.to_vec())
                 .await?;
             gone_by = gone_by.max(Some(deleted.gone_by));
+            forget_judgements(&state, &principal.project, some).await?;
         }
         (ids.len() as u64, gone_by)
     };
@@ -153,10 +158,7 @@ fn gone_from_archive_by(state: &AppState) -> Option<Time> {
 
 /// Returns which traces a request means. Everything is meant only by whoever says so.
 fn meant(request: &DeleteRequest, now: Time) -> Result<TraceFilter, ApiError> {
-    let mut filter = match &request.filter {
-        Some(json) => TraceFilter::from_json(json, now)?,
-        None => TraceFilter::default(),
-    };
+    let mut filter = rules::filter_of(request.filter.as_ref(), now)?;
     if let Some(before) = &request.before {
         // What is deleted ends before the date begins.
         let before = parse_bound(before, Bound::From, now, &Zone::utc())
@@ -215,6 +217,12 @@ mod tests {
         check(r#"{"filter":{"workflow":"x"}}"#, Err("workflow"));
         check(r#"{"before":"soon"}"#, Err("before"));
         check(r#"{"filter":{"tool":"a"}}"#, Ok(&[("tool", "a")]));
+        let rule = "tool_errors > 0";
+        check(
+            r#"{"filter":{"rule":"tool_errors > 0"}}"#,
+            Ok(&[("rule", rule)]),
+        );
+        check(r#"{"filter":{"rule":"calls.any()"}}"#, Err("rule"));
         check(
             r#"{"before":"2026-05-01"}"#,
             Ok(&[("end_date", "2026-05-01T00:00:00.000000Z")]),

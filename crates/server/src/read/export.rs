@@ -84,6 +84,7 @@ impl Shape {
         ("format" = Option<String>, Query, description = "agents-jsonl (without it; jsonl is the same): `{\"trace\":{…},\"spans\":[…]}` a line, items as the Agents SDK sends them; otlp-json: a request of OpenTelemetry a line; otlp-proto: such requests in protobuf, each behind its length in four bytes, the high one first; openinference: as otlp-json, in the words of OpenInference; csv or parquet: one table. All but the tables can be imported again"),
         ("table" = Option<String>, Query, description = "Of csv and parquet: traces (without it), spans, messages or grades of the traces that are meant"),
         ("workflow_name" = Option<String>, Query, description = "This and every other field of a filter, as for a list of traces"),
+        ("rule" = Option<String>, Query, description = "A rule about a trace's own fields that holds for them"),
     ),
     responses(
         (status = 200, description = "Whole traces; or a table as CSV or Parquet, in the columns of SQL", content_type = "application/x-ndjson"),

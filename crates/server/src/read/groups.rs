@@ -75,6 +75,7 @@ pub(super) struct SummaryPage {
         ("limit" = Option<u32>, Query, description = "1 to 1000; 20 without it"),
         ("after" = Option<String>, Query, description = "The id of the last group of the page before, or its next_cursor"),
         ("workflow_name" = Option<String>, Query, description = "This and every other field of a filter: which traces are summed up"),
+        ("rule" = Option<String>, Query, description = "A rule about a trace's own fields that holds for them"),
     ),
     responses(
         (status = 200, body = SummaryPage),
@@ -100,6 +101,7 @@ pub(super) async fn list_groups(
         ("limit" = Option<u32>, Query, description = "1 to 1000; 20 without it"),
         ("after" = Option<String>, Query, description = "The name of the last workflow of the page before, or its next_cursor"),
         ("group_id" = Option<String>, Query, description = "This and every other field of a filter: which traces are summed up"),
+        ("rule" = Option<String>, Query, description = "A rule about a trace's own fields that holds for them"),
     ),
     responses(
         (status = 200, body = SummaryPage),

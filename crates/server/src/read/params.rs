@@ -8,6 +8,8 @@ use model::{Time, TraceFilter};
 use crate::error::{ApiError, ErrorCode};
 use crate::objects::Detail;
 
+use super::rules;
+
 /// The entries of a page if nothing is asked.
 const LIMIT_DEFAULT: usize = 20;
 
@@ -69,8 +71,17 @@ impl Params {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Takes what says which traces are meant. Dates are reckoned from `now`.
+    /// Takes what says which traces are meant, where nothing but the storage is asked. Dates are reckoned
+    /// from `now`.
     pub(crate) fn take_filter(&mut self, now: Time) -> Result<TraceFilter, ApiError> {
+        let rule = self.take("rule")?;
+        let filter = self.take_fields(now)?;
+        let rule = rule.as_deref().map(rules::stored).transpose()?;
+        Ok(TraceFilter { rule, ..filter })
+    }
+
+    /// Takes what says which traces are meant, besides a rule.
+    pub(super) fn take_fields(&mut self, now: Time) -> Result<TraceFilter, ApiError> {
         let pairs = std::mem::take(&mut self.0);
         let texts = pairs
             .iter()
@@ -148,12 +159,7 @@ impl Params {
     }
 
     /// Refuses what was not taken.
-    pub(crate) fn finish(mut self) -> Result<(), ApiError> {
-        if self.take("rule")?.is_some() {
-            let message =
-                "rules are not available yet: narrow the list with the fields of a filter";
-            return Err(ApiError::invalid("rule", message));
-        }
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
         match self.0.first() {
             None => Ok(()),
             Some((field, _)) => {
@@ -223,6 +229,9 @@ mod tests {
         check("payload=all", Err((InvalidParameter, "payload")));
         check("include=ids", Err((InvalidParameter, "include")));
         check("status=ok", Err((InvalidParameter, "status")));
-        check("rule=duration_ms%3C5", Err((InvalidParameter, "rule")));
+        check("rule=duration_ms%3C5", Ok(()));
+        check("rule=true&rule=true", Err((InvalidParameter, "rule")));
+        check("rule=duration%3C5", Err((InvalidParameter, "rule")));
+        check("rule=calls.any()", Err((InvalidParameter, "rule")));
     }
 }

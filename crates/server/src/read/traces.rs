@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use insight::rule::Rule;
 use model::{Time, TraceFilter, TraceId};
 use query::{Cursor, HitPlace, Order, Page, Search, SearchCursor, TraceList};
 use store::{Columns, Ledger, ReadError, Snapshot, Table, TraceEntry};
@@ -19,6 +20,7 @@ use super::cursors;
 use super::loaded::{Loaded, json};
 use super::params::{Direction, Include, Params};
 use super::pieces::{Piece, blocking, respond};
+use super::rules::{Narrowing, scan};
 use super::snapshots::{OneTrace, of_project};
 
 /// So long a search looks before it says what it found so far.
@@ -28,6 +30,8 @@ const SEARCH_TIME: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Asked {
     filter: TraceFilter,
+    /// The rule, where each trace has to be read for it.
+    rule: Option<Arc<Rule>>,
     text: Option<String>,
     direction: Direction,
     limit: usize,
@@ -38,8 +42,22 @@ struct Asked {
 
 impl Asked {
     fn read(mut params: Params, now: Time) -> Result<Self, ApiError> {
+        let rule = params.take("rule")?;
+        let mut filter = params.take_fields(now)?;
+        let rule = match rule.as_deref().map(Narrowing::read).transpose()? {
+            None => None,
+            Some(Narrowing::Stored(stored)) => {
+                filter.rule = Some(stored);
+                None
+            }
+            Some(Narrowing::Spans(stored, rule)) => {
+                filter.rule = stored;
+                Some(rule)
+            }
+        };
         let asked = Self {
-            filter: params.take_filter(now)?,
+            filter,
+            rule,
             text: params.take("q")?,
             direction: params.take_order(Direction::Descending)?,
             limit: params.take_limit()?,
@@ -52,6 +70,12 @@ impl Asked {
             return Err(ApiError::invalid(
                 "order",
                 "a search tells the newest first",
+            ));
+        }
+        if asked.text.is_some() && asked.rule.is_some() {
+            return Err(ApiError::invalid(
+                "rule",
+                "beside q, a rule asks about a trace's own fields, such as duration_ms or status, not about its spans",
             ));
         }
         if asked
@@ -70,7 +94,7 @@ impl Asked {
 struct Listed {
     entries: Vec<(TraceEntry, Option<TraceMatch>)>,
     next: Option<String>,
-    /// Whether a search stopped because of its time.
+    /// Whether a search stopped because of its bounds.
     partial: bool,
 }
 
@@ -81,6 +105,7 @@ struct Listed {
     tag = "read",
     params(
         ("q" = Option<String>, Query, description = "A text to search messages, names, errors and data for"),
+        ("rule" = Option<String>, Query, description = "A rule that holds for the trace, such as `tool_errors > 0 && duration_ms > 5000`; one that asks about spans reads trace after trace, at most 1000 of them and 2 s"),
         ("limit" = Option<u32>, Query, description = "1 to 1000; 20 without it"),
         ("after" = Option<String>, Query, description = "The id of the last trace of the page before, or its next_cursor"),
         ("order" = Option<String>, Query, description = "desc (by start, newest first) or asc"),
@@ -89,7 +114,7 @@ struct Listed {
         ("workflow_name" = Option<String>, Query, description = "This and every other field of a filter: group_id, user_id, agent_id, agent, version, environment, tag, model, tool, status, error_type, has_errors, min_duration_ms, max_duration_ms, min_cost_usd, max_cost_usd, min_tokens, max_tokens, metadata.KEY, start_date, end_date, tz, id, ids; repeated for any of several values"),
     ),
     responses(
-        (status = 200, description = "`{\"object\":\"list\",\"data\":[Trace…],\"first_id\",\"last_id\",\"has_more\",\"next_cursor\"}`; a search adds `partial`: whether it stopped because of its time", body = crate::objects::TraceObject),
+        (status = 200, description = "`{\"object\":\"list\",\"data\":[Trace…],\"first_id\",\"last_id\",\"has_more\",\"next_cursor\"}`; a search, and a rule about spans, adds `partial`: whether it stopped because of its bounds before the page was full", body = crate::objects::TraceObject),
         (status = 400, body = ErrorBody, description = "A parameter is unknown or cannot be used"),
     )
 )]
@@ -137,6 +162,14 @@ async fn list(
         after,
         columns: Columns::all(Table::Traces),
     };
+    if let Some(rule) = &asked.rule {
+        let scanned = scan(state, snapshot, list, rule).await?;
+        return Ok(Listed {
+            entries: scanned.entries.into_iter().map(|e| (e, None)).collect(),
+            next: scanned.next.map(|next| next.to_string()),
+            partial: scanned.partial,
+        });
+    }
     let Page { items, next } = state
         .engine
         .list_traces(Arc::clone(snapshot) as _, list)
@@ -248,7 +281,8 @@ fn list_pieces(
     listed: Listed,
     asked: &Asked,
 ) -> impl Iterator<Item = Piece> + Send + 'static {
-    let tail = list_tail(&listed, asked.text.is_some());
+    let is_search = asked.text.is_some() || asked.rule.is_some();
+    let tail = list_tail(&listed, is_search);
     let (include, payload) = (asked.include, asked.payload);
     let head = std::iter::once(Ok(br#"{"object":"list","data":["#.to_vec()));
     let data = listed

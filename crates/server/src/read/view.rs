@@ -16,8 +16,6 @@ use crate::state::Shared;
 pub(crate) struct Viewed {
     /// The trace.
     pub(crate) view: TraceView,
-    /// Its frozen start, which decides where everything of it lies.
-    pub(crate) home_started_at: Time,
     _room: Reservation,
 }
 
@@ -42,7 +40,6 @@ pub(crate) fn view_of(
         };
         Ok(Some(Viewed {
             view: loaded.view(),
-            home_started_at: loaded.entry.home_started_at,
             _room: loaded.into_room(ledger)?,
         }))
     };

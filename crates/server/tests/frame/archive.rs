@@ -6,10 +6,11 @@ use std::sync::Arc;
 use model::{ProjectId, SystemClock};
 use reqwest::Method;
 use serde_json::{Value, json};
-use server::App;
 use server::archive::{Record, Records, find_archives};
+use server::{App, Wire};
 use store::disk::RealDisk;
 
+use crate::imports::{check_story, sample, send_batch};
 use crate::otlp::{captures, project, traces_of};
 use crate::support::{TestServer, batch, config, send};
 
@@ -109,6 +110,39 @@ async fn a_store_made_of_the_archive_tells_the_same() {
         assert!(!want.is_empty(), "{project}");
         assert_eq!(told(&second, project).await, want, "{project}");
     }
+}
+
+#[tokio::test]
+async fn batches_of_langfuse_are_laid_over_each_other_again() {
+    let first = TestServer::with(|config| config.archive.on = true).await;
+    let requests = String::from_utf8(sample("langfuse-v2/requests.jsonl")).unwrap();
+    for request in requests.lines() {
+        let answer = send_batch(&first, request.to_owned()).await;
+        assert_eq!(answer.status, 207, "{}", answer.text);
+    }
+    let bad = send_batch(&first, "no batch".to_owned()).await;
+    assert_eq!(bad.status, 400, "{}", bad.text);
+    let want = told(&first, "default").await;
+    let old = first.stop().await;
+
+    let records = records(&old.path().join("data/archive"));
+    assert_eq!(records.len(), requests.lines().count() + 1);
+    assert!(records.iter().all(|one| one.head.wire == Wire::Langfuse));
+    let dir = tempfile::tempdir().unwrap();
+    let anew = app(dir.path()).await;
+    let (mut accepted, mut bad) = (0, 0);
+    for record in &records {
+        match anew.replay(record).await {
+            Ok(taken) => accepted += taken.accepted,
+            Err(_) => bad += 1,
+        }
+    }
+    assert!(accepted > 0);
+    assert_eq!(bad, 1, "what cannot be decoded is archived all the same");
+    anew.close().await.unwrap();
+    let second = TestServer::over(dir).await;
+    check_story(&second).await;
+    assert_eq!(told(&second, "default").await, want);
 }
 
 #[tokio::test]

@@ -232,8 +232,18 @@ async fn items_of_a_deleted_trace_are_refused_by_name() {
         (&json["accepted"], &json["rejected_count"]),
         (&json!(0), &json!(2))
     );
-    assert_eq!(json["rejected"][0]["trace_id"], json!("trace_gone"));
-    assert_eq!(json["rejected"][0]["code"], json!("trace_deleted"));
+    let late = |id: &str| json!({"object": "trace", "id": id, "workflow_name": "w"});
+    let mixed = json!({"data": [late("trace_a"), late("trace_gone"), late("trace_b")]});
+    let json = server.ingest(mixed.to_string()).await.json();
+    assert_eq!(
+        json,
+        json!({"accepted": 2, "rejected_count": 1, "rejected": [{
+            "index": 1,
+            "trace_id": "trace_gone",
+            "code": "trace_deleted",
+            "reason": "trace_deleted: the trace trace_gone was deleted not long ago",
+        }]})
+    );
     let health = server.get("/v1/health/ingest").await.json();
-    assert_eq!(health["data"][0]["rejected"], json!({"trace_deleted": 2}));
+    assert_eq!(health["data"][0]["rejected"], json!({"trace_deleted": 3}));
 }

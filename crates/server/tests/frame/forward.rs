@@ -203,11 +203,7 @@ async fn t1_a_project_that_forwards_never_sends_another_projects_rows() {
 
 /// The same span as protobuf, as JSON with OpenInference's attributes, and as an item of the Agents SDK.
 fn check_forms(otlp: Vec<u8>, openinference: Vec<u8>, openai: &[u8]) {
-    let context = Context {
-        source: Source::Otlp,
-        received_at: Time::from_micros(0),
-        price: &|_| None,
-    };
+    let context = Context::new(Source::Otlp, Time::from_micros(0));
     let read = decode_traces(otlp.into(), Encoding::Protobuf, &context).unwrap();
     assert_eq!(
         read.spans[0].trace_id.as_str(),

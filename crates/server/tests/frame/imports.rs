@@ -12,7 +12,7 @@ fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/imports")
 }
 
-fn sample(name: &str) -> Vec<u8> {
+pub(crate) fn sample(name: &str) -> Vec<u8> {
     std::fs::read(samples().join(name)).unwrap()
 }
 
@@ -160,13 +160,13 @@ async fn dumps_in_protobuf_and_compressed_bodies_are_read() {
     );
 }
 
-async fn send_batch(server: &TestServer, body: String) -> Answer {
+pub(crate) async fn send_batch(server: &TestServer, body: String) -> Answer {
     let request = server.request(Method::POST, "/api/public/ingestion");
     send(request.basic_auth("pk-lf-1", Some("sk-lf-1")).body(body)).await
 }
 
 /// What the story of langfuse-v2/requests.jsonl is once all of it has come.
-async fn check_story(server: &TestServer) {
+pub(crate) async fn check_story(server: &TestServer) {
     let trace = server
         .get("/v1/traces/455d0edf-c07e-4957-80b1-40621a3e6e0d?payload=full")
         .await

@@ -17,6 +17,7 @@ mod otlp;
 mod processing;
 mod proxy;
 mod reads;
+mod rules;
 mod run;
 mod slow;
 mod support;

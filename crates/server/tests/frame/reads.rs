@@ -112,3 +112,47 @@ async fn a_retrieve_waits_its_turn_where_memory_is_taken() {
     }
     assert_eq!(ledger.used(Share::Queries), 0, "all is given back");
 }
+
+#[tokio::test]
+async fn a_conversation_says_where_it_begins_and_ends() {
+    let server = TestServer::new().await;
+    server.ingest(call("trace_a", "w", "why?", "because")).await;
+    let list = server.get("/v1/traces/trace_a/conversation").await.json();
+    let ids = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|said| &said["id"]);
+    let want = [
+        "span_trace_a:input:0",
+        "span_trace_a:input:1",
+        "span_trace_a:output:0",
+    ];
+    assert_eq!(ids.collect::<Vec<_>>(), want);
+    assert_eq!(
+        (&list["first_id"], &list["last_id"], &list["has_more"]),
+        (&json!(want[0]), &json!(want[2]), &json!(false))
+    );
+    server.ingest(crate::support::batch("trace_b")).await;
+    let silent = server.get("/v1/traces/trace_b/conversation").await.json();
+    let none =
+        json!({"object": "list", "data": [], "first_id": null, "last_id": null, "has_more": false});
+    assert_eq!(silent, none);
+}
+
+#[tokio::test]
+async fn an_object_in_the_place_of_a_list_is_content() {
+    let server = TestServer::new().await;
+    let body = json!({"data": [
+        {"object": "trace", "id": "trace_a", "workflow_name": "w"},
+        {"object": "trace.span", "id": "span_a", "trace_id": "trace_a", "parent_id": null,
+         "started_at": "2026-01-02T03:04:05Z", "ended_at": "2026-01-02T03:04:06Z", "error": null,
+         "span_data": {"type": "generation", "model": "gpt-5", "input": {"question": "why?"},
+            "output": {"role": "assistant", "content": "because"}}},
+    ]});
+    assert_eq!(server.ingest(body.to_string()).await.status, 200);
+    let trace = server.get("/v1/traces/trace_a").await.json();
+    assert_eq!(trace["content"], "full");
+    assert_eq!(trace["output_preview"], "because");
+    assert_eq!(trace["input_preview"], r#"{"question":"why?"}"#);
+}

@@ -448,7 +448,7 @@ prop_compose! {
         unscored_reason in option::of(word(UnscoredReason::ALL)),
         citations in vec(id(), 0..4),
         vacuous in any::<bool>(),
-        judge in option::of(judge()),
+        judge in option::of(judge().boxed()),
     ) -> Verdict {
         let citations = citations.iter().map(|text| SpanId::new(text).unwrap()).collect();
         Verdict {
@@ -464,7 +464,8 @@ prop_compose! {
         (attempt, grader_version) in any::<(u32, u32)>(),
         (trace_id, span_id, group_id) in (option::of(id()), option::of(id()), option::of(id())),
         (stratum, weight) in (maybe(), number()),
-        verdict in verdict(),
+        // Boxed: the tree of a grade is too large for the stack of a test.
+        verdict in verdict().boxed(),
         (created_at, trace_started_at) in (time(), time()),
     ) -> Grade {
         Grade {
@@ -478,7 +479,7 @@ prop_compose! {
 }
 
 pub(super) fn any_grade_row() -> impl Strategy<Value = GradeRow> {
-    (id(), any_grade(), any::<i64>()).prop_map(|(project, grade, seq)| GradeRow {
+    (id(), any_grade().boxed(), any::<i64>()).prop_map(|(project, grade, seq)| GradeRow {
         seq,
         ..GradeRow::new(&ProjectId::new(&project).unwrap(), grade).unwrap()
     })

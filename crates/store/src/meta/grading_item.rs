@@ -452,7 +452,8 @@ pub(super) const RELEASE: &str =
        AND status = 'leased' AND lease_owner = COALESCE($2, lease_owner)";
 
 /// What has no verdict waits for its next attempt.
-pub(super) const RETRY: &str = "UPDATE grading_items SET status = 'queued', attempt = attempt + 1
+pub(super) const RETRY: &str =
+    "UPDATE grading_items SET status = 'queued', attempt = attempt + 1, attempt_spent = 0
      WHERE run = (SELECT number FROM grading_runs
          WHERE id = $1 AND status NOT IN ('canceled', 'selecting'))
        AND status = 'unscored'";

@@ -14,8 +14,11 @@ use super::paging::Listing;
 use super::{GradingStatus, Meta, MetaError, Page, PageAsked, grader, project};
 use crate::sqlite::{Connection, DbError, Engine, Row, column, fresh_id, maybe_time, parsed, time};
 
-/// Left over rows that are deleted at a time.
+/// Left over rows that are deleted in one transaction.
 const SWEPT_AT_ONCE: i64 = 5_000;
+
+/// Left over rows after which a sweep ends; the next one goes on.
+const SWEPT_MAX: u64 = 200_000;
 
 /// What is left of runs that are gone.
 pub(super) const LEFT_OVER: [&str; 2] = [
@@ -327,22 +330,24 @@ impl Meta {
         }
     }
 
-    /// Deletes what is left over of runs that are gone. Returns how many rows that were.
+    /// Deletes what is left over of runs that are gone, so many rows that it does not take long. Returns how
+    /// many that were: none, if nothing is left.
     pub async fn sweep_grading(&self) -> Result<u64, DbError> {
         let failed = self.db.failed("sweep what is left of grading runs");
         let mut swept = 0;
-        loop {
-            let mut write = self.db.begin().await?;
+        while swept < SWEPT_MAX {
             let left: Option<i64> = sqlx::query_scalar("SELECT MIN(run) FROM grading_leftovers")
-                .fetch_one(write.connection())
+                .fetch_one(self.db.readers())
                 .await
                 .map_err(&failed)?;
             let Some(number) = left else {
-                return Ok(swept);
+                break;
             };
+            let mut write = self.db.begin().await?;
             swept += sweep(write.connection(), number).await.map_err(&failed)?;
             drop(write.commit().await.map_err(&failed)?);
         }
+        Ok(swept)
     }
 
     /// Returns what a run has cost on the day of a moment, in UTC.

@@ -311,7 +311,7 @@ impl Meta {
         let rows = sqlx::query(
             "SELECT decision, CAST(SUM(traces) AS BIGINT) AS traces FROM watch_counts
              WHERE run_id = (SELECT id FROM grading_runs WHERE watch_id = $1) AND day >= $2
-             GROUP BY decision",
+             GROUP BY decision HAVING SUM(traces) > 0",
         )
         .bind(watch_id)
         .bind(i64::from(since.day()))

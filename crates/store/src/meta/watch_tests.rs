@@ -38,10 +38,7 @@ impl Bench {
     async fn counts(&self, watch: &Watch) -> Vec<(String, i64)> {
         let counts = self.meta.decision_counts(&watch.id, Time::from_micros(0));
         let counts = counts.await.unwrap();
-        counts
-            .into_iter()
-            .filter(|(_, count)| *count != 0)
-            .collect()
+        counts.into_iter().collect()
     }
 
     async fn decisions(&self, watch: &Watch, filter: DecisionFilter, asked: PageAsked) -> String {
@@ -226,6 +223,7 @@ async fn of_each_trace_the_latest_decision_counts() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "each filter, one after the other")]
 async fn annotations_are_found_by_what_they_are_about() {
     let bench = Bench::new().await;
     let (meta, project) = (&bench.meta, &bench.project);
@@ -368,7 +366,9 @@ async fn d6_what_is_about_a_deleted_trace_goes_and_does_not_come_back() {
         }
     };
     let check = async |notes: &[&str], decided: &str, answers: [bool; 2]| {
-        assert_eq!(bench.found(AnnotationFilter::default()).await, notes);
+        let mut found = bench.found(AnnotationFilter::default()).await;
+        found.sort();
+        assert_eq!(found, notes);
         let asked = page(None, 9, false);
         let found = bench
             .decisions(&watch, DecisionFilter::default(), asked)
@@ -398,7 +398,7 @@ async fn d6_what_is_about_a_deleted_trace_goes_and_does_not_come_back() {
     // A day later the id may be another trace's.
     bench.clock.advance_micros(DAY + 1);
     write().await;
-    check(&["b", "b", "a", "b"], "1:graded 2:graded", [true, true]).await;
+    check(&["a", "b", "b", "b"], "1:graded 2:graded", [true, true]).await;
 }
 
 #[tokio::test]

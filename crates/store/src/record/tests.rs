@@ -195,7 +195,7 @@ proptest! {
 
     #[test]
     fn grades_come_back_and_damaged_ones_never_panic(
-        grades in vec(any_grade(), 0..4), at in time(), damage in (any::<Index>(), any::<u8>()),
+        grades in vec(any_grade().boxed(), 0..4), at in time(), damage in (any::<Index>(), any::<u8>()),
     ) {
         let encoded = EncodedRecord::grades(&project(), at, grades.iter());
         let whole = frame(&encoded, []);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use model::JsonText;
 
-use super::world::{World, item, span};
+use super::world::{World, grade, item, span};
+use crate::GradeFilter;
 use crate::disk::Disk;
 use crate::outputs::QUARANTINE_DIR;
 use crate::record::Record;
@@ -62,4 +63,25 @@ async fn a_row_that_cannot_be_encoded_is_kept_aside_and_the_lane_goes_on() {
     }
     assert_eq!((spans, messages, traces), (3, 2, 1));
     world.check("what was good is there, in the version before where the last was not");
+}
+
+#[tokio::test]
+async fn a_grade_that_cannot_be_encoded_is_kept_aside_and_others_stay() {
+    let mut world = World::new().await;
+    world.grade("run", "t", &["a"]).await.unwrap();
+    let bad = grade("run", "t", "b", &too_much());
+    let sent = world
+        .store()
+        .append_grades(&world.project, vec![bad.clone()]);
+    sent.await.unwrap();
+    world.store().flush().await.unwrap();
+    world.check("flushed");
+    let records = kept_aside(&world);
+    let [Record::Grades(record)] = &records[..] else {
+        panic!("{} records", records.len())
+    };
+    assert_eq!(record.grades, [bad]);
+    let read = world.grades("flushed", &GradeFilter::default());
+    assert_eq!(read.len(), 1);
+    world.kill().await;
 }

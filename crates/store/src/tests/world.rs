@@ -16,7 +16,7 @@ use crate::append::AppendError;
 use crate::disk::faulty::FaultyDisk;
 use crate::engine::StoreError;
 use crate::lake::{Columns, Table};
-use crate::{GradeFilter, Rebuilt, Snapshot, Store, StoreConfig, TraceBounds, rebuild_catalog};
+use crate::{GradeFilter, Rebuilt, Store, StoreConfig, TraceBounds, rebuild_catalog};
 
 /// 2026-01-02T03:04:05Z.
 pub(super) const NOW: Time = Time::from_micros(1_767_323_045_000_000);

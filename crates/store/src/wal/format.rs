@@ -216,9 +216,21 @@ mod tests {
     fn a_newer_version_is_known_whatever_follows_it() {
         let mut bytes = [0xee; 1024];
         bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
-        bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
-        bytes[12..16].copy_from_slice(&(!2_u32).to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), HeaderFound::Newer(2));
+        bytes[8..12].copy_from_slice(&3_u32.to_le_bytes());
+        bytes[12..16].copy_from_slice(&(!3_u32).to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderFound::Newer(3));
+    }
+
+    #[test]
+    fn segments_of_the_first_version_stay_readable() {
+        let mut bytes = HEADER.encode();
+        for copy in bytes.as_chunks_mut::<COPY_BYTES>().0 {
+            copy[8..12].copy_from_slice(&1_u32.to_le_bytes());
+            copy[12..16].copy_from_slice(&(!1_u32).to_le_bytes());
+            let crc = crc32c::crc32c(&copy[..CHECKED_BYTES]);
+            copy[48..52].copy_from_slice(&crc.to_le_bytes());
+        }
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderFound::Valid(HEADER));
     }
 
     #[test]

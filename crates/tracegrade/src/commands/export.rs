@@ -8,7 +8,7 @@ use super::{Ask, copy};
 
 /// Exports what is meant.
 pub(super) async fn run(ask: &Ask, export: &Export) -> anyhow::Result<()> {
-    let mut pairs = export.filter.pairs();
+    let mut pairs = export.filter.with_rule(export.rule.as_deref()).pairs();
     let mut push = |name: &str, value: Option<clap::builder::PossibleValue>| {
         if let Some(value) = value {
             pairs.push((name.to_owned(), value.get_name().to_owned()));

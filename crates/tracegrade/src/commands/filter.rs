@@ -118,9 +118,21 @@ const FIELDS: [Field; 22] = [
 
 const METADATA: &str = "metadata";
 const ZONE: &str = "tz";
-const HEADING: &str = "Filter (repeat a flag for any of several values)";
+/// No field of every filter: where a grader is tried, `--rule` is the grader.
+const RULE: &str = "rule";
+pub(crate) const HEADING: &str = "Filter (repeat a flag for any of several values)";
 
 impl FilterArgs {
+    /// Returns this with a rule beside the fields.
+    #[must_use]
+    pub(crate) fn with_rule(&self, rule: Option<&str>) -> Self {
+        let rule = rule.map(|rule| (RULE.to_owned(), rule.to_owned()));
+        let pairs = self.pairs.iter().cloned().chain(rule);
+        Self {
+            pairs: pairs.collect(),
+        }
+    }
+
     /// Returns the pairs of a query string.
     pub(crate) fn pairs(&self) -> Vec<(String, String)> {
         self.pairs.clone()
@@ -143,7 +155,8 @@ impl FilterArgs {
             }
         }
         for (name, values) in &mut object {
-            let is_single = name == ZONE || FIELDS[12..].iter().any(|field| field.name == name);
+            let is_single =
+                name == ZONE || name == RULE || FIELDS[12..].iter().any(|field| field.name == name);
             if let (true, Value::Array(list)) = (is_single, &mut *values)
                 && list.len() == 1
             {
@@ -261,6 +274,17 @@ mod tests {
                 "9",
             ],
             r#"{"has_errors":"true","min_cost_usd":"0.5","max_tokens":"9"}"#,
+        );
+    }
+
+    #[test]
+    fn a_rule_stands_beside_the_fields() {
+        let filter = parse(&["--tool", "a"]).unwrap();
+        assert_eq!(filter.with_rule(None), filter);
+        let json = filter.with_rule(Some("tool_errors > 0")).json();
+        assert_eq!(
+            json.to_string(),
+            r#"{"tool":["a"],"rule":"tool_errors > 0"}"#
         );
     }
 

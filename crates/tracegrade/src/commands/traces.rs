@@ -47,7 +47,7 @@ pub(super) async fn run(ask: &Ask, traces: &Traces) -> anyhow::Result<()> {
 }
 
 async fn list(ask: &Ask, args: &TracesList) -> anyhow::Result<()> {
-    let mut pairs = args.filter.pairs();
+    let mut pairs = args.filter.with_rule(args.rule.as_deref()).pairs();
     let mut push = |name: &str, value: String| pairs.push((name.to_owned(), value));
     push("limit", args.limit.to_string());
     if let Some(search) = &args.search {
@@ -228,7 +228,7 @@ async fn tree(ask: &Ask, args: &TracesTree) -> anyhow::Result<()> {
 
 /// Prints traces as they change: a trace is printed again when its status does.
 async fn tail(ask: &Ask, args: &TracesTail) -> anyhow::Result<()> {
-    let mut pairs = args.filter.pairs();
+    let mut pairs = args.filter.with_rule(args.rule.as_deref()).pairs();
     pairs.push(("limit".to_owned(), TAIL_LIMIT.to_string()));
     let mut seen: Option<HashMap<String, String>> = None;
     loop {
@@ -278,7 +278,11 @@ fn line(trace: &Trace) -> String {
 async fn delete(ask: &Ask, args: &TracesDelete) -> anyhow::Result<()> {
     if !args.traces.is_empty() {
         ensure!(
-            args.filter.is_empty() && args.before.is_none() && !args.all && !args.dry_run,
+            args.filter.is_empty()
+                && args.rule.is_none()
+                && args.before.is_none()
+                && !args.all
+                && !args.dry_run,
             "traces are named by their ids or by a filter, not by both"
         );
         for id in &args.traces {
@@ -297,8 +301,9 @@ async fn delete(ask: &Ask, args: &TracesDelete) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut body = json!({"dry_run": true, "all": args.all});
-    if !args.filter.is_empty() {
-        body["filter"] = args.filter.json();
+    let filter = args.filter.with_rule(args.rule.as_deref());
+    if !filter.is_empty() {
+        body["filter"] = filter.json();
     }
     if let Some(before) = &args.before {
         body["before"] = json!(before);

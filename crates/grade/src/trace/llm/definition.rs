@@ -177,6 +177,33 @@ impl Llm {
         definition
     }
 
+    /// Returns one definition for each question that the criterion numbers, by key, and the formula for
+    /// their mean; none if it asks only one thing. Each is a question of yes or no: that can be counted.
+    pub(in super::super) fn split(&self) -> Option<(Map<String, Value>, String)> {
+        let lines = self.criterion.question.lines();
+        let questions: Vec<&str> = lines.filter_map(numbered).collect();
+        if questions.len() < 2 {
+            return None;
+        }
+        let parts = questions.iter().enumerate().map(|(nth, question)| {
+            let mut part = self.definition();
+            for key in scales::FIELDS
+                .iter()
+                .chain(&["criteria", "levels", "examples"])
+            {
+                part.shift_remove(*key);
+            }
+            part.insert("type".into(), "llm".into());
+            part.insert("criteria".into(), (*question).into());
+            part.insert("scale".into(), "pass_fail".into());
+            (format!("q{}", nth + 1), part.into())
+        });
+        let parts: Map<String, Value> = parts.collect();
+        let keys: Vec<&str> = parts.keys().map(String::as_str).collect();
+        let formula = format!("({}) / {}", keys.join(" + "), keys.len());
+        Some((parts, formula))
+    }
+
     fn write_scope(&self, definition: &mut Map<String, Value>) {
         if let Some(focus) = &self.focus {
             definition.insert("focus".into(), focus.source().into());
@@ -210,6 +237,17 @@ impl Llm {
             definition.insert("logprobs".into(), true.into());
         }
     }
+}
+
+/// Returns what stands behind the number of a numbered line.
+fn numbered(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = line[digits..].strip_prefix(['.', ')'])?;
+    let is_numbered = digits > 0 && rest.starts_with(' ');
+    is_numbered
+        .then(|| rest.trim())
+        .filter(|question| !question.is_empty())
 }
 
 impl JudgeSpec {

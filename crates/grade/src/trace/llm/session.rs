@@ -8,21 +8,21 @@
 use std::time::{Duration, Instant};
 
 use insight::judging::{
-    Answer, Assembly, Criterion, Evidence, Inputs, Judged, Offered, Prompt, Reply, Scale,
-    read_answer,
+    Answer, Assembly, Evidence, Judged, Offered, Prompt, Reply, Scale, read_answer,
 };
 use insight::render::{
-    BUDGET_TOKENS_MIN, Mask, READING_CALLS_MAX, READING_TOKENS_MAX, Reading, ReadingBudget,
-    Rendering, Request, Tier,
+    BUDGET_TOKENS_MIN, READING_CALLS_MAX, READING_TOKENS_MAX, Reading, ReadingBudget, Rendering,
+    Request, Tier,
 };
 use insight::rule::Selector;
 use model::{NanoUsd, UnscoredReason};
 use serde_json::{Map, Value, json};
 
 use super::ask::Unanswered;
+use super::chances;
 use super::definition::{JudgeSpec, Llm};
+use super::hearing::{Hearing, Question};
 use super::verdict::{Heard, ReadingNotes, Silent};
-use super::{Hearing, Target, chances};
 use crate::openai::{ModelAnswer, ModelRequest};
 use crate::trace::environment::Known;
 use crate::trace::subject::{Exchange, Halt, Purpose};
@@ -45,11 +45,7 @@ const BYTES_PER_TOKEN: usize = 4;
 /// One judge, one criterion, one trace.
 pub(super) struct Session<'a> {
     pub(super) hearing: &'a Hearing<'a>,
-    pub(super) target: Target<'a>,
-    pub(super) criterion: &'a Criterion,
-    pub(super) inputs: &'a Inputs,
-    pub(super) mask: &'a Mask,
-    pub(super) is_masked: bool,
+    pub(super) question: &'a Question<'a>,
     pub(super) model: &'a str,
     pub(super) params: Map<String, Value>,
     /// 0, or which repetition it is.
@@ -161,8 +157,8 @@ impl Session<'_> {
     fn rendering(&self, tier_min: Tier, budget_tokens: u32) -> Result<Rendering, Silent> {
         let hearing = self.hearing;
         let mut request = Request {
-            focus: self.target.focus,
-            mask: Some(self.mask),
+            focus: self.question.target.focus,
+            mask: Some(self.question.mask),
             needs_search: hearing.grader.needs_search,
             tier_min,
             ..Request::new(budget_tokens)
@@ -205,11 +201,11 @@ impl<'a> Talk<'a> {
     fn new(session: &'a Session<'a>, rendering: &Rendering, budget_tokens: u32) -> Self {
         let hearing = session.hearing;
         let assembly = Assembly {
-            criterion: session.criterion,
+            criterion: &session.question.criterion,
             offered: &hearing.grader.offered,
             rendering,
             fence: &hearing.fence,
-            inputs: session.inputs,
+            inputs: &session.question.inputs,
             order: hearing.order,
         };
         let prompt = assembly.prompt();
@@ -278,8 +274,8 @@ impl<'a> Talk<'a> {
         let form = format!("{}{}", self.prompt.system, self.prompt.schema);
         json!({
             "form": blake3::hash(form.as_bytes()).to_hex().as_str(),
-            "span": session.target.span.map(model::SpanId::as_str),
-            "masked": session.is_masked,
+            "span": session.question.target.span.map(model::SpanId::as_str),
+            "masked": !session.question.mask.is_empty(),
             "sample": session.sample,
             "tier": self.tier.number(),
             "budget": budget,
@@ -365,7 +361,12 @@ impl<'a> Talk<'a> {
         self.messages.push(said);
         let hearing = self.session.hearing;
         let select = |selector: &str| self.session.selected(selector);
-        let reading = Reading::new(hearing.renderer, &hearing.fence, self.session.mask, &select);
+        let reading = Reading::new(
+            hearing.renderer,
+            &hearing.fence,
+            self.session.question.mask,
+            &select,
+        );
         for call in calls {
             let function = &call["function"];
             let name = function["name"].as_str().unwrap_or_default();

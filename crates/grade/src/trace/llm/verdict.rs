@@ -48,10 +48,10 @@ pub(super) struct Notes {
     tier: Option<Tier>,
     reading: Option<ReadingNotes>,
     /// Who said what, if there are several.
-    panel: Vec<(String, String)>,
+    panel: Vec<(String, Value)>,
     agreement: Option<f64>,
     /// What one judge said each time that it was asked the same.
-    pub(super) samples: Vec<String>,
+    pub(super) samples: Vec<Value>,
     /// What the judges say without the words that speak to them.
     masked: Option<String>,
     pub(super) warning: Option<String>,
@@ -68,9 +68,19 @@ impl Heard {
         }
     }
 
-    /// Returns what was said, in a word.
-    pub(super) fn word(&self) -> String {
-        word_of(&self.said)
+    /// Returns what was said: a word or a number; null if nothing was.
+    pub(super) fn vote(&self) -> Value {
+        vote_of(&self.said)
+    }
+}
+
+fn vote_of(said: &Result<Answer, Silent>) -> Value {
+    match said {
+        Ok(answer) => match &answer.choice {
+            Choice::Score(score) => json!(score),
+            choice => word(choice).into(),
+        },
+        Err(_) => Value::Null,
     }
 }
 
@@ -108,7 +118,7 @@ pub(super) fn combined(mut heard: Vec<(String, Heard)>, offered: &Offered) -> Op
             },
         };
     }
-    let votes = heard.iter().map(|(model, one)| (model.clone(), one.word()));
+    let votes = heard.iter().map(|(model, one)| (model.clone(), one.vote()));
     let notes = Notes {
         tier: heard.iter().filter_map(|(_, one)| one.tier).max(),
         panel: votes.collect(),
@@ -216,15 +226,20 @@ impl Opinion {
     }
 
     /// Returns what was said, in a word.
-    pub(super) fn word(&self) -> String {
+    fn word(&self) -> String {
         word_of(&self.said)
     }
 
+    /// Returns what was said: a word or a number; null if nothing was.
+    pub(super) fn vote(&self) -> Value {
+        vote_of(&self.said)
+    }
+
     /// Returns this opinion if it stands without the words of spans that speak to a judge; if it does not,
-    /// it was theirs.
+    /// it was theirs. Where there is no second opinion, it is not known whether it stands.
     pub(super) fn confirmed_by(
         mut self,
-        masked: &Self,
+        masked: Self,
         offered: &Offered,
         spans: impl FnOnce() -> Vec<SpanId>,
     ) -> Self {
@@ -236,20 +251,32 @@ impl Opinion {
             },
             Err(_) => (None, None),
         };
-        if decision(&self) == decision(masked) {
+        if decision(&self) == decision(&masked) {
             return self;
         }
-        let names: Vec<String> = spans().iter().map(ToString::to_string).collect();
-        let why = format!(
-            "text of the trace speaks to its judge, and the verdict depends on it: {} with it, {} without \
-             it; see {}",
-            self.word(),
-            masked.word(),
+        let names = || {
+            let names: Vec<String> = spans().iter().map(ToString::to_string).collect();
             names.join(", ")
-        );
-        self.said = Err(Silent {
-            reason: UnscoredReason::Injection,
-            why,
+        };
+        self.said = Err(match masked.said {
+            Err(silent) => Silent {
+                why: format!(
+                    "text of the trace speaks to its judge (see {}), and without it there is no verdict: {}",
+                    names(),
+                    silent.why
+                ),
+                ..silent
+            },
+            Ok(answer) => Silent {
+                reason: UnscoredReason::Injection,
+                why: format!(
+                    "text of the trace speaks to its judge, and the verdict depends on it: {} with it, {} \
+                     without it; see {}",
+                    self.word(),
+                    word(&answer.choice),
+                    names()
+                ),
+            },
         });
         self
     }
@@ -356,12 +383,14 @@ impl Notes {
             notes.insert("budget_exhausted".into(), reading.is_exhausted.into());
         }
         if !self.panel.is_empty() {
-            let vote = |(model, said): &(String, String)| json!({"model": model, "said": said});
-            notes.insert("panel".into(), self.panel.iter().map(vote).collect());
+            let judges = self.panel.iter().map(|(model, _)| model.as_str());
+            notes.insert("judges".into(), judges.collect());
+            let votes = self.panel.iter().map(|(_, vote)| vote.clone());
+            notes.insert("votes".into(), votes.collect());
             notes.insert("agreement".into(), json!(self.agreement));
         }
         if !self.samples.is_empty() {
-            notes.insert("samples".into(), json!(self.samples));
+            notes.insert("samples".into(), self.samples.clone().into());
         }
         if let Some(masked) = &self.masked {
             notes.insert(

@@ -405,6 +405,15 @@ fn a_failing_rule_says_why_in_a_sentence() {
             "before(calls(\"x\"), calls(\"a\"))",
             "`before(calls(\"x\"), calls(\"a\"))` failed for 2 spans",
         ),
+        // What has no value behind the element that decides is not looked at.
+        (
+            "calls.filter(s, 10 / (s.status == \"success\" ? 0 : 1) > 1).all(s, s.status == \"success\")",
+            "calls.filter(s, 10 / (s.status == \"success\" ? 0 : 1) > 1).all(...) failed for 2 spans",
+        ),
+        (
+            "!calls.filter(s, 10 / (s.status == \"success\" ? 0 : 1) > 1).any()",
+            "`calls.filter(s, 10 / (s.status == \"success\" ? 0 : 1) > 1).any()` is true: there are 2",
+        ),
         (
             "!calls.exists(s, s.name == \"b\")",
             "calls.exists(...) holds for 1 span",

@@ -105,6 +105,12 @@ fn logic_with_faults_and_unknowns() {
         ("user_id == \"a\" && 1 / 0 > 0", "unscored code"),
         ("user_id.startsWith(\"a\")", "not_applicable"),
         ("user_id in [\"a\"]", "not_applicable"),
+        // No further than to the element that decides.
+        ("[1, 0].filter(x, 1 / x > 0).all(x, x > 1)", "fail"),
+        ("[0, 1].filter(x, 1 / x > 0).all(x, x > 1)", "unscored code"),
+        ("[1, 0].filter(x, 1 / x > 0).all(x, x > 0)", "unscored code"),
+        ("[1, 0].map(x, 1 / x).exists(x, x == 1)", "pass"),
+        ("[1, 0].filter(x, 1 / x > 0).size() == 1", "unscored code"),
         ("\"a\" in [\"a\", user_id]", "pass"),
         ("\"b\" in [\"a\", user_id]", "not_applicable"),
         ("[user_id] == [\"a\"]", "not_applicable"),

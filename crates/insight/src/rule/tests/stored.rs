@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::traces::Told;
-use crate::rule::{Comparison, NumberOperation, Operand, Rule, StoragePredicate, reference};
-use model::{NanoUsd, Outcome, Time, TraceStatus};
+use crate::rule::fields::TRACE_FIELDS;
+use crate::rule::{Rule, reference};
+use model::{COLUMNS, Column, NanoUsd, Outcome, Time, TraceStatus};
 
 #[test]
 fn sql() {
@@ -40,6 +41,10 @@ fn sql() {
         ("-tool_errors < 1", Some("(0 - tool_errors) < 1")),
         ("trace.version == \"2\"", Some("version = '2'")),
         ("true", Some("TRUE")),
+        ("duration_ms", None),
+        ("total_cost_usd == 9007199254740993", None),
+        ("duration_ms / 1e-300 > 1", None),
+        ("-(duration_ms * 1e300 * 1e300) < 1", None),
         // What may fail, or reads more than a row of the table.
         ("10 / tool_errors > 1", None),
         ("tool_errors * 9223372036854775807 > 1", None),
@@ -51,108 +56,51 @@ fn sql() {
         ("duration_ms < 5 && !detector(\"D01\")", None),
     ] {
         let found = Rule::parse(rule).unwrap().storage_predicate();
-        assert_eq!(found.map(|found| found.to_sql()).as_deref(), sql, "{rule}");
+        assert_eq!(
+            found.map(|found| found.to_string()).as_deref(),
+            sql,
+            "{rule}"
+        );
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Cell {
-    Null,
-    Number(f64),
-    Text(String),
-    Bool(bool),
-}
-
-/// Reads a column as a table would hold it.
-fn column(told: &Told, sql: &str) -> Cell {
-    let row = &told.view.row;
-    let number = |number: Option<f64>| number.map_or(Cell::Null, Cell::Number);
-    let text = |text: Option<&str>| text.map_or(Cell::Null, |text| Cell::Text(text.to_owned()));
-    match sql {
-        "duration_ms" => number(row.duration_ms),
-        "tool_errors" => number(Some(row.tool_errors as f64)),
-        "input_tokens" => number(row.usage.input_tokens.map(|n| n as f64)),
-        "output_tokens" => number(row.usage.output_tokens.map(|n| n as f64)),
-        "(cost_nano_usd / 1e9)" => number(row.cost.map(|cost| cost.0 as f64 / 1e9)),
-        "user_id" => text(row.item.user_id.as_deref()),
-        "status" => text(Some(told.view.status.as_str())),
-        "error_type" => text(row.error_type.as_deref()),
-        "error_message" => text(row.error_message.as_deref()),
-        "cost_complete" => Cell::Bool(row.cost_complete),
-        other => panic!("{other} is not generated"),
+#[test]
+fn a_field_that_is_a_column_reads_what_the_column_holds() {
+    for field in TRACE_FIELDS {
+        let Some(name) = field.column else { continue };
+        assert!(Column::named(name).is_some(), "{name}");
+    }
+    for column in COLUMNS {
+        let mut of = TRACE_FIELDS.iter().filter_map(|field| field.column);
+        assert!(of.any(|name| name == column.name), "{column:?}");
     }
 }
 
-/// Returns whether it is an integer: divided by another it stays one.
-fn is_whole(of: &Operand) -> bool {
-    match of {
-        Operand::Int(_) => true,
-        Operand::Field(field) => field.sql == "tool_errors" || field.sql.ends_with("_tokens"),
-        Operand::Arithmetic(left, _, right) => is_whole(left) && is_whole(right),
-        _ => false,
-    }
+fn check_refused(rule: &str, part: &str, message: &str) {
+    let problems = Rule::parse(rule).unwrap().to_filter().unwrap_err();
+    let [problem] = problems.all() else {
+        panic!("{rule}: {problems}")
+    };
+    assert_eq!(&rule[problem.start..problem.end], part);
+    assert!(problem.message.contains(message), "{problems}");
 }
 
-fn operand(told: &Told, of: &Operand) -> Cell {
-    match of {
-        Operand::Field(field) => column(told, field.sql),
-        Operand::Int(int) => Cell::Number(*int as f64),
-        Operand::Double(double) => Cell::Number(*double),
-        Operand::Text(text) => Cell::Text(text.clone()),
-        Operand::Bool(bool) => Cell::Bool(*bool),
-        Operand::Time(time) => Cell::Number(time.as_micros() as f64),
-        Operand::Arithmetic(left, operation, right) => {
-            match (operand(told, left), operand(told, right)) {
-                (Cell::Number(l), Cell::Number(r)) => Cell::Number(match operation {
-                    NumberOperation::Add => l + r,
-                    NumberOperation::Subtract => l - r,
-                    NumberOperation::Multiply => l * r,
-                    NumberOperation::Divide if is_whole(left) && is_whole(right) => (l / r).trunc(),
-                    NumberOperation::Divide => l / r,
-                }),
-                _ => Cell::Null,
-            }
-        }
-    }
-}
-
-/// SQL's logic: NULL is the third value.
-fn holds(told: &Told, predicate: &StoragePredicate) -> Option<bool> {
-    let all = |of: &[StoragePredicate]| of.iter().map(|one| holds(told, one)).collect::<Vec<_>>();
-    match predicate {
-        StoragePredicate::Compare(left, comparison, right) => {
-            let (left, right) = (operand(told, left), operand(told, right));
-            let order = match (&left, &right) {
-                (Cell::Null, _) | (_, Cell::Null) => return None,
-                (Cell::Number(left), Cell::Number(right)) => left.partial_cmp(right)?,
-                (Cell::Text(left), Cell::Text(right)) => left.cmp(right),
-                (Cell::Bool(left), Cell::Bool(right)) => left.cmp(right),
-                _ => panic!("{left:?} against {right:?}"),
-            };
-            Some(match comparison {
-                Comparison::Equal => order.is_eq(),
-                Comparison::Unequal => order.is_ne(),
-                Comparison::Less => order.is_lt(),
-                Comparison::AtMost => order.is_le(),
-                Comparison::Greater => order.is_gt(),
-                Comparison::AtLeast => order.is_ge(),
-            })
-        }
-        StoragePredicate::Is(of) => match operand(told, of) {
-            Cell::Bool(bool) => Some(bool),
-            _ => None,
-        },
-        StoragePredicate::Known(of) => Some(operand(told, of) != Cell::Null),
-        StoragePredicate::Not(of) => holds(told, of).map(|bool| !bool),
-        StoragePredicate::And(of) => match all(of) {
-            all if all.contains(&Some(false)) => Some(false),
-            all => (!all.contains(&None)).then_some(true),
-        },
-        StoragePredicate::Or(of) => match all(of) {
-            all if all.contains(&Some(true)) => Some(true),
-            all => (!all.contains(&None)).then_some(false),
-        },
-    }
+#[test]
+fn what_a_filter_cannot_ask_is_told_with_its_place() {
+    let more = "cannot be told by the columns";
+    check_refused("duration_ms < 5 && spans.size() > 3", "spans.size()", more);
+    check_refused(
+        "!(status == \"error\" || final_output == \"x\")",
+        "final_output",
+        more,
+    );
+    check_refused("1 + depth * 2 > tool_errors", "depth", more);
+    check_refused("10 / tool_errors > 1", "10 / tool_errors", more);
+    check_refused("metadata.plan in [\"pro\"]", "metadata.plan", more);
+    check_refused("user_id in tags", "tags", more);
+    check_refused("duration_ms / 1000", "duration_ms / 1000", "gives a value");
+    let filter = Rule::parse("tool_errors > 0").unwrap().to_filter().unwrap();
+    assert_eq!(filter.source, "tool_errors > 0");
 }
 
 fn number() -> impl Strategy<Value = String> {
@@ -258,7 +206,8 @@ proptest! {
             Outcome::NotApplicable => None,
             other => panic!("{source} is {other}"),
         };
-        prop_assert_eq!(holds(&told, &predicate), wanted, "{}", source);
+        let holds = predicate.holds(&told.view.row, told.view.status);
+        prop_assert_eq!(holds, wanted, "{}", source);
     }
 }
 

@@ -26,7 +26,7 @@ use super::of_trace::latest_grades;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::JsonBody;
-use crate::read::{blocking, of_project, view_of};
+use crate::read::{blocking, filter_of, of_project, view_of};
 use crate::state::AppState;
 
 /// So many failing traces are looked at, and as many that went well.
@@ -153,7 +153,7 @@ impl Question {
             }
             (None, Some(run_id), None) => Ok(Self::Run(OfRun::of(state, project, &run_id).await?)),
             (None, None, Some(filter)) => {
-                let filter = TraceFilter::from_json(&filter, state.clock.now())?;
+                let filter = filter_of(Some(&filter), state.clock.now())?;
                 Ok(Self::Filter(Box::new(filter)))
             }
             _ => {

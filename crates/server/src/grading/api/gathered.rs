@@ -34,9 +34,9 @@ const AT_ONCE: usize = 2;
 
 /// All grades of a run and what they say.
 #[derive(Debug)]
-pub(in crate::grading) struct Gathered {
-    pub(in crate::grading) collected: Collected,
-    pub(in crate::grading) results: RunResults,
+pub(super) struct Gathered {
+    pub(super) collected: Collected,
+    pub(super) results: RunResults,
     /// The memory that they take.
     _room: Reservation,
 }
@@ -119,10 +119,7 @@ impl Stamp {
 }
 
 /// Returns all grades of a run.
-pub(in crate::grading) async fn gather(
-    state: &AppState,
-    run: &GradingRun,
-) -> Result<Arc<Gathered>, ApiError> {
+pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gathered>, ApiError> {
     let runs = &state.grading.gathered;
     let stamp = Stamp::of(run);
     if let Some(known) = runs.get(&run.id, stamp) {

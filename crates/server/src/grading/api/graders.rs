@@ -31,6 +31,7 @@ const DESCRIPTION_CHARS_MAX: usize = 2_000;
 
 /// A grader to be saved: its definition, and what is told of it.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GraderToSave)]
 pub(super) struct GraderSent {
     /// What people call it, and what a run may call it by.
     name: Option<String>,

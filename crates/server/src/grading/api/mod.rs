@@ -30,7 +30,7 @@ use utoipa::OpenApi;
 
 use crate::state::AppState;
 
-pub(super) use gathered::{Gathered, GatheredRuns, gather};
+pub(super) use gathered::GatheredRuns;
 pub(super) use named::{Meant, meant};
 pub(crate) use of_trace::{annotations_of, grades_of};
 pub(super) use run_object::RunObject;

@@ -266,6 +266,11 @@ pub(super) async fn delete_run(
     meta.delete_grading_run(principal.who(), &principal.project, &run.id)
         .await?;
     state.grading.stop(&run.id);
+    // After the run: what is still under way of it is kept no more.
+    state
+        .store
+        .delete_grades_of_run(&principal.project, &run.id)
+        .await?;
     Ok(Json(DeletedGradingRun {
         object: "trace.grading_run.deleted",
         deleted: true,

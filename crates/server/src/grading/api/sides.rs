@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::gathered::{Gathered, gather, gather_some, run_of};
 use crate::auth::Principal;
 use crate::error::ApiError;
-use crate::read::of_project;
+use crate::read::{filter_of, of_project};
 use crate::state::AppState;
 
 /// So many traces are read at a time to look up what pairs them.
@@ -89,10 +89,10 @@ impl Side {
         pairing: &Pairing,
     ) -> Result<Self, ApiError> {
         let run = run_of(state, &principal.project, &sent.run_id).await?;
-        let filter = match &sent.filter {
-            None => None,
-            Some(filter) => Some(TraceFilter::from_json(filter, state.clock.now())?),
-        };
+        let filter = sent.filter.as_ref();
+        let filter = filter
+            .map(|filter| filter_of(Some(filter), state.clock.now()))
+            .transpose()?;
         let grades = match (filter, pairing) {
             (None, Pairing::By(_)) => Grades::Whole(gather(state, &run).await?),
             (filter, pairing) => {

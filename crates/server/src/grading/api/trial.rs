@@ -29,7 +29,7 @@ use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::judge::ProjectJudge;
 use crate::json::JsonBody;
-use crate::read::{LoadError, Viewed, blocking, of_project, view_of};
+use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -223,10 +223,7 @@ impl Wanted {
         }
         Ok(Self {
             ids: ids.map(|ids| ids.iter().map(id).collect()).transpose()?,
-            filter: match &asked.filter {
-                None => TraceFilter::default(),
-                Some(filter) => TraceFilter::from_json(filter, state.clock.now())?,
-            },
+            filter: filter_of(asked.filter.as_ref(), state.clock.now())?,
             limit,
             cap: NanoUsd::from_usd(cap),
         })
@@ -258,7 +255,7 @@ struct Said {
 
 /// A trace at once, or what a judge needs to look at it.
 enum Looked {
-    Done(Option<GroupId>, Graded),
+    Done(Option<GroupId>, Box<Graded>),
     /// With the hash of what can be read of it.
     Waits(String, Box<Viewed>),
 }
@@ -325,14 +322,14 @@ impl Attempt<'_> {
             let context = Context::default();
             let now = grader.grade_now(&Subject::new(&viewed.view, &context));
             Ok(Some(match now {
-                Some(verdict) => Looked::Done(viewed.group_id().cloned(), bare(verdict)),
+                Some(verdict) => Looked::Done(viewed.group_id().cloned(), Box::new(bare(verdict))),
                 None => Looked::Waits(content_hash(&viewed.view), Box::new(viewed)),
             }))
         };
         let (group_id, graded) = match blocking(look).await?? {
             None if is_named => return Err(ApiError::not_found("trace", id.as_str())),
             None => return Ok(Ok(Vec::new())),
-            Some(Looked::Done(group_id, graded)) => (group_id, vec![graded]),
+            Some(Looked::Done(group_id, graded)) => (group_id, vec![*graded]),
             Some(Looked::Waits(trace_hash, viewed)) => {
                 let context = Context::default();
                 let subject = Subject {

@@ -1,3 +1,5 @@
+//! What is drawn, weighed and put in order.
+
 use proptest::prelude::*;
 
 use super::Strategy;

@@ -85,6 +85,12 @@ async fn what_judges_are_asked_is_a_trace_of_their_own_project() {
     );
     // What was said is not copied unless somebody asks for it.
     assert!(!list.to_string().contains("on its way"), "{list}");
+    // What was asked about a trace goes with it.
+    let (status, _) = send(server.request(Method::DELETE, "/v1/traces/trace_001")).await;
+    assert_eq!(status, 200);
+    let list = of_judges("/v1/traces").await.1;
+    assert_eq!(list["data"].as_array().unwrap().len(), 2, "{list}");
+    assert!(!list.to_string().contains("trace_001"), "{list}");
     // Judging those is not recorded in turn.
     let again = server.request(Method::POST, "/v1/evals/traces/grade");
     let again = again
@@ -94,7 +100,7 @@ async fn what_judges_are_asked_is_a_trace_of_their_own_project() {
     assert_eq!(status, 201, "{again}");
     tokio::time::sleep(Duration::from_millis(500)).await;
     let list = of_judges("/v1/traces").await.1;
-    assert_eq!(list["data"].as_array().unwrap().len(), 3, "{list}");
+    assert_eq!(list["data"].as_array().unwrap().len(), 2, "{list}");
     server.stop().await;
 }
 

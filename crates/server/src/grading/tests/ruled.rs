@@ -1,6 +1,12 @@
 //! Graders that ask nobody: from a request to grades that can be read.
 
+use grade::trace::TraceGrader;
+use store::meta::{GraderUse, GradingRun, GradingStatus, NewGrader, NewGradingItem, NewGradingRun};
+use store::{Columns, Table, TraceBounds};
+
+use super::super::worker::{TurnEnd, Worker};
 use super::*;
+use crate::turns::Turn;
 
 #[tokio::test]
 async fn a_rule_grades_what_is_stored() {
@@ -195,33 +201,95 @@ async fn runs_that_still_go_on_are_left_out_unless_they_are_asked_for() {
     server.stop().await;
 }
 
+/// On a store without a server: nobody else works on the run.
 #[tokio::test]
 async fn g1_what_two_workers_bring_is_taken_once() {
-    use super::super::worker::Worker;
-    use crate::turns::Turn;
-
-    let server = Server::new(None).await;
-    server.record(quick(60)).await;
-    let project = ProjectId::new("default").unwrap();
-    // A run that the server's own worker leaves alone: its items come while it is paused.
-    let run = server
-        .grade(&json!({"graders": [{"type": "rule", "check": "true"}]}))
-        .await;
-    let run = server.until(&run, &["completed"]).await;
-    let meta = server.state.store.meta();
-    let stored = meta.grading_run(&project, &text(&run, "id")).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::over(dir, None, Arc::new(SystemClock), |_| {}).await;
+    server.record(quick(600)).await;
+    let dir = server.stop().await;
+    let mut config = Config::default();
+    config.store.data_dir = dir.path().join("data");
+    config.store.free_bytes_min = 0;
+    let app = App::build(config, Arc::new(SystemClock), Arc::new(RealDisk));
+    let app = app.await.unwrap();
+    let state = Arc::clone(app.state());
+    let meta = state.store.meta();
+    let run = queued(&state).await;
     let worker = async |owner: &str| {
-        let turn = Arc::new(Turn::alone(&server.state, &stored.id));
-        let worker = Worker::new(turn, stored.clone(), owner.to_owned()).await;
+        let turn = Arc::new(Turn::alone(&state, &run.id));
+        let worker = Worker::new(turn, run.clone(), owner.to_owned()).await;
         Arc::new(worker.unwrap())
     };
     let (a, b) = (worker("a").await, worker("b").await);
-    // Nothing waits any more, so neither gets anything, and the count stays.
-    let (a, b) = tokio::join!(a.grade_in_bulk(), b.grade_in_bulk());
-    a.unwrap();
-    b.unwrap();
-    let stored = meta.grading_run(&project, &stored.id).await.unwrap();
-    assert_eq!((stored.items, stored.done), (60, 60));
-    assert_eq!(server.check_once(&run).len(), 60);
-    server.stop().await;
+    let (of_a, of_b) = tokio::join!(a.grade_in_bulk(), b.grade_in_bulk());
+    assert!(matches!(
+        (of_a.unwrap(), of_b.unwrap()),
+        (TurnEnd::Dry, TurnEnd::Dry)
+    ));
+    let after = meta.grading_run(&run.project, &run.id).await.unwrap();
+    assert_eq!((after.items, after.done, after.unscored), (600, 600, 0));
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let snapshot = state.store.snapshot(&run.project);
+    let read = snapshot.for_each_grade(&GradeFilter::default(), &mut |grade| {
+        *seen.entry(grade.item_id).or_default() += 1;
+        ControlFlow::Continue(())
+    });
+    read.unwrap();
+    assert_eq!(seen.len(), 600);
+    assert!(seen.values().all(|count| *count == 1));
+    drop((a, b, state));
+    app.close().await.unwrap();
+}
+
+/// Makes a run of a rule over all traces that is being worked on.
+async fn queued(state: &AppState) -> GradingRun {
+    let (project, meta) = (ProjectId::new("default").unwrap(), state.store.meta());
+    let definition = json!({"type": "rule", "check": "duration_ms < 5000", "name": "fast"});
+    let grader = TraceGrader::parse(&definition).unwrap();
+    let new = NewGrader {
+        name: None,
+        kind: "rule".to_owned(),
+        hash: grader.hash().to_owned(),
+        definition: grader.definition().to_string(),
+        description: None,
+    };
+    let kept = meta.inline_grader("test", &project, &new).await.unwrap();
+    let frozen = json!([{"id": kept.id, "name": "fast", "version": kept.version, "hash": kept.hash,
+        "definition": grader.definition()}]);
+    let new = NewGradingRun {
+        project: project.clone(),
+        name: None,
+        request: "{}".to_owned(),
+        graders: frozen.to_string(),
+        uses: vec![GraderUse {
+            id: kept.id,
+            version: kept.version,
+            hash: kept.hash,
+        }],
+        metadata: "{}".to_owned(),
+        cap: None,
+        in_order_of_hash: false,
+    };
+    let run = meta.create_grading_run("test", &new).await.unwrap();
+    let mut items = Vec::new();
+    let snapshot = state.store.snapshot(&project);
+    let columns = Columns::all(Table::Traces);
+    let read = snapshot.for_each_trace(TraceBounds::default(), &columns, &mut |entry| {
+        items.push(NewGradingItem {
+            trace_id: entry.row.item.trace_id.clone(),
+            group_id: None,
+            stratum: None,
+            weight: 1.0,
+            trace_started_at: entry.home_started_at,
+        });
+        ControlFlow::Continue(())
+    });
+    read.unwrap();
+    assert_eq!(meta.add_grading_items(&run.id, &items).await.unwrap(), 600);
+    meta.open_grading_run(&run.id, "{}", None).await.unwrap();
+    let (from, to) = ([GradingStatus::Queued], GradingStatus::InProgress);
+    let begun = meta.set_grading_status(None, &run.id, &from, to, None);
+    assert!(begun.await.unwrap());
+    meta.grading_run(&project, &run.id).await.unwrap()
 }

@@ -474,13 +474,13 @@ fn segments_of_a_newer_version_or_of_another_store_are_refused_untouched() {
     };
     let newer = disk.snapshot();
     for copy in [0, 512] {
-        newer.flip(&segment(2), copy + 8, SEGMENT_VERSION as u8 ^ 2);
-        newer.flip(&segment(2), copy + 12, SEGMENT_VERSION as u8 ^ 2);
+        newer.flip(&segment(2), copy + 8, SEGMENT_VERSION as u8 ^ 3);
+        newer.flip(&segment(2), copy + 12, SEGMENT_VERSION as u8 ^ 3);
     }
     check(
         &newer,
         STORE,
-        "has format version 2, and the newest that can be read is 1",
+        "has format version 3, and the newest that can be read is 2",
     );
     let other = StoreId([1; 16]);
     check(

@@ -3,26 +3,12 @@
 use super::*;
 
 #[tokio::test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "every endpoint, seen from another project"
-)]
 async fn t1_nothing_of_another_project_is_there() {
     let mut bench = Bench::with_traces(3).await;
-    let admin = bench.make_key(&["admin"], "default").await;
-    bench.key = Some(admin.clone());
-    let everywhere = bench
-        .try_post("/v1/keys", &json!({"name": "m", "scopes": ["admin"]}))
-        .await;
-    let master = match everywhere {
-        (200, made) => text(&made, "secret"),
-        (_, _) => admin.clone(),
-    };
-    bench.key = Some(master);
-    let made = bench.try_post("/v1/projects", &json!({"id": "shop"})).await;
-    assert_eq!(made.0, 200, "{}", made.1);
+    bench.lock().await;
+    bench.post("/v1/projects", &json!({"id": "shop"})).await;
     let other = bench.make_key(&["admin"], "shop").await;
-    bench.key = Some(admin);
+    bench.key = Some(bench.make_key(&["admin"], "default").await);
     let grader = bench.post("/v1/graders", &rule()).await;
     let run = bench
         .grade(&json!({"graders": ["no tool failed"], "workflow_name": "flight_booking"}))
@@ -94,40 +80,56 @@ async fn t1_nothing_of_another_project_is_there() {
 #[tokio::test]
 async fn a_reader_looks_and_a_sender_grades_and_neither_deletes() {
     let mut bench = Bench::with_traces(3).await;
+    let master = bench.lock().await;
     let reader = bench.make_key(&["read"], "default").await;
-    bench.key = Some(reader.clone());
-    // The first key is made in the open; from now on one is needed.
-    assert_eq!(bench.try_post("/v1/graders", &rule()).await.0, 403);
-    assert_eq!(
-        bench
-            .try_post(
-                "/v1/annotations",
-                &json!({"trace_id": "trace_1", "rating": "bad"})
-            )
-            .await
-            .0,
-        403
-    );
-    assert_eq!(
-        bench
-            .try_post("/v1/graders/try", &json!({"grader": question()}))
-            .await
-            .0,
-        403
-    );
+    let sender = bench.make_key(&["read", "ingest"], "default").await;
+    bench.key = Some(sender.clone());
+    let grader = bench.post("/v1/graders", &rule()).await;
+    let note = json!({"trace_id": "trace_1", "rating": "bad"});
+    let annotation = bench.post("/v1/annotations", &note).await;
+    let run = bench
+        .grade(&json!({"graders": [rule()], "trace_ids": ["trace_0"]}))
+        .await;
+    let run = path_of(&run);
+
+    bench.key = Some(reader);
+    let results = format!("{run}/results");
+    for path in ["/v1/graders", "/v1/annotations", &run, &results] {
+        bench.get(path).await;
+    }
     bench
         .post("/v1/graders/try", &json!({"grader": rule()}))
         .await;
     bench
         .post("/v1/graders/validate", &json!({"grader": question()}))
         .await;
-    assert_eq!(
-        bench
-            .try_post("/v1/evals/traces/grade/grun_x/pause", &json!({}))
-            .await
-            .0,
-        403
-    );
+    for (path, body) in [
+        ("/v1/graders".to_owned(), rule()),
+        (format!("/v1/graders/{}", text(&grader, "id")), rule()),
+        ("/v1/graders/try".to_owned(), json!({"grader": question()})),
+        ("/v1/annotations".to_owned(), note),
+        (format!("{run}/pause"), json!({})),
+        (format!("{run}/resume"), json!({})),
+        (format!("{run}/cancel"), json!({})),
+        (format!("{run}/retry"), json!({})),
+        (format!("{run}/cap"), json!({"max_cost_usd": 1})),
+    ] {
+        let (status, answer) = bench.try_post(&path, &body).await;
+        assert_eq!(status, 403, "{path}: {answer}");
+    }
+    let made = [
+        format!("/v1/graders/{}", text(&grader, "id")),
+        format!("/v1/annotations/{}", text(&annotation, "id")),
+        run,
+    ];
+    bench.key = Some(sender);
+    for path in &made {
+        assert_eq!(bench.delete(path).await.0, 403, "{path}");
+    }
+    bench.key = Some(master);
+    for path in &made {
+        assert_eq!(bench.delete(path).await.0, 200, "{path}");
+    }
     bench.stop().await;
 }
 

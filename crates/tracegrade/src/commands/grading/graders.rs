@@ -457,8 +457,6 @@ mod tests {
         "data":[
           {"trace_id":"trace_1","span_id":null,"outcome":"not_applicable","score":null,"label":null,"unscored_reason":null,"reasoning":"no customer","citations":[],"confidence":null,"vacuous":false,"judge":null,"scores":{},"exchanges":[]},
           {"trace_id":"trace_2","outcome":"pass","unscored_reason":null,"reasoning":null,"citations":[],"vacuous":true,"exchanges":null},
-          {"trace_id":"trace_3","outcome":"fail","score":2,"unscored_reason":null,"reasoning":"It said [2J done
-and was not","citations":["span_9"],"vacuous":false,
-           "exchanges":[{"purpose":"verdict","model":"gpt-5-mini","messages":[{"role":"system","content":"You judge.
-Be fair ]0;x"},{"role":"user","content":[{"type":"text","text":"a"}]}],"params":{},"answer":"{"verdict": "fail"}"}]}]}"#;
+          {"trace_id":"trace_3","outcome":"fail","score":2,"unscored_reason":null,"reasoning":"It said \u001b[2J done\nand was not","citations":["span_9"],"vacuous":false,
+           "exchanges":[{"purpose":"verdict","model":"gpt-5-mini","messages":[{"role":"system","content":"You judge.\nBe fair \u001b]0;x\u0007"},{"role":"user","content":[{"type":"text","text":"a"}]}],"params":{},"answer":"{\"verdict\": \"fail\"}"}]}]}"#;
 }

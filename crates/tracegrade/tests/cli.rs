@@ -329,6 +329,7 @@ fn a_demo_is_told_and_what_it_suggests_works() {
         .collect();
     assert!(commands.len() >= 11, "{:?}", demo.greeting);
     check_that_lists_read_no_payload(&demo);
+    wait_for_runs(&demo);
     for command in commands {
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
         // The demo's new version is one to be stopped.
@@ -344,6 +345,20 @@ fn a_demo_is_told_and_what_it_suggests_works() {
             "{command}"
         );
     }
+}
+
+/// Waits until the demo's runs are over: on a slow machine they go on behind the greeting.
+fn wait_for_runs(demo: &Server) {
+    for _ in 0..600 {
+        let runs = demo.json(&["runs", "list", "--json"]);
+        let runs = runs["data"].as_array().unwrap();
+        assert!(runs.len() >= 4, "{runs:?}");
+        if runs.iter().all(|run| run["status"] == "completed") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    panic!("the demo's runs do not end");
 }
 
 /// Lists and filters over the demo, as the scan counts them.

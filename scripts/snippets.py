@@ -1,9 +1,10 @@
-"""Runs the programs in docs/connect and docs/grading against a real server and a fake model, with the real packages.
+"""Runs the programs in docs/connect, docs/grading and README.md against a real server and a fake model, with the real packages.
 
     python3 scripts/snippets.py target/debug/tracegrade
 
 A Python block behind `<!-- run: … -->` is run as it stands (only the server's address is put in its place), and the trace
-that it leaves is held against what the comment says. Behind `<!-- eval: … -->` it has to print the word. Other blocks are
+that it leaves is held against what the comment says. Behind `<!-- eval: … -->` it has to print the word. Behind
+`<!-- shell: WORD; exit CODE -->` commands are run on a demo, have to print the word and to end with the code. Other blocks are
 checked for their syntax. Then scripts/openai_evals.py is run with several versions of OpenAI's client. The packages go to virtual
 environments below target/, which are made once.
 """
@@ -20,13 +21,13 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "docs" / "connect", ROOT / "docs" / "grading"]
+PAGES = [*(ROOT / "docs" / "connect").glob("*.md"), *(ROOT / "docs" / "grading").glob("*.md"), ROOT / "README.md"]
 VENV = ROOT / "target" / "snippets"
 # the newest, and one of the line before that is still in use
 OPENAI_VERSIONS = ["3.57.0", "2.8.0"]
 ADDRESS = "http://127.0.0.1:4318"
 RUN_SECONDS_MAX = 120
-BLOCK = re.compile(r"(?:<!-- (?:run: (?P<want>.*?)|eval: (?P<word>.*?)) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.S)
+BLOCK = re.compile(r"(?:<!-- (?:run: (?P<want>.*?)|eval: (?P<word>.*?)|shell: (?P<shell>.*?)) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.S)
 
 sys.path.insert(0, str(ROOT / "examples"))
 import fake_model  # noqa: E402
@@ -38,11 +39,11 @@ class Failed(Exception):
 
 def blocks():
     """Returns every block of code of every page, with what is expected of it: of its trace, or of what it prints."""
-    for page in sorted(page for folder in PAGES for page in folder.glob("*.md")):
+    for page in sorted(PAGES):
         text = page.read_text()
         for found in BLOCK.finditer(text):
             line = text.count("\n", 0, found.start("code"))
-            yield f"{page.relative_to(ROOT)}:{line}", found["language"], found["code"], (found["want"], found["word"])
+            yield f"{page.relative_to(ROOT)}:{line}", found["language"], found["code"], (found["want"], found["word"], found["shell"])
 
 
 def named(codes):
@@ -64,6 +65,38 @@ def install(venv, packages):
     subprocess.run([venv / "bin" / "uv", "pip", "install", "--quiet", "--python", python, *packages], check=True)
     stamp.write_text("\n".join(packages))
     return python
+
+
+class Demo:
+    """The demo, on a free port; made when the first snippet needs it."""
+
+    def __init__(self, binary, folder):
+        self.binary, self.folder, self.process = binary, folder, None
+
+    def start(self):
+        command = [self.binary, "demo", "--listen", "127.0.0.1:0", "--data-dir", Path(self.folder) / "demo"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.url = re.search(r"http://[\d.:]+", self.process.stdout.readline())[0]
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+
+    def run(self, code, want):
+        """Runs commands as a page has them."""
+        if self.process is None:
+            self.start()
+        word, _, code_wanted = want.partition("; exit ")
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "tracegrade").symlink_to(self.binary)
+            own = {"TRACEGRADE_URL": self.url, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": folder}
+            done = subprocess.run(
+                ["sh", "-ec", code], env=own, cwd=folder, capture_output=True, text=True, timeout=RUN_SECONDS_MAX
+            )
+        if done.returncode != int(code_wanted or 0) or word not in done.stdout:
+            raise Failed(f"ended with {done.returncode}\n{done.stdout}{done.stderr}")
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=60)
 
 
 class Server:
@@ -161,10 +194,12 @@ def check_syntax(language, code):
         raise Failed(done.stderr)
 
 
-def check(server, model_url, language, code, wants):
+def check(server, demo, model_url, language, code, wants):
     """Runs a block, or checks its syntax, as its page says."""
-    want, word = wants
-    if want:
+    want, word, shell = wants
+    if shell:
+        demo.run(code, shell)
+    elif want:
         run(server, model_url, code, want)
     elif word:
         execute(VENV / "bin" / "python", code.replace(ADDRESS, server.url), model_url, word)
@@ -187,8 +222,9 @@ def main(binary):
     model_url = f"http://127.0.0.1:{model.server_address[1]}"
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(binary, folder, model_url)
-        steps = [(place, lambda block=block: check(server, model_url, *block)) for place, *block in found]
+        server = Server(binary, Path(folder) / "own", model_url)
+        demo = Demo(binary, folder)
+        steps = [(place, lambda block=block: check(server, demo, model_url, *block)) for place, *block in found]
         for version in OPENAI_VERSIONS:
             steps.append((f"openai {version}", lambda version=version: drive(server, model_url, version)))
         try:
@@ -200,6 +236,7 @@ def main(binary):
                     print(f"{place}: {error}", file=sys.stderr)
         finally:
             server.stop()
+            demo.stop()
     print(f"{len(steps) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -31,6 +31,7 @@ use crate::keyring::Keyring;
 use crate::listen::{Addresses, Listeners};
 use crate::loss::LossLedger;
 use crate::metrics::Metrics;
+use crate::played::{Played, PlayedJudge};
 use crate::prices::Prices;
 use crate::projects::Projects;
 use crate::proxy::{self, Proxy};
@@ -168,6 +169,13 @@ impl App {
             state: Arc::new(shared),
             calls,
         })
+    }
+
+    /// Lets a judge be played from now on: whatever the settings name, no model is asked.
+    pub fn play_judge(&mut self, judge: Arc<dyn PlayedJudge>) {
+        let state = Arc::get_mut(&mut self.state);
+        let state = state.expect("nothing was started yet that has a part in it");
+        state.graders.model = Some(Arc::new(Played(judge)));
     }
 
     /// Returns the store, for commands that work on a data folder without a server.

@@ -33,6 +33,7 @@ mod operate;
 mod origin;
 mod otlp;
 mod pages;
+mod played;
 mod prices;
 mod projects;
 mod protobuf;
@@ -61,5 +62,6 @@ pub mod local {
 }
 pub use logging::start_log;
 pub use openapi::document as openapi_document;
+pub use played::PlayedJudge;
 pub use replay::ReplayError;
 pub use scope::{Scope, Scopes, UnknownScope};

@@ -1,13 +1,19 @@
 //! What can be typed? The commands and their help, which teaches by examples.
 
+pub(crate) mod grading;
+
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::client::Connection;
 use crate::commands::filter::{FilterArgs, HEADING as FILTER_HEADING};
+use crate::commands::grading::gate::ERROR;
 use crate::commands::settings::Settings;
+
+use grading::{Annotate, Annotations, Calibrate, Failures, Gate, Grade, Graders, Runs, Watches};
 
 /// Records what AI agents do, keeps it, and answers questions about it.
 #[derive(Debug, Parser)]
@@ -28,8 +34,38 @@ Begin here:
   tracegrade serve                       record your own: point the Agents SDK's exporter at it
   tracegrade traces list --status error  what failed
   tracegrade traces tree TRACE           where a run spent its time
+  tracegrade grade --check 'tool_errors == 0'   which share of them is right, and how sure that is
 
-Exit codes: 0 done; 1 failed or refused; 2 the command line cannot be understood; 3 no server answers.";
+Exit codes: 0 done; 1 failed or refused; 2 the command line cannot be understood; 3 no server answers.
+`gate` has its own.";
+
+/// Tells what cannot be understood, or the help that was asked for, and returns the exit code. Of a gate
+/// the code 2 would be a verdict: there it is an error's.
+pub(crate) fn refuse(error: &clap::Error, typed: impl Iterator<Item = String>) -> ExitCode {
+    // Without a terminal there is nobody to tell.
+    let _printed = error.print();
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if command(typed).as_deref() == Some("gate") => ExitCode::from(ERROR),
+        code => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+    }
+}
+
+/// Returns the command that was typed: the first word that is neither a flag nor a flag's value.
+fn command(typed: impl Iterator<Item = String>) -> Option<String> {
+    let mut typed = typed.skip(1);
+    loop {
+        let word = typed.next()?;
+        match word.strip_prefix("--") {
+            None => return Some(word),
+            Some("json") => {}
+            Some(flag) if flag.contains('=') => {}
+            Some(_) => {
+                typed.next()?;
+            }
+        }
+    }
+}
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -60,14 +96,67 @@ variables over the file. Nothing is sent anywhere.")]
   tracegrade sql --format parquet --output spans.parquet 'select * from spans'
   tracegrade sql - < report.sql")]
     Sql(Sql),
-    /// Try graders on the traces that are there.
+    /// Grade traces, and wait for the results.
+    #[command(after_help = "Examples:
+  tracegrade grade --check 'tool_errors == 0' --detector D17 --workflow-name support-triage
+  tracegrade grade TRACE TRACE --grader library:goal_reached
+  tracegrade grade --grader graders.json --sample 200 --max-cost 1.00 --start-date -7d
+  tracegrade grade --grader goal --strata ok:status=success:400 --strata bad:status=error:100
+  tracegrade grade --grader goal --sample 200 --dry-run
+
+A grader is a name that was saved, library:NAME, a file of definitions, or a definition in JSON. Ctrl-C ends
+the waiting and not the run. The exit code is 0 if the run came to its end, whatever the grades are: to stop
+a release by them there is `tracegrade gate`.")]
+    Grade(Grade),
+    /// Keep graders, look at them, and try drafts on the traces that are there.
     #[command(subcommand)]
     Graders(Graders),
+    /// Look at grading runs, their results, and steer them.
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Say yourself what you think of a trace.
+    #[command(after_help = "Examples:
+  tracegrade annotate TRACE --bad --label 'paid twice' --note 'the time-out had gone through'
+  tracegrade annotate TRACE --good --grader goal
+  tracegrade annotate TRACE --span SPAN --bad --note 'the scan is five days old'")]
+    Annotate(Annotate),
+    /// Look at what people said of traces.
+    #[command(subcommand)]
+    Annotations(Annotations),
+    /// Hold a grader against what people said of the same traces.
+    #[command(after_help = "Examples:
+  tracegrade calibrate goal
+  tracegrade calibrate goal --run RUN      its pass rate, corrected by the labels
+
+Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`.")]
+    Calibrate(Calibrate),
+    /// Let a new version pass or stop it.
+    #[command(after_help = "Examples:
+  tracegrade gate --baseline version=v1.8.2 --candidate version=v1.9.0 --workflow-name support-triage \\
+      --check 'tool_errors == 0' --detector D17 --pair-by metadata.case
+  tracegrade gate --baseline RUN --candidate RUN --margin 0.02 --junit gate.xml --markdown gate.md
+
+Sides that are told by fields are graded first; what a judge said before is not asked again.
+Exit codes: 0 pass; 1 fail; 2 inconclusive, too few traces to tell; 3 error: no baseline, too much without a
+verdict, no server, or a command line that cannot be understood.")]
+    Gate(Gate),
+    /// Find what failing traces have in common, and what to do about it.
+    #[command(after_help = "Examples:
+  tracegrade failures --run RUN
+  tracegrade failures --workflow-name support-triage --start-date -7d
+  tracegrade failures --run RUN --save stale-tracking --group 2
+
+A group that is saved is a rule grader: what failed once is looked for from then on.")]
+    Failures(Failures),
+    /// Grade traces as they come in.
+    #[command(subcommand)]
+    Watches(Watches),
     /// Bring in recorded traces from files, of tracegrade or of other products.
     #[command(after_help = "Examples:
   tracegrade import traces.jsonl
   tracegrade import --project shop --resume backup-*.jsonl.zst
   zcat old.jsonl.gz | tracegrade import -
+  tracegrade import --openai-evals evals.json
 
 What a file holds is told by its content: exports of Langfuse, MLflow, LangSmith and Phoenix, logs of
 Inspect AI, requests to models with their responses, items and traces of the Agents SDK, OTLP in JSON and
@@ -285,47 +374,6 @@ pub(crate) struct TracesDelete {
     pub(crate) yes: bool,
 }
 
-/// `graders`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Graders {
-    /// Say what a draft would say of the newest traces; nothing is kept.
-    #[command(after_help = "Examples:
-  tracegrade graders try --rule 'tool_errors == 0'
-  tracegrade graders try --rule '!calls(\"issue_refund\").any()' --workflow-name support-triage --limit 500
-  tracegrade graders try --detector D01 --start-date -7d
-  tracegrade graders try --grader grader.json
-
-The language of rules: docs/grading/rules.md. The detectors: docs/detectors.md.")]
-    Try(GradersTry),
-}
-
-/// `graders try`.
-#[derive(Debug, Args)]
-pub(crate) struct GradersTry {
-    #[command(flatten)]
-    pub(crate) grader: Draft,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    /// So many traces, the newest, 1000 at most.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) limit: usize,
-}
-
-/// What is tried.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct Draft {
-    /// A rule, such as 'duration_ms < 5000'.
-    #[arg(long, value_name = "EXPRESSION")]
-    pub(crate) rule: Option<String>,
-    /// A detector by its id, such as D01.
-    #[arg(long, value_name = "ID")]
-    pub(crate) detector: Option<String>,
-    /// A file with a definition in JSON; - takes it from stdin.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) grader: Option<PathBuf>,
-}
-
 /// `sql`.
 #[derive(Debug, Args)]
 pub(crate) struct Sql {
@@ -358,8 +406,12 @@ pub(crate) enum SqlFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// Files to read; - is stdin.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "openai_evals")]
     pub(crate) files: Vec<PathBuf>,
+    /// Files with evals of OpenAI's Evals API, as their client returns them, in JSON or JSON lines: the
+    /// evals are made here. Runs and output items in them are counted and left out.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "data_dir", "resume"])]
+    pub(crate) openai_evals: Vec<PathBuf>,
     /// Put them into this data folder, which no server has open, instead of sending them to one.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
@@ -636,6 +688,18 @@ mod tests {
         }
         Cli::command().debug_assert();
         check(&Cli::command());
+    }
+
+    #[test]
+    fn a_command_is_found_behind_flags() {
+        let check = |typed: &str, want: Option<&str>| {
+            let words = typed.split(' ').map(str::to_owned);
+            assert_eq!(command(words).as_deref(), want, "{typed}");
+        };
+        check("tracegrade gate --x", Some("gate"));
+        check("tracegrade --url http://a --json gate --x", Some("gate"));
+        check("tracegrade --project=gate traces lst", Some("traces"));
+        check("tracegrade --url", None);
     }
 
     #[test]

@@ -56,6 +56,15 @@ fn server_url(text: &str) -> Result<Url, String> {
 }
 
 impl Connection {
+    /// Returns how to ask a server of one's own, whatever the environment says.
+    pub(crate) fn own(url: Url) -> Self {
+        Self {
+            url,
+            api_key: None,
+            project: None,
+        }
+    }
+
     /// Returns the key, if there is one.
     pub(crate) fn api_key(&self) -> Option<&str> {
         self.api_key.as_deref().filter(|key| !key.is_empty())

@@ -63,6 +63,13 @@ pub(crate) fn bar(total: u64, what: &'static str) -> ProgressBar {
     bar.with_style(style.expect("the template is fixed and valid"))
 }
 
+/// Returns a bar over the traces of a run, with room for what was spent; it shows on a terminal only.
+pub(crate) fn traces_bar() -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("grading {wide_bar} {human_pos}/{human_len} {msg} {eta}");
+    ProgressBar::new(0).with_style(style.expect("the template is fixed and valid"))
+}
+
 /// Returns a counter without an end; it shows on a terminal only.
 pub(crate) fn counter(what: &'static str) -> ProgressBar {
     let bar = ProgressBar::no_length().with_message(what);

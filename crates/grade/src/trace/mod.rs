@@ -179,8 +179,15 @@ impl TraceGrader {
     /// Returns what must be known before it runs.
     pub fn needs(&self) -> Needs {
         match &self.kind {
-            Kind::Rule(grader) => needs_of_rule(grader.rule.needs()),
-            Kind::Detector(_) | Kind::Trajectory(_) => Needs::default(),
+            // A rule that the storage could answer reads nothing but the trace's own row.
+            Kind::Rule(grader) => Needs {
+                content: grader.rule.storage_predicate().is_none(),
+                ..needs_of_rule(grader.rule.needs())
+            },
+            Kind::Detector(_) | Kind::Trajectory(_) => Needs {
+                content: true,
+                ..Needs::default()
+            },
             Kind::Llm(llm) => Needs {
                 content: true,
                 reference: llm.needs_reference(),
@@ -190,9 +197,8 @@ impl TraceGrader {
                     .map(|focus| needs_of_rule(focus.needs()))
                     .unwrap_or_default()
             },
-            Kind::Code(..) => Needs::default(),
-            Kind::Row(grader) => Needs {
-                content: grader.asks_judge(),
+            Kind::Code(..) | Kind::Row(_) => Needs {
+                content: true,
                 ..Needs::default()
             },
             Kind::Multi(multi) => {

@@ -160,3 +160,24 @@ fn graders_can_be_sent_to_other_threads() {
     );
     is_sent(&grader.grade(&subject, &services));
 }
+
+#[test]
+fn whatever_reads_texts_says_so() {
+    let reads =
+        |definition: serde_json::Value| TraceGrader::parse(&definition).unwrap().needs().content;
+    for check in [
+        "tool_errors == 0",
+        "duration_ms < 5000 && status == \"success\"",
+    ] {
+        assert!(!reads(json!({"type": "rule", "check": check})), "{check}");
+    }
+    for definition in [
+        json!({"type": "rule", "check": "final_output.size() > 0"}),
+        json!({"type": "rule", "check": "!detector(\"D17\")"}),
+        json!({"type": "detector", "detector": "D17"}),
+        json!({"type": "trajectory", "metric": "step_efficiency"}),
+        json!({"type": "code", "source": "def grade(trace):\n    return 1"}),
+    ] {
+        assert!(reads(definition.clone()), "{definition}");
+    }
+}

@@ -9,6 +9,7 @@ use regex::RegexSet;
 
 use super::facts::{Facts, quote};
 use super::{Found, Severity};
+use crate::view::SpanView;
 
 /// No more of a message is looked at, in bytes: what failed stands at its beginning.
 const MESSAGE_BYTES_MAX: usize = 4_096;
@@ -94,20 +95,23 @@ impl ErrorClass {
     }
 }
 
+/// Returns the class of the error that a span ended in, by whatever is told of it.
+pub(super) fn class_of(span: &SpanView) -> Option<ErrorClass> {
+    let error = span.span().error.as_ref()?;
+    let detail = error.data.as_ref().map(|data| data.as_str());
+    let texts = [
+        Some(error.message.as_str()),
+        Some(error.kind.as_str()),
+        detail,
+    ];
+    texts.into_iter().flatten().find_map(ErrorClass::of)
+}
+
 /// Errors of known classes, one hit for each class.
 pub(super) fn api_class(facts: &Facts<'_>) -> Found {
     let mut classes: BTreeMap<ErrorClass, Vec<u32>> = BTreeMap::new();
     for (at, span) in (0u32..).zip(&facts.view.spans) {
-        let Some(error) = &span.span().error else {
-            continue;
-        };
-        let detail = error.data.as_ref().map(|data| data.as_str());
-        let texts = [
-            Some(error.message.as_str()),
-            Some(error.kind.as_str()),
-            detail,
-        ];
-        if let Some(class) = texts.into_iter().flatten().find_map(ErrorClass::of) {
+        if let Some(class) = class_of(span) {
             classes.entry(class).or_default().push(at);
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use model::MessageHash;
 
+use super::errors::{self, ErrorClass};
 use super::facts::{Call, Facts};
 use super::{Found, Hit, Severity};
 
@@ -148,27 +149,75 @@ fn storm_hit(facts: &Facts<'_>, name: &str, calls: &[Call<'_>], storm: &[usize])
     facts.hit(severity, &places(calls, storm), evidence)
 }
 
-/// The same write call succeeded at least twice.
+/// The same write call succeeded at least twice; or timed out, which says nothing of whether it was
+/// done, and was made again without a look at what is there.
 pub(super) fn duplicate_write(facts: &Facts<'_>) -> Found {
     let calls = told_calls(facts)?;
     let mut writes: HashMap<MessageHash, Vec<usize>> = HashMap::new();
     for (number, call) in calls.iter().enumerate() {
-        if let Some(key) = call.key.filter(|_| call.is_write && !call.has_failed) {
+        let may_have_written = !call.has_failed || has_timed_out(call);
+        if let Some(key) = call.key.filter(|_| call.is_write && may_have_written) {
             writes.entry(key).or_default().push(number);
         }
     }
-    let mut twice: Vec<Vec<usize>> = writes.into_values().filter(|all| all.len() > 1).collect();
-    twice.sort_by_key(|all| all[0]);
-    let hits = twice.iter().map(|numbers| {
+    let mut hits: Vec<(usize, Hit)> = Vec::new();
+    for numbers in writes.into_values().filter(|all| all.len() > 1) {
+        let is_done = |number: &usize| !calls[*number].has_failed;
+        let done: Vec<usize> = numbers.iter().copied().filter(is_done).collect();
         let name = calls[numbers[0]].name;
-        let count = numbers.len();
-        let evidence = format!("{name} succeeded {count} times with the same arguments");
-        let mut hit = facts.hit(Severity::High, &places(calls, numbers), evidence);
-        // The first was right: the second is where it went wrong.
-        hit.cause = hit.spans.get(1).cloned();
-        hit
-    });
-    Ok(hits.collect())
+        if done.len() > 1 {
+            let evidence = format!(
+                "{name} succeeded {} times with the same arguments",
+                done.len()
+            );
+            hits.push((
+                done[0],
+                second_is_wrong(facts, calls, &done, Severity::High, evidence),
+            ));
+        } else if let Some(pair) = numbers.windows(2).find(|pair| is_blind(calls, pair)) {
+            let evidence = format!(
+                "{name} timed out, which may have gone through, and was called again with the same arguments and no look between"
+            );
+            hits.push((
+                pair[0],
+                second_is_wrong(facts, calls, pair, Severity::Medium, evidence),
+            ));
+        }
+    }
+    hits.sort_by_key(|(first, _)| *first);
+    Ok(hits.into_iter().map(|(_, hit)| hit).collect())
+}
+
+/// Returns a hit on writes of which the first was right: the second is where it went wrong.
+fn second_is_wrong(
+    facts: &Facts<'_>,
+    calls: &[Call<'_>],
+    numbers: &[usize],
+    severity: Severity,
+    evidence: String,
+) -> Hit {
+    let mut hit = facts.hit(severity, &places(calls, numbers), evidence);
+    hit.cause = hit.spans.get(1).cloned();
+    hit
+}
+
+/// Returns whether the second of two writes, behind one that timed out, succeeded without a look at what
+/// the first did. A key against doing it twice makes a look needless.
+fn is_blind(calls: &[Call<'_>], pair: &[usize]) -> bool {
+    let (first, second) = (&calls[pair[0]], &calls[pair[1]]);
+    let has_looked = || {
+        let between = &calls[pair[0] + 1..pair[1]];
+        between
+            .iter()
+            .any(|call| !call.is_write && !call.has_failed)
+    };
+    let arguments = second.span.told.arguments.as_ref();
+    let has_key = || arguments.is_some_and(|args| args.as_str().contains("idempoten"));
+    first.has_failed && !second.has_failed && !has_looked() && !has_key()
+}
+
+fn has_timed_out(call: &Call<'_>) -> bool {
+    call.has_failed && errors::class_of(call.span) == Some(ErrorClass::Timeout)
 }
 
 /// Returns the calls, if the arguments of any were told.

@@ -4,6 +4,8 @@
 //! note in the folder says that it is a demo's and whether the story was told to its end: a folder
 //! without that note is somebody's data, and is left alone.
 
+mod grading;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -19,13 +21,18 @@ use indicatif::ProgressBar;
 use model::{Clock, ProjectId, Source, SystemClock, Time};
 use serde::{Deserialize, Serialize};
 use server::local::StoreError;
-use server::{App, BuildError, Config, Flags, Wire};
+use server::{App, BuildError, Config, Flags, Signals, Wire};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::cli::{Cli, Demo};
+use crate::client::{Client, Connection};
 use crate::demo;
+use crate::demo::grading::JUDGE_MODEL;
 use crate::output::{self, BOLD, DIM, styled};
+use crate::text::safe_text;
+
+use grading::Graded;
 
 use super::{local, serve};
 
@@ -55,6 +62,9 @@ struct Note {
     seed: u64,
     /// Whether all of it is there.
     complete: bool,
+    /// The runs over the regression set, once it was graded.
+    #[serde(default)]
+    graded: Option<Graded>,
 }
 
 /// What a folder is.
@@ -72,10 +82,7 @@ pub(super) async fn run(args: &Demo, json: bool) -> anyhow::Result<()> {
     let config = config(args)?;
     server::start_log(&config).context("failed to start the log")?;
     // Bound first: a port that is taken is told before anything is filled.
-    let listeners = match args.no_serve {
-        true => None,
-        false => Some(server::bind(&config).await?),
-    };
+    let listeners = server::bind(&config).await?;
     let dir = &args.data_dir;
     let kept = match look(dir)? {
         Folder::Foreign => bail!(
@@ -89,7 +96,7 @@ pub(super) async fn run(args: &Demo, json: bool) -> anyhow::Result<()> {
         }
         Folder::Empty => None,
     };
-    let (app, note) = match kept {
+    let (mut app, mut note) = match kept {
         Some(note) => {
             ensure!(
                 note.version == env!("CARGO_PKG_VERSION"),
@@ -101,17 +108,40 @@ pub(super) async fn run(args: &Demo, json: bool) -> anyhow::Result<()> {
         None => fill(config, args.seed).await?,
     };
     let until = Time::parse_rfc3339(&note.until).context("the demo's note holds no time")?;
-    let Some(listeners) = listeners else {
-        app.close().await?;
+    app.play_judge(Arc::new(demo::Judge::of_story(until, note.seed)));
+    let address = listeners.addresses()?.http;
+    let (running, greeting) = serve::spawn(app, listeners)?;
+    if note.graded.is_none() {
+        let connection = Connection::own(format!("http://{address}").parse()?);
+        let client = Client::new(&connection)?;
+        match grading::grade(&client, until, note.seed).await {
+            Ok(graded) => {
+                note.graded = Some(graded);
+                note.write(dir)?;
+            }
+            // Somebody made a key for it, say: there is still a story to look at.
+            Err(error) => {
+                let why = format!("{error:#}");
+                output::note(format!("the demo is not graded: {}", safe_text(&why)));
+            }
+        }
+    }
+    if args.no_serve {
+        running.stop().await?;
         let told = match json {
             true => serde_json::to_string(&note)?,
             false => format!("{} holds the demo", dir.display()),
         };
         return Ok(output::line(told)?);
-    };
-    let address = listeners.addresses()?.http;
-    let hints = hints(until, note.seed, &address.to_string());
-    serve::until_told(app, listeners, &hints).await
+    }
+    let signals = Signals::new()?;
+    for line in greeting
+        .iter()
+        .chain(&hints(&note, until, &address.to_string()))
+    {
+        output::line(line)?;
+    }
+    Ok(server::run(running, signals).await?)
 }
 
 fn config(args: &Demo) -> anyhow::Result<Config> {
@@ -122,9 +152,13 @@ fn config(args: &Demo) -> anyhow::Result<Config> {
     set("log", "warn".to_owned());
     // A free port: the well-known one is left to a server that records somebody's own traces.
     set("grpc_listen", "127.0.0.1:0".to_owned());
-    if let Some(listen) = &args.listen {
-        set("listen", listen.clone());
-    }
+    set("judge_model", JUDGE_MODEL.to_owned());
+    match (&args.listen, args.no_serve) {
+        (Some(listen), _) => set("listen", listen.clone()),
+        // Only while it is graded.
+        (None, true) => set("listen", "127.0.0.1:0".to_owned()),
+        (None, false) => None,
+    };
     Ok(Config::load(&flags)?)
 }
 
@@ -175,6 +209,7 @@ async fn fill(config: Config, seed: u64) -> anyhow::Result<(App, Note)> {
         until: until.to_string(),
         seed,
         complete: false,
+        graded: None,
     };
     fs::DirBuilder::new()
         .recursive(true)
@@ -245,7 +280,8 @@ async fn take(
 }
 
 /// Returns what to look at and what to type, for the server at `address`.
-fn hints(until: Time, seed: u64, address: &str) -> Vec<String> {
+fn hints(note: &Note, until: Time, address: &str) -> Vec<String> {
+    let seed = note.seed;
     let mut lines = vec![String::new(), styled(BOLD, "Traces worth opening")];
     for highlight in demo::highlights(until, seed) {
         let title = format!("{:<27}", highlight.title);
@@ -258,7 +294,9 @@ fn hints(until: Time, seed: u64, address: &str) -> Vec<String> {
         other => format!(" --url http://{other}"),
     };
     lines.extend([String::new(), styled(BOLD, "Try, in another terminal")]);
-    for suggestion in demo::suggestions(until, seed) {
+    let runs = note.graded.as_ref();
+    let runs = runs.map(|runs| (runs.old.as_str(), runs.new.as_str()));
+    for suggestion in demo::suggestions(until, seed, runs) {
         if is_known(&suggestion.command) {
             lines.push(format!(
                 "  {}",
@@ -333,6 +371,7 @@ mod tests {
             until: "now".into(),
             seed: 1,
             complete: true,
+            graded: None,
         };
         note.write(dir.path()).unwrap();
         assert_eq!(look(dir.path()).unwrap(), Folder::Demo(note));
@@ -349,11 +388,21 @@ mod tests {
         assert!(is_known("sql \"select 1\""));
         assert!(!is_known("traces no-such-command a b"));
         let until = Time::parse_rfc3339("2026-05-10T12:00:00Z").unwrap();
-        let lines = hints(until, 2026, "127.0.0.1:9");
+        let note = Note {
+            version: "1".into(),
+            until: until.to_string(),
+            seed: 2026,
+            complete: true,
+            graded: Some(Graded {
+                old: "grun_1".into(),
+                new: "grun_2".into(),
+            }),
+        };
+        let lines = hints(&note, until, "127.0.0.1:9");
         let commands: Vec<_> = lines
             .iter()
             .filter(|line| line.ends_with("--url http://127.0.0.1:9"))
             .collect();
-        assert!(commands.len() >= 4, "{lines:?}");
+        assert!(commands.len() >= 10, "{lines:?}");
     }
 }

@@ -4,7 +4,7 @@ mod completions;
 mod demo;
 mod export;
 pub(crate) mod filter;
-mod graders;
+pub(crate) mod grading;
 mod import;
 mod keys;
 mod local;
@@ -19,6 +19,7 @@ mod traces;
 mod upkeep;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use reqwest::Response;
@@ -28,8 +29,8 @@ use crate::cli::{Cli, Command};
 use crate::client::Client;
 use crate::output;
 
-/// Runs a command.
-pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+/// Runs a command and returns its exit code.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let ask = || {
         let client = Client::new(&cli.connection)?;
         anyhow::Ok(Ask {
@@ -42,7 +43,6 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(serve) => serve::run(serve).await,
         Command::Traces(traces) => traces::run(&ask()?, traces).await,
         Command::Sql(sql) => sql::run(&ask()?, sql).await,
-        Command::Graders(graders) => graders::run(&ask()?, graders).await,
         Command::Import(import) => import::run(&cli.connection, cli.json, import).await,
         Command::Export(export) => export::run(&ask()?, export).await,
         Command::Keys(keys) => keys::run(&cli.connection, cli.json, keys).await,
@@ -54,7 +54,17 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::RebuildCatalog(rebuild) => upkeep::rebuild(cli.json, rebuild).await,
         Command::Replay(replay) => replay::run(replay, cli.connection.project(), cli.json).await,
         Command::Completions { shell } => completions::run(*shell),
+        Command::Grade(_)
+        | Command::Graders(_)
+        | Command::Runs(_)
+        | Command::Annotate(_)
+        | Command::Annotations(_)
+        | Command::Calibrate(_)
+        | Command::Gate(_)
+        | Command::Failures(_)
+        | Command::Watches(_) => return grading::run(&ask()?, &cli.command).await,
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// Who is asked, and how the answer is told.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use model::SystemClock;
-use server::{App, Config, Listeners, Signals};
+use server::{App, Config, Listeners, Running, Signals};
 
 use crate::cli::Serve;
 use crate::output;
@@ -21,27 +21,29 @@ pub(super) async fn run(serve: &Serve) -> anyhow::Result<()> {
     // Bound first: a port that is taken is told before a large store is opened.
     let listeners = server::bind(&config).await?;
     let app = local::build(config, Arc::new(SystemClock)).await?;
-    until_told(app, listeners, &[]).await
+    until_told(app, listeners).await
 }
 
-/// Serves, greets with what may be tried, and ends when it is told to.
-pub(super) async fn until_told(
-    app: App,
-    listeners: Listeners,
-    hints: &[String],
-) -> anyhow::Result<()> {
+/// Serves, greets, and ends when it is told to.
+async fn until_told(app: App, listeners: Listeners) -> anyhow::Result<()> {
+    let signals = Signals::new()?;
+    let (running, greeting) = spawn(app, listeners)?;
+    for line in &greeting {
+        output::line(line)?;
+    }
+    Ok(server::run(running, signals).await?)
+}
+
+/// Begins to answer; returns what to greet with.
+pub(super) fn spawn(app: App, listeners: Listeners) -> anyhow::Result<(Running, [String; 5])> {
     let addresses = listeners
         .addresses()
         .context("failed to read the sockets' addresses")?;
     let greeting = app.greeting(&addresses);
-    let signals = Signals::new()?;
     let running = app.spawn(listeners).context("failed to listen")?;
     let noted = running
         .store()
         .set_address(&format!("http://{}", addresses.http));
     noted.context("failed to note the address in the data folder")?;
-    for line in greeting.iter().chain(hints) {
-        output::line(line)?;
-    }
-    Ok(server::run(running, signals).await?)
+    Ok((running, greeting))
 }

@@ -4,6 +4,7 @@ use model::Time;
 
 use super::cases::FailureKind;
 use super::cast::Version;
+use super::grading::LABELLED_GRADER;
 use super::plot::{LAMP_CASE, Scene, Twist};
 use super::traffic::{self, Plan, Role};
 use super::words::HOSTILE;
@@ -46,7 +47,7 @@ const PAID_TWICE: &str = "a refund paid twice";
 const BATCH: &str = "20,000 spans";
 
 /// What is sought, the best first.
-const SOUGHT: [Sought; 16] = [
+const SOUGHT: [Sought; 17] = [
     sought(
         PAID_TWICE,
         "issue_refund timed out, had gone through, and was called again with the same arguments: $258 for a lamp of $129",
@@ -103,12 +104,17 @@ const SOUGHT: [Sought; 16] = [
         |p, _| failed(p, FailureKind::OutputBlocked),
     ),
     sought(
+        "words meant for a judge",
+        "a customer's message tells whoever grades what to say; D27 finds it, and no judge obeys",
+        |p, _| twist(p, |t| matches!(t, Twist::Hostile(i) if speaks_to_judge(i))),
+    ),
+    sought(
         "text that tries something",
-        "markup, terminal escapes or words meant for a judge, shown as text",
+        "markup, terminal escapes or code, shown as text",
         |p, _| {
             twist(
                 p,
-                |t| matches!(t, Twist::Hostile(i) if HOSTILE[i].1.is_none()),
+                |t| matches!(t, Twist::Hostile(i) if HOSTILE[i].1.is_none() && !speaks_to_judge(i)),
             )
         },
     ),
@@ -168,6 +174,10 @@ fn twist(plan: &Plan, fits: fn(Twist) -> bool) -> bool {
     scene(plan).is_some_and(|scene| fits(scene.twist))
 }
 
+fn speaks_to_judge(hostile: usize) -> bool {
+    HOSTILE[hostile].0.contains("As the evaluator")
+}
+
 fn is_case(plan: &Plan) -> bool {
     matches!(&plan.role, Role::Talk(talk, _) if talk.case.is_some())
 }
@@ -176,8 +186,9 @@ fn is_lamp_case(plan: &Plan, version: Version) -> bool {
     is_case(plan) && twist(plan, |t| t == LAMP_CASE) && plan.role.version() == version
 }
 
-/// Returns commands that show something in the story.
-pub(crate) fn suggestions(until: Time, seed: u64) -> Vec<Suggestion> {
+/// Returns commands that show something in the story; `runs` are the graded regression sets, the old
+/// version first.
+pub(crate) fn suggestions(until: Time, seed: u64, runs: Option<(&str, &str)>) -> Vec<Suggestion> {
     let highlights = highlights(until, seed);
     let id = |title: &str| {
         highlights
@@ -185,32 +196,64 @@ pub(crate) fn suggestions(until: Time, seed: u64) -> Vec<Suggestion> {
             .find(|h| h.title == title)
             .map(|h| h.trace_id.as_str())
     };
+    let told = |command: String, why| Some(Suggestion { command, why });
+    let plain = |command: &str, why| told(command.to_owned(), why);
     let with_id = |command: &str, title: &str, why| {
-        id(title).map(|id| Suggestion {
-            command: format!("{command} {id}"),
-            why,
-        })
+        id(title).and_then(|id| told(format!("{command} {id}"), why))
     };
     let (old, new) = (id(CASE_OLD), id(CASE_NEW));
-    let compare = old.zip(new).map(|(old, new)| Suggestion {
-        command: format!("traces compare {old} {new}"),
-        why: "where two versions part ways on one case",
+    let compare = old.zip(new).and_then(|(old, new)| {
+        told(
+            format!("traces compare {old} {new}"),
+            "where two versions part ways on one case",
+        )
     });
-    let plain = |command: &str, why| {
-        Some(Suggestion {
-            command: command.to_owned(),
-            why,
-        })
-    };
-    [
-        with_id("traces show", PAID_TWICE, "the run that paid twice, as a conversation"),
+    let of_runs = runs.map_or_else(Vec::new, |(old, new)| {
+        vec![
+            told(
+                format!("runs results {new}"),
+                "what came of a run, with how sure each number is",
+            ),
+            told(
+                format!("gate --baseline {old} --candidate {new} --pair-by metadata.case"),
+                "may the new version go out? Its exit code says it too",
+            ),
+            told(
+                format!("failures --run {new}"),
+                "what failing traces have in common",
+            ),
+            told(
+                format!("calibrate {LABELLED_GRADER}"),
+                "a judge held against people",
+            ),
+        ]
+    });
+    let mut all = vec![
+        with_id(
+            "traces show",
+            PAID_TWICE,
+            "the run that paid twice, as a conversation",
+        ),
         with_id("traces tree", BATCH, "20,000 spans as a tree"),
         compare,
-        plain("traces list --status error --start-date -4d", "what failed around the outage"),
-        plain("sql \"select version, count(*) as traces, avg(duration_ms) as ms from traces group by version\"", "the versions side by side"),
-        plain("sql \"select name, count(*) as calls, sum(case when status = 'error' then 1 else 0 end) as errors from spans where type = 'function' group by name order by calls desc\"", "which tools fail"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+        plain(
+            "traces list --status error --start-date -4d",
+            "what failed around the outage",
+        ),
+        plain(
+            "sql \"select version, count(*) as traces, avg(duration_ms) as ms from traces group by version\"",
+            "the versions side by side",
+        ),
+        plain(
+            "sql \"select name, count(*) as calls, sum(case when status = 'error' then 1 else 0 end) as errors from spans where type = 'function' group by name order by calls desc\"",
+            "which tools fail",
+        ),
+        plain(
+            "grade --check 'tool_errors == 0' --detector D17 --environment ci",
+            "grade traces yourself; no model is asked for this",
+        ),
+        plain("graders list", "the graders of the demo, one of each kind"),
+    ];
+    all.extend(of_runs);
+    all.into_iter().flatten().collect()
 }

@@ -13,11 +13,14 @@
 //! and [`trouble`] turn a decision into beats with the [`words`] and [`props`] of the [`cast`],
 //! [`run`] plays beats into the spans of a [`trace`], [`wire`] writes them down in the SDK's [`shapes`],
 //! [`giants`] are two traces apart, and [`highlights`](mod@highlights) says where to look first.
+//! [`grading`] has graders of the story and what people said of it, [`judge`] the judge who knows its end.
 
 mod cases;
 mod cast;
 mod giants;
+pub(crate) mod grading;
 mod highlights;
+mod judge;
 mod plot;
 mod prng;
 mod props;
@@ -35,6 +38,7 @@ use std::collections::BinaryHeap;
 use model::Time;
 
 pub(crate) use highlights::{highlights, suggestions};
+pub(crate) use judge::Judge;
 
 use cases::Truth;
 use cast::Agent;
@@ -66,13 +70,6 @@ pub(crate) fn story(until: Time, seed: u64) -> impl Iterator<Item = Vec<u8>> + S
 
 /// Returns what is true of each trace of [`story`], in the order of their starts. The one trace that
 /// is still running at `until` is left out: nothing is true of it yet.
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the ground truth that graders and detectors are held against"
-    )
-)]
 pub(crate) fn truths(until: Time, seed: u64) -> Vec<Truth> {
     traffic::plans(until, seed)
         .iter()

@@ -165,13 +165,15 @@ fn the_story_is_what_it_promises() {
         open.len()
     );
     let highlights = highlights(until(), 2026);
-    assert_eq!(highlights.len(), 16, "{highlights:#?}");
+    assert_eq!(highlights.len(), 17, "{highlights:#?}");
     assert!(
         highlights
             .iter()
             .all(|highlight| seen.traces.contains(&highlight.trace_id))
     );
-    assert_eq!(suggestions(until(), 2026).len(), 6);
+    assert_eq!(suggestions(until(), 2026, None).len(), 8);
+    let runs = Some(("grun_1", "grun_2"));
+    assert_eq!(suggestions(until(), 2026, runs).len(), 12);
 }
 
 #[test]

@@ -186,6 +186,26 @@ fn duplicate_write() {
         .fails("book_flight", "{}", "no")
         .call("book_flight", "{}", "ok");
     clear(Detector::D17, &retried);
+    // A time-out says nothing of whether it was done.
+    let late = |tool: &str, args: &str| {
+        Run::new().fails(tool, args, "deadline exceeded: no reply in 10 s")
+    };
+    let again = late("book_flight", "{}").call("book_flight", "{}", "ok");
+    fires(Detector::D17, &again, &[&[2, 4]]);
+    assert_eq!(again.hits(Detector::D17)[0].severity, Severity::Medium);
+    let looked = late("book_flight", "{}").call("get_bookings", "{}", "none");
+    clear(Detector::D17, &looked.call("book_flight", "{}", "ok"));
+    let safe = r#"{"idempotency_key":"k1"}"#;
+    clear(
+        Detector::D17,
+        &late("book_flight", safe).call("book_flight", safe, "ok"),
+    );
+    let twice = late("book_flight", "{}").call("book_flight", "{}", "ok");
+    fires(
+        Detector::D17,
+        &twice.call("book_flight", "{}", "ok"),
+        &[&[4, 6]],
+    );
     cannot_tell(Detector::D17, &Run::new().says("hi"));
 }
 

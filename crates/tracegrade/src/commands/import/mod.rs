@@ -6,6 +6,7 @@
 //! there always is a place up to which everything was taken: from there `--resume` goes on.
 
 mod archive;
+mod openai_evals;
 mod reading;
 mod report;
 mod state;
@@ -38,6 +39,9 @@ pub(super) async fn run(
     as_json: bool,
     import: &Import,
 ) -> anyhow::Result<()> {
+    if !import.openai_evals.is_empty() {
+        return openai_evals::run(connection, as_json, &import.openai_evals).await;
+    }
     let to = Destination::open(connection, import).await?;
     let outcome = all_files(&to, import).await;
     // Closed in any case: what was taken is in the log, and the folder is let go.

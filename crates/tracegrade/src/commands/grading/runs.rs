@@ -1,0 +1,115 @@
+//! `runs`: what was graded, is graded, and shall be graded no longer.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::cli::grading::{RunResults, Runs};
+use crate::output;
+use crate::text::{count, safe_text};
+
+use super::super::Ask;
+use super::follow::path;
+use super::grade::{self, RUNS, usd_of};
+use super::results::{self, Told};
+use super::run::{self, Run};
+
+#[derive(Debug, Deserialize)]
+struct List {
+    data: Vec<Run>,
+    has_more: bool,
+}
+
+/// Runs a command of the family.
+pub(super) async fn run(ask: &Ask, runs: &Runs) -> anyhow::Result<ExitCode> {
+    match runs {
+        Runs::List {
+            status,
+            limit,
+            after,
+        } => list(ask, status.as_deref(), *limit, after.as_deref()).await,
+        Runs::Show { run } => show(ask, run).await,
+        Runs::Watch { run } => return grade::wait(ask, run).await,
+        Runs::Pause { run } => steer(ask, run, "pause", &json!({})).await,
+        Runs::Resume { run } => steer(ask, run, "resume", &json!({})).await,
+        Runs::Cancel { run } => steer(ask, run, "cancel", &json!({})).await,
+        Runs::Retry { run } => steer(ask, run, "retry", &json!({})).await,
+        Runs::Cap { run, usd } => {
+            let body = json!({"max_cost_usd": usd_of(usd)?});
+            steer(ask, run, "cap", &body).await
+        }
+        Runs::Results(args) => of_run(ask, args).await,
+        Runs::Delete { run, yes: _ } => delete(ask, run).await,
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+async fn list(
+    ask: &Ask,
+    status: Option<&str>,
+    limit: u32,
+    after: Option<&str>,
+) -> anyhow::Result<()> {
+    let mut pairs = vec![("limit".to_owned(), limit.to_string())];
+    pairs.extend(status.map(|status| ("status".to_owned(), status.to_owned())));
+    pairs.extend(after.map(|after| ("after".to_owned(), after.to_owned())));
+    let answer = ask.client.get(&RUNS, &pairs).await?;
+    let Some(list) = ask.tell::<List>(answer).await? else {
+        return Ok(());
+    };
+    if list.data.is_empty() {
+        output::note("no run: `tracegrade grade` makes one");
+        return Ok(());
+    }
+    output::block(&run::table(&list.data))?;
+    if let Some(last) = list.data.last().filter(|_| list.has_more) {
+        output::note(format!("more: --after {}", last.shown_id()));
+    }
+    Ok(())
+}
+
+async fn show(ask: &Ask, run: &str) -> anyhow::Result<()> {
+    let answer = ask.client.get(&path(run, &[]), &[]).await?;
+    match ask.tell::<Run>(answer).await? {
+        Some(run) => Ok(output::block(&format!("{}{}", run.line(), run.plan()))?),
+        None => Ok(()),
+    }
+}
+
+/// Tells a run to do something, and how it is then.
+async fn steer(ask: &Ask, run: &str, what: &str, body: &Value) -> anyhow::Result<()> {
+    let path = path(run, &[what]);
+    let answer = ask.client.send_json(Method::POST, &path, body).await?;
+    match ask.tell::<Run>(answer).await? {
+        Some(run) => Ok(output::block(&run.line())?),
+        None => Ok(()),
+    }
+}
+
+async fn of_run(ask: &Ask, args: &RunResults) -> anyhow::Result<()> {
+    let is_asked = args.outcome.is_some() || args.grader.is_some() || args.score_below.is_some();
+    let told = Told {
+        grader: args.grader.clone(),
+        // People look for what failed; programs get all.
+        outcome: match (is_asked, ask.json) {
+            (false, false) => Some("fail".to_owned()),
+            _ => args.outcome.clone(),
+        },
+        score_below: args.score_below,
+        limit: args.limit,
+        after: args.after.clone(),
+    };
+    results::tell(ask, &args.run, &told).await
+}
+
+async fn delete(ask: &Ask, run: &str) -> anyhow::Result<()> {
+    let answer = ask.client.delete(&path(run, &[]), &[]).await?;
+    if let Some(deleted) = ask.tell::<Value>(answer).await? {
+        let grades = deleted.get("grades").and_then(Value::as_u64);
+        let grades = grades.map_or_else(String::new, |n| format!(" and {} grades", count(n)));
+        output::line(format!("deleted {}{grades}", safe_text(run)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,342 @@
+//! The demo's judge, who knows how the story ends.
+//!
+//! No model is asked in the demo, yet its graders are real ones, and so is all that is done with an
+//! answer: the prompt is rendered, quotes are checked, grades are kept. Only who answers is played. The
+//! judge tells a trace by the line about it in the prompt and by what the customer wrote, and answers from
+//! the truth of the story, but for mistakes like those that models make: now and then it believes an answer
+//! that sounds good. It answers the demo's own questions and those of the library; of others it says that
+//! it cannot tell.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use model::Time;
+use serde_json::{Value, json};
+use server::PlayedJudge;
+
+use super::cases::{FailureKind, Truth};
+use super::prng::Prng;
+use super::trace::{Item, Trace};
+use super::traffic;
+use super::wire::Prompts;
+
+/// So much of a customer's message has to be found in the prompt, in characters.
+const OPENING_CHARS: usize = 24;
+
+/// So much of an answer is quoted, in characters.
+const QUOTE_CHARS: usize = 48;
+
+/// Of a hundred bad answers that sound good the judge believes so many.
+const BELIEVED: usize = 35;
+
+/// Of a hundred good answers the judge finds fault with so many.
+const FAULTED: usize = 3;
+
+/// What a prompt says about its trace: spans and milliseconds.
+type Headline = (usize, u64);
+
+/// Who knows what is true of each trace.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    until: Time,
+    seed: u64,
+    /// Found when somebody asks: the story has to be played for it.
+    known: OnceLock<HashMap<Headline, Vec<Known>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// The beginning of what the customer wrote.
+    opening: String,
+    truth: Truth,
+    /// Decides about the judge's mistakes.
+    luck: usize,
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Did the customer get what could be had?
+    Goal,
+    /// Does the answer say only what is so?
+    Grounded,
+    /// Did the right agent get it?
+    Handoff,
+}
+
+impl Judge {
+    /// Returns the judge of the story that ends at `until`.
+    pub(crate) fn of_story(until: Time, seed: u64) -> Self {
+        Self {
+            until,
+            seed,
+            known: OnceLock::new(),
+        }
+    }
+
+    fn known(&self) -> &HashMap<Headline, Vec<Known>> {
+        self.known.get_or_init(|| known(self.until, self.seed))
+    }
+
+    /// Returns what is known of the trace that a prompt shows.
+    fn find(&self, prompt: &str) -> Option<&Known> {
+        let headline = headline_in(prompt)?;
+        let candidates = self.known().get(&headline)?;
+        let folded = folded(prompt);
+        let mut fitting = candidates
+            .iter()
+            .filter(|known| folded.contains(&known.opening));
+        let first = fitting.next()?;
+        fitting.next().is_none().then_some(first)
+    }
+}
+
+/// Plays the story to see what each trace will look like.
+fn known(until: Time, seed: u64) -> HashMap<Headline, Vec<Known>> {
+    let prompts = Prompts::new();
+    let mut known: HashMap<Headline, Vec<Known>> = HashMap::new();
+    for plan in traffic::plans(until, seed) {
+        let Some(truth) = plan.truth(seed).filter(|truth| truth.intent.is_some()) else {
+            continue;
+        };
+        let trace = super::play(&plan, seed, &prompts);
+        let Some(headline) = headline_of(&trace) else {
+            continue;
+        };
+        known.entry(headline).or_default().push(Known {
+            opening: opening(&trace),
+            truth,
+            luck: Prng::new(seed, plan.label ^ (1 << 43)).below(100),
+        });
+    }
+    known
+}
+
+impl PlayedJudge for Judge {
+    fn answer(&self, prompt: &str, schema: Option<&Value>) -> String {
+        let question = question(prompt);
+        let said = self.find(prompt).zip(question);
+        let (passes, reasoning) = match said {
+            Some((known, question)) => known.opinion(question),
+            None => (
+                None,
+                "This judge is played, for a demo: it knows its own story and the library's questions about it, and nothing of this.",
+            ),
+        };
+        let cited = passes.and_then(|_| last_output(prompt));
+        let cite = |(span, quote)| json!({"span_id": span, "quote": quote});
+        let evidence: Vec<Value> = cited.into_iter().map(cite).collect();
+        let is_score = schema.is_some_and(|schema| schema.pointer("/properties/score").is_some());
+        let answer = match is_score {
+            true => {
+                let score = match passes {
+                    Some(true) => 5,
+                    Some(false) => 2,
+                    None => 3,
+                };
+                json!({"evidence": evidence, "reasoning": reasoning, "score": score, "confidence": 0.8})
+            }
+            false => {
+                let verdict = match passes {
+                    Some(true) => "pass",
+                    Some(false) => "fail",
+                    None => "unknown",
+                };
+                json!({"evidence": evidence, "reasoning": reasoning, "verdict": verdict, "confidence": 0.9})
+            }
+        };
+        answer.to_string()
+    }
+}
+
+impl Known {
+    /// Returns whether the judge lets it pass, and why.
+    fn opinion(&self, question: Question) -> (Option<bool>, &'static str) {
+        let failure = self.truth.failure;
+        let wrong = match question {
+            Question::Goal => (!self.truth.resolved).then(|| why(failure)),
+            Question::Grounded => failure
+                .filter(|failure| is_untrue(*failure))
+                .map(|f| why(Some(f))),
+            Question::Handoff => failure
+                .filter(|f| matches!(f, FailureKind::PingPong | FailureKind::WrongHandoff))
+                .map(|failure| why(Some(failure))),
+        };
+        match wrong {
+            // A good story is believed.
+            Some(_) if failure.is_some_and(sounds_good) && self.luck < BELIEVED => (
+                Some(true),
+                "The answer addresses the request, names what happens next and is polite.",
+            ),
+            Some(why) => (Some(false), why),
+            None if self.luck >= 100 - FAULTED => (
+                Some(false),
+                "The answer leaves open what the customer can do if it does not work.",
+            ),
+            None => (
+                Some(true),
+                "What the customer asked for was looked up, done, and told to them.",
+            ),
+        }
+    }
+}
+
+/// Returns whether somebody who reads the answer alone would take it for a good one.
+fn sounds_good(failure: FailureKind) -> bool {
+    matches!(
+        failure,
+        FailureKind::StaleTracking
+            | FailureKind::WrongAddress
+            | FailureKind::ClaimedNotDone
+            | FailureKind::StoreCredit
+    )
+}
+
+/// Returns whether the answer says what is not so.
+fn is_untrue(failure: FailureKind) -> bool {
+    matches!(
+        failure,
+        FailureKind::WrongPolicy | FailureKind::ClaimedNotDone | FailureKind::StaleTracking
+    )
+}
+
+/// Returns what a careful reader would say.
+fn why(failure: Option<FailureKind>) -> &'static str {
+    use FailureKind::*;
+    match failure {
+        Some(WrongPolicy) => "The answer states a rule that the handbook does not have.",
+        Some(ClaimedNotDone) => "The answer says that it was done; the only tool call failed.",
+        Some(ToolLoop) => {
+            "The same call is made until no turn is left; the customer gets no answer."
+        }
+        Some(PingPong) => "Two agents hand the customer back and forth, and neither helps.",
+        Some(WrongHandoff) => "The customer ends with an agent who cannot help.",
+        Some(StaleTracking) => {
+            "The answer rests on an old scan; the newest says: returned to sender."
+        }
+        Some(AskedTwice) => "The customer asked clearly and is asked to confirm once more.",
+        Some(StoreCredit) => "Store credit was given where a cancellation was asked for.",
+        Some(WrongAddress) => "The reset link went to the address that the customer had left.",
+        Some(ToolNotFound) => "The run ends with a call of a tool that does not exist.",
+        Some(EmptyAnswer) => "There is no answer.",
+        Some(Truncated) => "The answer is cut off in the middle of a sentence.",
+        Some(ModelError) => "The model's provider failed and the customer gets no answer.",
+        Some(ToolTimeout) => "The order system did not answer, and nothing was done.",
+        Some(InputBlocked) => "A guardrail stopped the run before anything was done.",
+        Some(OutputBlocked) => "The answer promised what the shop does not, and was stopped.",
+        Some(Abandoned) => "The run breaks off.",
+        Some(DoubleRefund) | None => "What was asked for was not done.",
+    }
+}
+
+/// Returns which question a prompt asks, by the words of its criterion.
+fn question(prompt: &str) -> Option<Question> {
+    let (_, behind) = prompt.rsplit_once("## Criterion")?;
+    let criterion = behind.split("\n## ").next()?.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| criterion.contains(word));
+    match () {
+        () if has(&["hand-off", "handoff"]) => Some(Question::Handoff),
+        () if has(&["supported by", "handbook"]) => Some(Question::Grounded),
+        () if has(&["goal", "what could be had", "user asked", "customer"]) => Some(Question::Goal),
+        () => None,
+    }
+}
+
+/// Returns how a prompt will tell of a trace: its spans and how long it took.
+fn headline_of(trace: &Trace) -> Option<Headline> {
+    let start = trace.spans.iter().map(|span| span.start).min()?;
+    let ends: Option<Vec<Time>> = trace.spans.iter().map(|span| span.end).collect();
+    let end = ends?.into_iter().max()?;
+    Some((trace.spans.len(), end.millis_since(start).round() as u64))
+}
+
+/// Reads `Trace of workflow support-triage: 39 spans, status success, 43871ms`.
+fn headline_in(prompt: &str) -> Option<Headline> {
+    let (_, behind) = prompt.split_once("\nTrace of workflow ")?;
+    let line = behind.lines().next()?;
+    let (_, facts) = line.split_once(": ")?;
+    let spans = facts.split(" spans").next()?.replace(',', "");
+    let took = facts.rsplit(", ").next()?.strip_suffix("ms")?;
+    Some((spans.parse().ok()?, took.parse().ok()?))
+}
+
+/// Returns the beginning of what the customer wrote first, folded.
+fn opening(trace: &Trace) -> String {
+    let mut users = trace.items.iter().filter_map(|item| match item {
+        Item::User(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let first = users.next().unwrap_or_default();
+    folded(first).chars().take(OPENING_CHARS).collect()
+}
+
+/// Returns the letters and digits: what is written around hostile marks is not as it was sent.
+fn folded(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// Returns the span of the last output that a prompt shows, and the beginning of it.
+fn last_output(prompt: &str) -> Option<(String, String)> {
+    let (before, behind) = prompt.rsplit_once(" field=\"output\"")?;
+    let span = before.rsplit_once(" id=\"")?.1.trim_end_matches('"');
+    let text = behind.split_once('>')?.1;
+    let line = text.lines().next()?.split("</data-").next()?;
+    let quote: String = line.chars().take(QUOTE_CHARS).collect();
+    let is_plain = quote
+        .chars()
+        .all(|c| c.is_alphanumeric() || " .,:;'!?$-–".contains(c));
+    Some((
+        span.to_owned(),
+        if is_plain { quote } else { String::new() },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_told_by_its_line() {
+        let prompt = "x\n## Trace\nTrace of workflow support-triage: 1,039 spans, status success, 43871ms\n[s1] agent";
+        assert_eq!(headline_in(prompt), Some((1_039, 43_871)));
+        assert_eq!(headline_in("nothing"), None);
+    }
+
+    #[test]
+    fn the_last_output_is_quoted() {
+        let prompt = "<data-a1 id=\"s2\" field=\"output\" role=\"assistant\">first</data-a1>\n<data-a1 id=\"s4\" field=\"output\" role=\"assistant\">I've sent it.\nSoon.</data-a1>";
+        assert_eq!(
+            last_output(prompt),
+            Some(("s4".to_owned(), "I've sent it.".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_question_is_told_by_its_criterion() {
+        let ask = |criterion: &str| {
+            question(&format!(
+                "customer\n## Criterion\n{criterion}\n\n## Answer\ncustomer"
+            ))
+        };
+        assert_eq!(
+            ask("Did the agent accomplish the goal?"),
+            Some(Question::Goal)
+        );
+        assert_eq!(ask("Were the hand-offs right?"), Some(Question::Handoff));
+        assert_eq!(ask("Is it funny?"), None);
+    }
+
+    #[test]
+    fn nearly_every_trace_is_known_and_none_twice() {
+        let until = Time::parse_rfc3339("2026-11-21T14:32:10.250000Z").unwrap();
+        let judge = Judge::of_story(until, 2026);
+        let all: usize = judge.known().values().map(Vec::len).sum();
+        let alike: usize = judge
+            .known()
+            .values()
+            .filter(|known| known.len() > 1)
+            .map(Vec::len)
+            .sum();
+        assert!(all > 2_500 && alike * 20 < all, "{alike} of {all}");
+    }
+}

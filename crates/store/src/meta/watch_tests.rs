@@ -223,7 +223,6 @@ async fn of_each_trace_the_latest_decision_counts() {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "each filter, one after the other")]
 async fn annotations_are_found_by_what_they_are_about() {
     let bench = Bench::new().await;
     let span_id = SpanId::new("span_1").unwrap();

@@ -185,6 +185,12 @@ impl Rule {
         &self.needs
     }
 
+    /// Returns whether it looks at what was said or at what was sent as it was, itself or by a detector. Any
+    /// other rule says the same of spans that were read without it, which is much sooner done.
+    pub fn reads_content(&self) -> bool {
+        !self.needs.detectors.is_empty() || self.root.reads_content()
+    }
+
     /// Returns whether it holds or does not; else it gives a number or a text.
     pub fn is_condition(&self) -> bool {
         self.is_condition

@@ -179,9 +179,8 @@ impl TraceGrader {
     /// Returns what must be known before it runs.
     pub fn needs(&self) -> Needs {
         match &self.kind {
-            // A rule that the storage could answer reads nothing but the trace's own row.
             Kind::Rule(grader) => Needs {
-                content: grader.rule.storage_predicate().is_none(),
+                content: grader.rule.reads_content(),
                 ..needs_of_rule(grader.rule.needs())
             },
             Kind::Detector(_) | Kind::Trajectory(_) => Needs {

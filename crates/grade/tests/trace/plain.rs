@@ -168,6 +168,7 @@ fn whatever_reads_texts_says_so() {
     for check in [
         "tool_errors == 0",
         "duration_ms < 5000 && status == \"success\"",
+        "spans[type=function].all(s, s.status == \"success\")",
     ] {
         assert!(!reads(json!({"type": "rule", "check": check})), "{check}");
     }

@@ -313,6 +313,24 @@ pub(super) static SPAN_ERROR_FIELDS: &[SpanField] = fields! {
         |e, at| e.json(e.span(at).error.as_ref().and_then(|error| error.data.as_ref()));
 };
 
+/// Fields of the trace that hold what was said, which lies apart from the columns.
+pub(super) const SAID_OF_TRACE: [&str; 2] = ["user_input", "final_output"];
+
+/// Fields of a span, and of its error, that lie apart from the columns: what was said, and what the sender
+/// sent as it was.
+pub(super) const SAID_OF_SPAN: [&str; 10] = [
+    "input",
+    "output",
+    "arguments",
+    "result",
+    "data",
+    "attributes",
+    "resource",
+    "scope",
+    "events",
+    "links",
+];
+
 /// Returns the field of this name of a span, for what is built without a name in the source.
 pub(super) fn span_field(name: &str) -> &'static SpanField {
     find(SPAN_FIELDS, name).expect("the table has it")

@@ -3,7 +3,7 @@
 use model::Time;
 use regex::Regex;
 
-use super::fields::{SpanField, TraceField};
+use super::fields::{SAID_OF_SPAN, SAID_OF_TRACE, SpanField, TraceField};
 use super::functions::Built;
 use super::problem::At;
 use super::sequence::Sequence;
@@ -94,6 +94,18 @@ impl std::fmt::Debug for super::fields::Field<super::fields::OfSpan> {
 }
 
 impl Node {
+    /// Returns whether it reads what lies apart from the columns.
+    pub(super) fn reads_content(&self) -> bool {
+        let itself = match &self.kind {
+            Kind::Trace(field) => SAID_OF_TRACE.contains(&field.name),
+            Kind::Span(field, _) => SAID_OF_SPAN.contains(&field.name),
+            _ => false,
+        };
+        let mut reads = itself;
+        self.for_each_part(&mut |part| reads = reads || part.reads_content());
+        reads
+    }
+
     /// Calls `visit` with the nodes directly below this one.
     pub(super) fn for_each_part<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         match &self.kind {

@@ -77,6 +77,32 @@ fn comparisons() {
 }
 
 #[test]
+fn what_looks_at_texts_says_so() {
+    let reads = |rule: &str| Rule::parse(rule).unwrap().reads_content();
+    for rule in [
+        "final_output.size() > 0",
+        "user_input.icontains(\"x\")",
+        "!detector(\"D17\")",
+        "calls(\"pay\").all(s, s.arguments.amount < 5)",
+        "spans.all(s, !has(s.error.data))",
+        "spans.exists(s, s.parent.output == \"x\")",
+        "gens.all(s, s.input.size() < 5)",
+        "true || spans.exists(s, s.attributes.x == 1)",
+    ] {
+        assert!(reads(rule), "{rule}");
+    }
+    for rule in [
+        "tool_errors == 0 && output_preview != \"\"",
+        "spans[type=function].all(s, s.status == \"success\" && !has(s.error_message))",
+        "before(calls(\"a\"), calls(\"b\")) && seq(\"a+ b\")",
+        "handoffs.returns() == 0 && handoffs.path() == [\"A\"]",
+        "score(\"tone\") > 0.5",
+    ] {
+        assert!(!reads(rule), "{rule}");
+    }
+}
+
+#[test]
 fn logic_with_faults_and_unknowns() {
     check_all(&[
         ("true && true && !false", "pass"),

@@ -39,6 +39,7 @@ async fn tables_are_exported_with_a_filter() {
         1 + 3
     );
     assert_eq!(lines("format=csv&table=spans&workflow_name=none").await, 1);
+    assert_eq!(lines("format=csv&table=grades").await, 1);
     let parquet = server
         .get("/v1/export?format=parquet&table=spans&workflow_name=a")
         .await;
@@ -49,7 +50,7 @@ async fn tables_are_exported_with_a_filter() {
     assert!(parquet.text.starts_with("PAR1"));
     for (query, param) in [
         ("format=xml", "format"),
-        ("format=csv&table=grades", "table"),
+        ("format=csv&table=verdicts", "table"),
         ("table=spans", "table"),
     ] {
         let refused = server.get(&format!("/v1/export?{query}")).await;

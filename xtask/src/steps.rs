@@ -127,7 +127,8 @@ fn tests() -> Result<()> {
 
 /// The binary that the tests have built serves; the script installs what the programs import.
 fn snippets(workspace: &Workspace) -> Result<()> {
-    cargo(&["build", "--workspace", "--bins"])?;
+    // With the tests: without them some features are fewer, and the server would be compiled once more.
+    cargo(&["build", "--workspace", "--bins", "--tests"])?;
     let status = Command::new("python3")
         .arg(workspace.root.join("scripts/snippets.py"))
         .arg(workspace.target_dir.join("debug/tracegrade"))

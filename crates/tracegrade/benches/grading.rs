@@ -63,10 +63,9 @@ fn grade(server: &Server, traces: u64) -> Result<()> {
         .collect();
     let asked = json!({"graders": graders, "include_running": true}).to_string();
     let (begun, cpu) = (Instant::now(), server.cpu());
-    let run = client
-        .post("/v1/evals/traces/grade", asked.as_bytes())?
-        .ok()?
-        .json()?;
+    let answer = client.post("/v1/evals/traces/grade", asked.as_bytes())?;
+    ensure!(answer.status == 201, "{answer:?}");
+    let run = answer.json()?;
     let id = run["id"].as_str().context("a run has an id")?.to_owned();
     wait(&mut client, &id)?;
     let (took, cpu) = (begun.elapsed().as_secs_f64(), server.cpu() - cpu);

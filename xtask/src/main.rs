@@ -25,8 +25,8 @@ cargo xtask COMMAND
   bench [ARGS]                       the bench programs; ARGS are passed on to each
   bench-peers [ARGS]                 the bench program `peers`: other systems, same load, same machine
   soak [ARGS]                        the bench program `soak`: hours of load, then the books are checked; the
-                                     simulated figures of the grading method; and the store's random schedules,
-                                     10,000 of them
+                                     simulated figures and the gates of the grading method; and the store's random
+                                     schedules, 10,000 of them
   fuzz                               every fuzz target for a minute (needs cargo-fuzz)
   release                            the optimised binary, and whether it keeps its size budget
   help                               this list

@@ -53,24 +53,34 @@ pub(crate) fn bench_one(workspace: &Workspace, name: &str, args: &[String]) -> R
     run_bench(bench, args)
 }
 
-/// Runs the bench target `soak`, then the simulations of the grading method and the store's schedules in
-/// their long form. With arguments only the bench: who gives them wants something shorter.
+/// Runs the bench target `soak`, then the simulations and gates of the grading method and the store's
+/// schedules in their long form. With arguments only the bench: who gives them wants something shorter.
 pub(crate) fn soak(workspace: &Workspace, args: &[String]) -> Result<()> {
     bench_one(workspace, SOAK, args)?;
     if !args.is_empty() {
         return Ok(());
     }
     bench_one(workspace, SIMULATIONS, &[])?;
+    eprintln!("\n2,000 gates of the grading method");
+    long_test(
+        &["test(false_alarms_of_many_gates)", "--run-ignored", "only"],
+        &[],
+    )?;
     eprintln!("\n{SCHEDULES} random schedules of the store");
-    let line = ["nextest", "run", "--workspace", "-E", "test(schedules)"];
+    long_test(&["test(schedules)"], &[("TRACEGRADE_SCHEDULES", SCHEDULES)])
+}
+
+/// Runs tests that take too long for `make test`, or in their long form.
+fn long_test(which: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     let status = Command::new("cargo")
-        .args(line)
-        .env("TRACEGRADE_SCHEDULES", SCHEDULES)
+        .args(["nextest", "run", "--workspace", "-E"])
+        .args(which)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .status()
         .context("failed to start `cargo nextest`")?;
     if !status.success() {
-        bail!("the store's schedules ended with {status}");
+        bail!("{} ended with {status}", which[0]);
     }
     Ok(())
 }

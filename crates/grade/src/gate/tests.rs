@@ -329,7 +329,7 @@ fn false_alarms_are_as_rare_as_promised() {
 }
 
 #[test]
-#[ignore = "takes minutes: 2,000 gates"]
+#[ignore = "takes a minute: 2,000 gates; `make soak` runs it"]
 fn false_alarms_of_many_gates() {
     let most = 0.05 + 3.0 * (0.05_f64 * 0.95 / 1_000.0).sqrt();
     for options in [

@@ -206,15 +206,8 @@ impl Meta {
 
     /// Returns an annotation of a project.
     pub async fn annotation(&self, project: &ProjectId, id: &str) -> Result<Annotation, MetaError> {
-        let failed = self.db.failed("look up an annotation");
-        let row = sqlx::query("SELECT * FROM annotations WHERE id = $1 AND project_id = $2")
-            .bind(id)
-            .bind(project.as_str())
-            .fetch_optional(self.db.readers())
+        self.entry(("annotation", "annotations"), project, id, annotation)
             .await
-            .map_err(&failed)?;
-        let row = row.ok_or_else(|| not_found(id))?;
-        Ok(annotation(&row).map_err(&failed)?)
     }
 
     /// Deletes an annotation.

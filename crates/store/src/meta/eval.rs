@@ -87,15 +87,7 @@ impl Meta {
 
     /// Returns an eval of a project.
     pub async fn eval(&self, project: &ProjectId, id: &str) -> Result<Eval, MetaError> {
-        let failed = self.db.failed("look up an eval");
-        let row = sqlx::query("SELECT * FROM evals WHERE id = $1 AND project_id = $2")
-            .bind(id)
-            .bind(project.as_str())
-            .fetch_optional(self.db.readers())
-            .await
-            .map_err(&failed)?;
-        let row = row.ok_or_else(|| not_found(id))?;
-        Ok(eval(&row).map_err(&failed)?)
+        self.entry(("eval", "evals"), project, id, eval).await
     }
 
     /// Returns a page of a project's evals.

@@ -254,15 +254,8 @@ impl Meta {
         project: &ProjectId,
         run_id: &str,
     ) -> Result<GradingRun, MetaError> {
-        let failed = self.db.failed("look up a grading run");
-        let row = sqlx::query("SELECT * FROM grading_runs WHERE id = $1 AND project_id = $2")
-            .bind(run_id)
-            .bind(project.as_str())
-            .fetch_optional(self.db.readers())
+        self.entry(("run", "grading_runs"), project, run_id, run)
             .await
-            .map_err(&failed)?;
-        let row = row.ok_or_else(|| not_found(run_id))?;
-        Ok(run(&row).map_err(&failed)?)
     }
 
     /// Returns a page of a project's runs.

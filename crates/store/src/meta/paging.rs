@@ -1,8 +1,10 @@
-//! One page of a list: what comes behind an entry, in the order of a column and then of the id.
+//! Entries of a project: one by its id, or a page of a list, which is what comes behind an entry in the
+//! order of a column and then of the id.
 //!
 //! A place is an entry's id, as OpenAI's clients give it, so what is added or deleted meanwhile shifts
 //! no page. An entry that is gone is no place any more.
 
+use model::ProjectId;
 use sqlx::QueryBuilder;
 
 use super::{Meta, MetaError};
@@ -69,6 +71,28 @@ pub(super) struct Listing {
 }
 
 impl Meta {
+    /// Returns an entry of a project. Those of another project are not there.
+    pub(super) async fn entry<T>(
+        &self,
+        (what, table): (&'static str, &'static str),
+        project: &ProjectId,
+        id: &str,
+        read: impl Fn(&Row) -> Result<T, sqlx::Error>,
+    ) -> Result<T, MetaError> {
+        let failed = self.db.failed("look up an entry");
+        let mut statement = QueryBuilder::<Engine>::new("SELECT * FROM ");
+        statement.push(table).push(" WHERE id = ").push_bind(id);
+        statement
+            .push(" AND project_id = ")
+            .push_bind(project.as_str());
+        let row = statement.build().fetch_optional(self.db.readers()).await;
+        let row = row.map_err(&failed)?.ok_or_else(|| MetaError::NotFound {
+            what,
+            id: id.to_owned(),
+        })?;
+        Ok(read(&row).map_err(&failed)?)
+    }
+
     /// Returns a page of a list.
     pub(super) async fn page<T>(
         &self,

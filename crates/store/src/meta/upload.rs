@@ -75,15 +75,7 @@ impl Meta {
 
     /// Returns a file of a project.
     pub async fn upload(&self, project: &ProjectId, id: &str) -> Result<Upload, MetaError> {
-        let failed = self.db.failed("look up a file");
-        let row = sqlx::query("SELECT * FROM uploads WHERE id = $1 AND project_id = $2")
-            .bind(id)
-            .bind(project.as_str())
-            .fetch_optional(self.db.readers())
-            .await
-            .map_err(&failed)?;
-        let row = row.ok_or_else(|| not_found(id))?;
-        Ok(upload(&row).map_err(&failed)?)
+        self.entry(("file", "uploads"), project, id, upload).await
     }
 
     /// Returns a page of a project's files, those for one purpose if one is named.

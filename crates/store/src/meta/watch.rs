@@ -132,15 +132,7 @@ impl Meta {
 
     /// Returns a watch of a project.
     pub async fn watch(&self, project: &ProjectId, id: &str) -> Result<Watch, MetaError> {
-        let failed = self.db.failed("look up a watch");
-        let row = sqlx::query("SELECT * FROM watches WHERE id = $1 AND project_id = $2")
-            .bind(id)
-            .bind(project.as_str())
-            .fetch_optional(self.db.readers())
-            .await
-            .map_err(&failed)?;
-        let row = row.ok_or_else(|| not_found(id))?;
-        Ok(watch(&row).map_err(&failed)?)
+        self.entry(("watch", "watches"), project, id, watch).await
     }
 
     /// Returns a page of a project's watches.

@@ -6,8 +6,10 @@
 //! at 50 times is wrong in 27 % of cases.
 
 mod blocks;
+mod stratified;
 
 pub use blocks::Blocks;
+pub use stratified::Stratified;
 
 use crate::distribution::falling_root;
 use crate::rows::mean_of;

@@ -7,6 +7,7 @@
 
 mod cell;
 mod collected;
+mod doubt;
 mod figure;
 mod interner;
 mod items;
@@ -27,6 +28,7 @@ pub(crate) use collected::Graded;
 pub use collected::{
     Collected, GraderFacts, ResultsBuilder, ResultsOptions, Stratum, UNSCORED_SHARE_MAX,
 };
+pub(crate) use doubt::doubts;
 pub use figure::FigureObject;
 pub(crate) use figure::{decimal, keep};
 pub use items::{ItemFilter, ItemGrade, ItemResult};

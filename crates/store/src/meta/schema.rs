@@ -283,4 +283,8 @@ CREATE TABLE judge_answers (
 CREATE INDEX judge_answers_of_trace ON judge_answers (trace_id, project_id);
 CREATE INDEX judge_answers_by_time ON judge_answers (created_at);
 ",
+    "
+ALTER TABLE annotations ADD COLUMN queue TEXT;
+ALTER TABLE annotations ADD COLUMN chance DOUBLE PRECISION;
+",
 ];

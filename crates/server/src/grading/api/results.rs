@@ -153,8 +153,8 @@ fn grades_of(
     let filter = GradeFilter {
         run_id: Some(run_id.to_owned()),
         trace_id: TraceId::new(&item.item_id).ok(),
-        grader_id: None,
         with_texts: true,
+        ..GradeFilter::default()
     };
     let mut grades = Vec::new();
     snapshot.for_each_grade(&filter, &mut |grade| {

@@ -5,6 +5,7 @@
 //! not a fail: grades without one are counted by reason and are in no rate. Samples that were drawn by
 //! strata are always reweighted.
 
+mod by_key;
 mod cell;
 mod collected;
 mod doubt;
@@ -23,6 +24,7 @@ pub(crate) mod made;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use by_key::{OfTries, Segment, Segments, TaskReliability};
 pub(crate) use cell::Cell;
 pub(crate) use collected::Graded;
 pub use collected::{

@@ -338,7 +338,7 @@ fn a_grader_that_changes_its_mind_is_told() {
         [again, grade("goal", &trace, passed(true))]
     });
     let results = collected(&[pass_fail("goal")], grades).results();
-    let flips = results.by_grader["goal"].flips.unwrap();
+    let flips = results.by_grader["goal"].flips.as_ref().unwrap();
     assert_eq!((flips.repeated, flips.flipped), (10, 1));
 }
 
@@ -408,7 +408,7 @@ fn what_a_panel_and_a_repeated_judge_said_is_told() {
         "a silent judge is of the panel"
     );
     let goal = &run.results().by_grader["goal"];
-    let noise = goal.noise.unwrap();
+    let noise = goal.noise.as_ref().unwrap();
     assert_eq!((noise.repeated, noise.flipped), (100, 10));
     let panel = goal.panel.as_ref().unwrap();
     assert_eq!(panel.traces, 100);

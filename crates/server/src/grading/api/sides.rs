@@ -107,12 +107,12 @@ impl Side {
             (Some(filter), Pairing::Metadata(key)) => {
                 let keys = keys(state, &run, filter, key).await?;
                 let ids = keys.keys().cloned().collect();
-                Grades::keyed(gather_some(state, &run, Some(ids)).await?, &keys)
+                let mut part = gather_some(state, &run, Some(ids)).await?;
+                part.set_keys(&keys);
+                Grades::Part(Box::new(part))
             }
             (None, Pairing::Metadata(key)) => {
-                let part = gather_some(state, &run, None).await?;
-                let keys = keys_of_part(state, &run, &part, key).await?;
-                Grades::keyed(part, &keys)
+                Grades::Part(Box::new(keyed(state, &run, key).await?))
             }
         };
         Ok(Self { run, grades })
@@ -139,17 +139,24 @@ impl Side {
     }
 }
 
-impl Grades {
+impl Part {
     /// Traces find their partners by these.
-    fn keyed(mut part: Part, keys: &HashMap<TraceId, Option<String>>) -> Self {
+    fn set_keys(&mut self, keys: &HashMap<TraceId, Option<String>>) {
         let key = |item: &str| keys.get(&TraceId::new(item).ok()?)?.clone();
-        part.collected.set_keys(key);
-        Self::Part(Box::new(part))
+        self.collected.set_keys(key);
     }
 }
 
 fn just_after(time: Time) -> Time {
     Time::from_micros(time.as_micros().saturating_add(1))
+}
+
+/// Returns the grades of a run, whose items have the values of a key of their metadata as keys.
+pub(super) async fn keyed(state: &AppState, run: &GradingRun, key: &str) -> Result<Part, ApiError> {
+    let mut part = gather_some(state, run, None).await?;
+    let keys = keys_of_part(state, run, &part, key).await?;
+    part.set_keys(&keys);
+    Ok(part)
 }
 
 /// Returns the keys of the traces of a part. A run knows when its traces began, so no others are looked at;

@@ -43,6 +43,8 @@ pub(super) struct Results {
     #[serde(default)]
     judge: Option<JudgeTotals>,
     #[serde(default)]
+    calibration: BTreeMap<String, Trust>,
+    #[serde(default)]
     withheld: BTreeMap<String, String>,
     #[serde(default)]
     total: Option<u64>,
@@ -114,6 +116,14 @@ struct JudgeTotals {
     unpriced: u64,
     #[serde(default)]
     models: BTreeMap<String, u64>,
+}
+
+/// How far a judge can be trusted.
+#[derive(Debug, Deserialize)]
+struct Trust {
+    sentence: String,
+    #[serde(default)]
+    corrected_rate_figure: Option<Figure>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -220,6 +230,15 @@ impl Results {
     fn notes(&self, out: &mut String) {
         for (name, of) in &self.by_grader {
             of.notes(name, out);
+        }
+        for (name, trust) in &self.calibration {
+            let corrected = trust.corrected_rate_figure.map(|figure| figure.rate());
+            out.push_str(&format!(
+                "{}: {}{}\n",
+                short_text(name, 40),
+                short_text(&trust.sentence, 300),
+                corrected.map_or_else(String::new, |rate| format!("; people would pass {rate}"))
+            ));
         }
         for stratum in &self.strata {
             let rate = stratum.pass_rate_figure.map(|rate| rate.rate());

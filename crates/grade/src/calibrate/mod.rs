@@ -77,6 +77,16 @@ pub struct CalibrateOptions {
     pub seed: u64,
 }
 
+impl Default for CalibrateOptions {
+    fn default() -> Self {
+        Self {
+            chosen: Chosen::AsRecorded,
+            level: Level::P95,
+            seed: 0,
+        }
+    }
+}
+
 /// How often which verdict met which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct ConfusionMatrix {

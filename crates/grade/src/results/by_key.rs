@@ -272,7 +272,6 @@ fn sentence(segments: &[Segment], tested: usize) -> String {
 mod tests {
     use super::super::made::{collected, facts, grade, in_group, passed};
     use super::super::tests::run_of;
-    use super::*;
     use crate::scale::GraderScale;
 
     #[test]

@@ -591,3 +591,36 @@ fn rounded(value: serde_json::Value) -> serde_json::Value {
         other => other,
     }
 }
+
+/// Prints what results of a million grades take: time, and bytes a grade.
+#[test]
+#[ignore = "prints figures and checks nothing; run it by name with --nocapture"]
+fn results_of_a_million_grades() {
+    let graders = ["a", "b", "c", "d", "e"].map(pass_fail);
+    let traces = 200_000;
+    let started = std::time::Instant::now();
+    let mut builder = builder(&graders, &[]);
+    for at in 0..traces {
+        let trace = format!("trace_{at:032x}");
+        for grader in &graders {
+            let said = passed((at * 7 + grader.name.len()) % 10 > 2);
+            builder.add(&in_group(
+                &format!("group_{}", at / 4),
+                grade(&grader.name, &trace, said),
+            ));
+        }
+    }
+    let collected = builder.collect();
+    let gathered = started.elapsed();
+    let bytes = collected.bytes();
+    let started = std::time::Instant::now();
+    let results = collected.results();
+    let reckoned = started.elapsed();
+    let grades = traces * graders.len();
+    println!(
+        "{grades} grades of {} traces: made and collected in {gathered:?}, reckoned in {reckoned:?}, {} bytes a grade, {} a trace",
+        results.traces,
+        bytes / grades,
+        bytes / traces
+    );
+}

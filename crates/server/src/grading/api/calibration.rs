@@ -8,7 +8,6 @@ use grade::calibrate::{
 };
 use model::ProjectId;
 use serde::Serialize;
-use stats::Level;
 use store::meta::{
     Annotation, AnnotationFilter, GradingRun, GradingRunFilter, PageAsked, Rating, StoredGrader,
 };
@@ -87,8 +86,7 @@ pub(super) async fn calibration(
     let gathered = gather(&state, &run).await?;
     let options = CalibrateOptions {
         chosen,
-        level: Level::P95,
-        seed: 0,
+        ..CalibrateOptions::default()
     };
     let grader_id = grader.id.clone();
     let work = move || calibrate(&gathered.collected, &grader_id, &labels, &options);

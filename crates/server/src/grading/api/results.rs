@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use grade::calibrate::{CalibrateOptions, Chosen, HumanLabel, calibrate};
+use grade::calibrate::{CalibrateOptions, HumanLabel, calibrate};
 use grade::results::{Collected, ItemFilter, ItemResult};
 use model::{Grade, Outcome, TraceId};
-use stats::Level;
 use store::meta::GradingRun;
 use store::{GradeFilter, ReadError, Snapshot};
 
@@ -150,14 +149,8 @@ async fn trust(
         let said = said.into_iter().filter_map(|one| label(one, &run.id));
         let said: Vec<HumanLabel> = said.collect();
         let gathered = Arc::clone(gathered);
-        let found = blocking(move || {
-            let options = CalibrateOptions {
-                chosen: Chosen::AsRecorded,
-                level: Level::P95,
-                seed: 0,
-            };
-            calibrate(&gathered.collected, &id, &said, &options)
-        });
+        let options = CalibrateOptions::default();
+        let found = blocking(move || calibrate(&gathered.collected, &id, &said, &options));
         let trust = match found.await? {
             Ok(calibration) => Trust::from(calibration),
             Err(why) => Trust::unknown(&why),

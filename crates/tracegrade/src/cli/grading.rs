@@ -287,6 +287,12 @@ pub(crate) struct RunResults {
     /// Go on behind this trace.
     #[arg(long)]
     pub(crate) after: Option<String>,
+    /// Tell how reliably tasks pass that were tried several times; group or metadata.KEY says which tries are of one.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) tasks: Option<String>,
+    /// Tell which segments differ from the rest, such as metadata.customer.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) segments: Option<String>,
 }
 
 /// `annotate`.

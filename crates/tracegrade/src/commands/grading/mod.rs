@@ -4,6 +4,7 @@
 //! people's words and goes through [`crate::text::safe_text`] like all of them.
 
 mod asked;
+mod by_key;
 mod calibrate;
 mod failures;
 mod figure;

@@ -8,6 +8,7 @@ use crate::output::{self, Align, BAD, BOLD, Cell, DIM, OPEN, styled};
 use crate::text::{self, count, safe_text, short_text};
 
 use super::super::Ask;
+use super::by_key;
 use super::figure::Figure;
 use super::follow::path;
 use super::run::Run;
@@ -20,6 +21,10 @@ pub(super) struct Told {
     pub(super) score_below: Option<f64>,
     pub(super) limit: u32,
     pub(super) after: Option<String>,
+    /// What says which traces are tries of one task.
+    pub(super) tasks: Option<String>,
+    /// What says of which segment a trace is.
+    pub(super) segments: Option<String>,
 }
 
 /// Results as the API tells them.
@@ -44,6 +49,10 @@ pub(super) struct Results {
     judge: Option<JudgeTotals>,
     #[serde(default)]
     calibration: BTreeMap<String, Trust>,
+    #[serde(default)]
+    reliability: Vec<by_key::Reliability>,
+    #[serde(default)]
+    segments: Vec<by_key::Segments>,
     #[serde(default)]
     withheld: BTreeMap<String, String>,
     #[serde(default)]
@@ -160,6 +169,8 @@ pub(super) async fn tell(ask: &Ask, run: &str, told: &Told) -> anyhow::Result<()
     );
     push("limit", Some(told.limit.max(1).to_string()));
     push("after", told.after.clone());
+    push("tasks", told.tasks.clone());
+    push("segments", told.segments.clone());
     let answer = ask.client.get(&path(run, &["results"]), &pairs).await?;
     match ask.tell::<Results>(answer).await? {
         Some(results) => Ok(output::block(&results.words(told))?),
@@ -173,6 +184,8 @@ impl Results {
         out.push('\n');
         out.push_str(&self.table());
         self.notes(&mut out);
+        self.reliability.iter().for_each(|it| it.tell(&mut out));
+        self.segments.iter().for_each(|it| it.tell(&mut out));
         if told.limit > 0 {
             self.list(told, &mut out);
         }

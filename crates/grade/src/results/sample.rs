@@ -5,14 +5,17 @@
 //! traces without a verdict are taken for traces like the others of their stratum. The whole of one
 //! stratum is that stratum, drawn plainly.
 
+use std::ops::RangeInclusive;
+
 use stats::interval::Purpose;
 use stats::{Figure, Level, Refusal, Row, Rows, bootstrap, cluster, quantile, strata};
 
 use super::cell::Cell;
 use super::collected::{Collected, Stratum};
 
-/// With more groups a mean is near normal, and a bootstrap would take its time.
-const BOOTSTRAP_GROUPS_MAX: usize = 2_000;
+/// Resamples of fewer groups do not show the shape of a mean; with more it is near normal, and a bootstrap
+/// would take its time.
+const BOOTSTRAP_GROUPS: RangeInclusive<usize> = 10..=2_000;
 
 /// What is known of an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -200,7 +203,7 @@ impl<'a> Sample<'a> {
     /// groups that it matters.
     pub(crate) fn mean_of_skewed(&self) -> Result<Figure, Refusal> {
         let plain = self.mean()?;
-        if self.is_stratified() || plain.groups > BOOTSTRAP_GROUPS_MAX {
+        if self.is_stratified() || !BOOTSTRAP_GROUPS.contains(&plain.groups) {
             return Ok(plain);
         }
         match bootstrap::mean(&self.rows()?, self.level(), 0) {

@@ -54,7 +54,7 @@ impl<'a> Asked<'a> {
             sides.average_groups();
         }
         let are_parts_known = runs.iter().all(|run| run.is_stratified());
-        if options.sequential && is_weighted && !are_parts_known && sides.by == By::Nothing {
+        if options.sequential && is_weighted && !are_parts_known && !sides.pairs_items() {
             let why = "only one of the runs was drawn in parts and nothing pairs them, so nobody knows of which part the other's traces are: pair them by a key, or ask at the end by a gate that is not sequential";
             return Err(why.to_owned());
         }

@@ -24,26 +24,25 @@ const LOOKS: f64 = 1.05;
 pub(super) fn evidence(asked: &Asked<'_>, options: &GateOptions) -> Result<Evidence, Refusal> {
     let [baseline, candidate] = asked.runs;
     let samples = asked.samples();
-    // the shares of the parts that the question is about
+    // the shares of the parts that the question is about: those of the baseline, if it was drawn in parts
     let of = usize::from(!baseline.is_stratified());
     let populations: Vec<u64> = samples[of]
         .strata(0.0)?
         .iter()
         .map(|stratum| stratum.population)
         .collect();
-    let mut sides = asked.sides.clone();
-    let is_paired = sides.pair_groups();
-    let pairs = match is_paired {
+    let sides = &asked.sides;
+    let is_paired = sides.pairs_items();
+    let mut ordered = match is_paired {
         true => {
             let item = |pair: &Pair| [pair.baseline_item, pair.candidate_item][of];
             let run = asked.runs[of];
             let all = sides.pairs().into_iter();
             let known = all.filter_map(|pair| Some((run.stratum(item(&pair))?, pair)));
-            by_group(asked.runs[of], known.collect(), item)
+            by_group(run, known.collect(), item)
         }
         false => in_turn(asked, &sides.baseline, &sides.candidate, populations.len())?,
     };
-    let mut ordered = pairs;
     let id = |pair: &Pair| candidate.item_id(pair.candidate_item);
     ordered
         .sort_by(|(_, one), (_, other)| one.at.cmp(&other.at).then_with(|| id(one).cmp(id(other))));

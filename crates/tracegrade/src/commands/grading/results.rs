@@ -73,6 +73,8 @@ struct OfGrader {
     #[serde(default)]
     labels: BTreeMap<String, Label>,
     #[serde(default)]
+    strata: Vec<NextDraw>,
+    #[serde(default)]
     outlook: Option<Outlook>,
     #[serde(default)]
     withheld: BTreeMap<String, String>,
@@ -95,6 +97,14 @@ struct Label {
     #[serde(default)]
     share_figure: Option<Figure>,
     count: u64,
+}
+
+/// How many to draw of a stratum next time.
+#[derive(Debug, Deserialize)]
+struct NextDraw {
+    name: String,
+    #[serde(default)]
+    next: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -362,6 +372,17 @@ impl OfGrader {
         }
         if let Some(outlook) = &self.outlook {
             out.push_str(&format!("{name}: {}\n", short_text(&outlook.sentence, 300)));
+        }
+        let next = |part: &NextDraw| {
+            let next = count(part.next?);
+            Some(format!("{next} of {}", short_text(&part.name, 40)))
+        };
+        let next: Vec<String> = self.strata.iter().filter_map(next).collect();
+        if !next.is_empty() {
+            out.push_str(&format!(
+                "{name}: next time as many are surest as {}\n",
+                next.join(", ")
+            ));
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use grade::trace::{Costs, Subject, TraceGrader};
+use insight::rule::Rule;
 use insight::{Context, TraceView};
 use model::Outcome;
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,11 @@ impl RuleOf {
     /// Reads a rule, or tells everything that is wrong with it.
     pub(super) fn parse(check: &str, context: Context) -> Result<Self, String> {
         let definition = serde_json::json!({"type": "rule", "check": check});
+        let rule = Rule::parse(check).map_err(|problems| problems.to_string())?;
+        if !rule.is_condition() {
+            // A value keeps to nothing: the caret shows what is missing.
+            rule.to_filter().map_err(|problems| problems.to_string())?;
+        }
         let grader = TraceGrader::parse(&definition).map_err(|problems| problems.to_string())?;
         let needs = grader.needs();
         if !needs.scores.is_empty() || !needs.baselines.is_empty() {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use store::meta::{GraderUse, GradingRun, NewGradingRun};
 use utoipa::ToSchema;
 
-use super::api::RunObject;
+use super::api::{RunObject, require_label};
 use super::context::context_of;
 use super::estimate::{Estimate, Power, estimate, power};
 use super::graders::{Graders, resolve};
@@ -202,6 +202,9 @@ async fn checked(
     let graders = problems.take(graders);
     let metadata = metadata_text(&request.metadata.clone().unwrap_or_default());
     let metadata = problems.take(metadata);
+    if let Some(Err(message)) = request.name.as_deref().map(require_label) {
+        problems.take::<()>(Err(ApiError::invalid("name", message)));
+    }
     if request.seed.is_none() {
         request.seed = Some(new_id::<8>("")?);
     }
@@ -340,8 +343,8 @@ fn asked(
 fn strategy(request: &GradeRequest, now: Time) -> Result<(Strategy, Vec<StratumAsked>), ApiError> {
     let refuse = |field: &str, message: &str| Err(ApiError::invalid(field, message));
     let sent = request.strata.as_deref().unwrap_or_default();
-    if sent.len() > STRATA_MAX {
-        return refuse("strata", &format!("there are at most {STRATA_MAX}"));
+    if sent.len() > STRATA_MAX || request.strata.as_ref().is_some_and(Vec::is_empty) {
+        return refuse("strata", &format!("there are 1 to {STRATA_MAX}"));
     }
     let strata: Vec<StratumAsked> = (sent.iter().enumerate())
         .map(|(at, stratum)| stratum.read(at, now))

@@ -31,6 +31,7 @@ use utoipa::OpenApi;
 use crate::state::AppState;
 
 pub(super) use gathered::GatheredRuns;
+pub(super) use graders::require_label;
 pub(super) use named::{Meant, meant};
 pub(crate) use of_trace::{annotations_of, grades_of};
 pub(super) use run_object::RunObject;

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::effects::first_word;
+
 use super::facts::{Facts, Voice, quote};
 use super::numbers::last_answer;
 use super::{Found, Severity};
@@ -55,8 +57,8 @@ static CONDITION: LazyLock<Regex> = LazyLock::new(|| {
         .expect("is a regular expression")
 });
 
-/// The answer says that something was done, no write call succeeded, nor any call of that name, and no
-/// tool has told that it was done.
+/// The answer says that something was done, no write call succeeded, nor any call whose name begins with
+/// that verb, and no tool has told that it was done.
 pub(super) fn claimed_not_done(facts: &Facts<'_>) -> Found {
     let Some(answer) = &facts.view.final_output else {
         return Err("no final answer");
@@ -153,7 +155,8 @@ impl<'f, 'v> Grounds<'f, 'v> {
         let mut calls = self.facts.calls().iter().filter(|call| !call.has_failed);
         // To hand over is to transfer.
         let is_handed = done == "transferred" && !self.facts.view.handoffs.is_empty();
-        is_handed || calls.any(|call| call.name.to_ascii_lowercase().contains(stem))
+        let is_of = |verb: &str| verb.to_ascii_lowercase().starts_with(stem);
+        is_handed || calls.any(|call| first_word(call.name).is_some_and(is_of))
     }
 
     fn told(&self) -> &HashSet<String> {

@@ -91,7 +91,8 @@ fn errors(view: &TraceView) -> Vec<(SpanId, String)> {
         .filter_map(|(at, span)| Some((at, span.span().error.as_ref()?.cause())))
         .collect();
     let mut told_again = HashSet::new();
-    for (at, cause) in &causes {
+    let telling = causes.iter().filter(|(_, cause)| !cause.trim().is_empty());
+    for (at, cause) in telling {
         let above = |at: &u32| view.spans[*at as usize].parent;
         let mut around = std::iter::successors(above(at), above).take(CLIMBED_MAX);
         let outer = around.find_map(|at| Some((at, causes.get(&at)?)));
@@ -264,6 +265,42 @@ mod tests {
             error_span.unwrap().span_id.as_ref().unwrap().as_str(),
             "s1-1"
         );
+    }
+
+    #[test]
+    fn an_error_counts_where_it_began_and_by_its_cause() {
+        let failed = |view: &mut TraceView, at: usize, message: &str, data: Option<&str>| {
+            let span = &mut view.spans[at].told.span;
+            span.status = SpanStatus::Error;
+            span.error = Some(SpanError {
+                kind: "tool_error".to_owned(),
+                message: message.to_owned(),
+                data: data.map(model::JsonText::from_trusted),
+            });
+        };
+        let told = |view: &TraceView| -> Vec<(String, String)> {
+            let errors = errors(view).into_iter();
+            errors
+                .map(|(span, cause)| (span.to_string(), cause))
+                .collect()
+        };
+        let mut view = view(0, &[("run", None), ("turn", None), ("pay", None)]);
+        (view.spans[1].parent, view.spans[2].parent) = (Some(0), Some(1));
+        let of_run = r#"{"error":"Error running tool pay: no funds"}"#;
+        failed(&mut view, 0, "Error in agent run", Some(of_run));
+        failed(
+            &mut view,
+            2,
+            "Error running tool",
+            Some(r#"{"error":"no funds"}"#),
+        );
+        let began = |cause: &str| vec![("s0-2".to_owned(), cause.to_owned())];
+        assert_eq!(told(&view), began("no funds"));
+        // Nobody else told what encloses it said.
+        failed(&mut view, 2, "", None);
+        let all = told(&view);
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].1, "Error running tool pay: no funds");
     }
 
     #[test]

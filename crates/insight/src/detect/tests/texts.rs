@@ -139,6 +139,8 @@ fn claimed_not_done() {
         Detector::D20,
         &named.says("You have been transferred to a human."),
     );
+    let looked = Run::new().call("get_order", "{}", "ok");
+    fires(Detector::D20, &looked.says("I have ordered it."), &[&[3]]);
     let handed = Run::new()
         .handoff("A", "B")
         .says("I have transferred you to sales.");

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use grade::trace::{Subject, TraceGrader, content_hash};
 use insight::rule::{Rule, RuleValue};
 use insight::{Context, ToldTrace, TraceView};
 use model::{ProjectId, TraceRow};
+use serde_json::Value;
 use store::meta::GradingRun;
 use store::{Columns, ReadError, Snapshot, Table, TraceBounds};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::plan::Plan;
+use super::settings::GradingSettings;
 use crate::state::AppState;
 
 /// A baseline is taken over the traces that began so long before the run.
@@ -26,10 +29,82 @@ pub(super) enum ContextError {
     Worker(#[from] JoinError),
 }
 
-/// Returns what a project says of its tools, workflows and models.
-pub(super) fn context_of(_state: &AppState, _project: &ProjectId) -> Context {
-    // There is no setting for it yet: what holds for everybody holds.
-    Context::default()
+/// What a project says of its tools, workflows, models and schemas.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    settings: GradingSettings,
+    context: Context,
+}
+
+impl Known {
+    /// Returns what a project says now.
+    pub(super) fn of(state: &AppState, project: &ProjectId) -> Self {
+        let settings = state.projects.settings(project);
+        Self::from(
+            settings
+                .map(|it| GradingSettings::of(&it))
+                .unwrap_or_default(),
+        )
+    }
+
+    /// Returns what the traces of a run are graded by: what its project said when it was made, of a watch
+    /// what it says now.
+    pub(super) fn of_run(state: &AppState, run: &GradingRun) -> Self {
+        match &run.settings {
+            None => Self::of(state, &run.project),
+            Some(text) => {
+                let told: Value = serde_json::from_str(text).unwrap_or_default();
+                Self::from(GradingSettings::of_json(&told))
+            }
+        }
+    }
+
+    /// Returns what is known for detectors.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Returns it as a run keeps it.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(&self.settings).expect("names, words and JSON are JSON")
+    }
+
+    /// Returns a trace of which this is known beside it.
+    pub(super) fn subject<'a>(&'a self, view: &'a TraceView) -> Subject<'a> {
+        Subject {
+            schemas: &self.settings.schemas,
+            ..Subject::new(view, &self.context)
+        }
+    }
+
+    /// Returns the hash by which a judge's answer is found again: of what can be read of a trace, and of
+    /// what the project says where that changes what the judge is shown.
+    pub(super) fn trace_hash(&self, view: &TraceView) -> String {
+        let hash = content_hash(view);
+        match self.settings.key_of(view.row.item.workflow_name.as_deref()) {
+            None => hash,
+            Some(said) => blake3::hash(format!("{hash}{said}").as_bytes())
+                .to_hex()
+                .to_string(),
+        }
+    }
+
+    /// Returns the hash of a grader with what can change its verdicts.
+    pub(super) fn grader_hash(&self, grader: &TraceGrader) -> String {
+        self.settings.hash_of(grader)
+    }
+
+    /// Returns what a grader asks for and the project does not have, each in a sentence.
+    pub(super) fn lacking(&self, grader: &TraceGrader) -> Vec<String> {
+        self.settings.lacking(grader)
+    }
+}
+
+impl From<GradingSettings> for Known {
+    fn from(settings: GradingSettings) -> Self {
+        let context = settings.context();
+        Self { settings, context }
+    }
 }
 
 /// Returns the baselines that the rules of a run ask for, over the traces of the thirty days before it was

@@ -21,7 +21,7 @@ use store::AppendError;
 use store::meta::{FinishedItem, GradingItem, GradingRun, GradingStatus, ItemEnd, MetaError};
 use tokio::task::JoinSet;
 
-use super::context::{ContextError, baselines_of, context_of};
+use super::context::{ContextError, Known, baselines_of};
 use super::item::{Bench, ItemGrades};
 use super::judge::ProjectJudge;
 use super::plan::{Plan, PlanError};
@@ -232,13 +232,16 @@ impl Worker {
         owner: String,
     ) -> Result<Self, RunError> {
         let plan = Plan::stored(&run.graders)?;
-        let context = context_of(&turn.state, &run.project);
+        let known = Known::of_run(&turn.state, &run);
+        let graders = plan.graders().iter();
+        let hashes = graders.map(|one| known.grader_hash(&one.grader)).collect();
         let baselines = baselines_of(&turn.state, &run, &plan).await?;
         let bench = Bench {
             seed: run.id.clone(),
             run,
             plan,
-            context,
+            known,
+            hashes,
             baselines,
         };
         Ok(Self {

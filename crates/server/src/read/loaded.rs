@@ -9,6 +9,7 @@ use store::{
     Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
 };
 
+use crate::grading::Said;
 use crate::objects::{
     Detail, Messages, Place, Shown, SpanObject, TraceObject, Turns, expanded_bytes, horizon,
     own_bytes,
@@ -49,6 +50,8 @@ pub(super) struct Loaded {
     /// The agent at work in each span.
     pub(super) agents: Vec<Option<Arc<str>>>,
     moment: Moment,
+    /// What graders and people said of it and its spans, where that is told.
+    pub(super) said: Option<Said>,
     /// What it weighs, held until the last piece of the answer is sent.
     room: Option<Reservation>,
 }
@@ -173,6 +176,7 @@ impl Loaded {
             parents,
             depths,
             agents,
+            said: None,
             room: None,
         }
     }
@@ -234,7 +238,11 @@ impl Loaded {
             horizon: self.horizon(),
         };
         let shown = Shown::of(&row.span, &self.doubles_of(at), self.detail, &self.messages);
-        json(&SpanObject::new(row, place, &shown))
+        let mut span = json(&SpanObject::new(row, place, &shown));
+        if let Some(said) = &self.said {
+            said.put_into_span(&row.span.span_id, &mut span);
+        }
+        span
     }
 
     /// Returns these spans as the elements of a JSON array, made one by one.

@@ -4,6 +4,8 @@ mod graders;
 mod people;
 mod runs;
 mod seeds;
+mod settings;
+mod spans;
 mod trials;
 mod walls;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use grade::trace::{Subject, TraceGrader, content_hash};
 use insight::rule::{Rule, RuleValue};
 use insight::{Context, ToldTrace, TraceView};
-use model::{ProjectId, TraceRow};
+use model::{ProjectId, Time, TraceRow};
 use serde_json::Value;
 use store::meta::GradingRun;
 use store::{Columns, ReadError, Snapshot, Table, TraceBounds};
@@ -15,16 +15,20 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::plan::Plan;
 use super::settings::GradingSettings;
+use super::usual::{Usual, Wanted};
+use crate::read::LoadError;
 use crate::state::AppState;
 
 /// A baseline is taken over the traces that began so long before the run.
-const BASELINE_MICROS: i64 = 30 * 86_400 * 1_000_000;
+pub(super) const BASELINE_MICROS: i64 = 30 * 86_400 * 1_000_000;
 
 /// What rules ask of earlier traces could not be made ready.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ContextError {
     #[error("failed to read earlier traces")]
     Read(#[from] ReadError),
+    #[error("failed to read the spans of earlier traces")]
+    Load(#[source] LoadError),
     #[error("a worker died")]
     Worker(#[from] JoinError),
 }
@@ -57,6 +61,18 @@ impl Known {
                 Self::from(GradingSettings::of_json(&told))
             }
         }
+    }
+
+    /// Knows too how long and how dear things usually are, as far as graders ask for it.
+    pub(super) async fn with_usual(
+        mut self,
+        state: &AppState,
+        project: &ProjectId,
+        (before, wanted): (Time, Wanted),
+    ) -> Result<Self, ContextError> {
+        let usual = Usual::before(state, project, before, wanted).await?;
+        usual.tell(&mut self.context);
+        Ok(self)
     }
 
     /// Returns what is known for detectors.
@@ -107,8 +123,17 @@ impl From<GradingSettings> for Known {
     }
 }
 
-/// Returns the baselines that the rules of a run ask for, over the traces of the thirty days before it was
-/// made. One of which nothing is known is missing, and the rule says that it cannot tell.
+/// Returns the moment before which traces are what a run's are held against: when it was made; of a watch,
+/// whose run never ends, now.
+pub(super) fn baseline_moment(state: &AppState, run: &GradingRun) -> Time {
+    match run.watch_id {
+        None => run.created_at,
+        Some(_) => state.clock.now(),
+    }
+}
+
+/// Returns the baselines that the rules of a run ask for, over the traces of the thirty days before
+/// ([`baseline_moment`]). One of which nothing is known is missing, and the rule says that it cannot tell.
 pub(super) async fn baselines_of(
     state: &AppState,
     run: &GradingRun,
@@ -124,9 +149,10 @@ pub(super) async fn baselines_of(
         return Ok(BTreeMap::new());
     }
     let snapshot = state.store.snapshot(&run.project);
+    let before = baseline_moment(state, run);
     let bounds = TraceBounds {
-        started_from: Some(run.created_at.plus_micros(-BASELINE_MICROS)),
-        started_until: Some(run.created_at),
+        started_from: Some(before.plus_micros(-BASELINE_MICROS)),
+        started_until: Some(before),
         above_seq: None,
     };
     Ok(spawn_blocking(move || measured(&snapshot, bounds, &keys)).await??)

@@ -17,6 +17,7 @@ mod recorded;
 mod select;
 mod settings;
 mod start;
+mod usual;
 mod watch;
 mod watches;
 mod worker;

@@ -76,8 +76,12 @@ async fn notes(world: &World, copy: &PathBuf) -> Vec<String> {
         limit: 10,
         is_descending: false,
     };
-    let page = meta.annotations(&world.project, &AnnotationFilter::default(), &asked);
-    let notes = page.await.unwrap().entries.into_iter();
+    let all = AnnotationFilter::default();
+    let page = meta
+        .annotations(&world.project, &all, &asked)
+        .await
+        .unwrap();
+    let notes = page.entries.into_iter();
     let notes = notes.filter_map(|said| said.note).collect();
     meta.close().await.unwrap();
     notes

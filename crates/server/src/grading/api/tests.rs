@@ -1,5 +1,6 @@
 //! The API from outside, on a server in this process, with a judge that says what a test wants.
 
+mod failures;
 mod graders;
 mod people;
 mod runs;

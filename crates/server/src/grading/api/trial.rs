@@ -28,6 +28,7 @@ use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::context::Known;
 use crate::grading::judge::ProjectJudge;
+use crate::grading::usual;
 use crate::json::JsonBody;
 use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
 use crate::scope::Scope;
@@ -171,6 +172,11 @@ pub(super) async fn try_grader(
         principal.require(Scope::Ingest)?;
     }
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
+    let asks = usual::Wanted::by([meant.grader.definition()].into_iter());
+    let usual = (state.clock.now(), asks);
+    let known = Known::of(&state, &principal.project);
+    let known = known.with_usual(&state, &principal.project, usual).await;
+    let known = known.map_err(ApiError::internal)?;
     let budget = Budget::new(wanted.cap, NanoUsd(0));
     let judge = ProjectJudge::of(&state, &principal.project, budget);
     let attempt = Attempt {
@@ -178,7 +184,7 @@ pub(super) async fn try_grader(
         project: &principal.project,
         grader: &meant.grader,
         judge: &judge,
-        known: &Arc::new(Known::of(&state, &principal.project)),
+        known: &Arc::new(known),
     };
     let tried = attempt.grade(&wanted).await?;
     Ok(Json(Trial::of(&meant.grader, tried)))

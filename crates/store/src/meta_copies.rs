@@ -61,7 +61,8 @@ impl Engine {
     /// deleted meanwhile is taken out of the others.
     async fn clean_copies(&self) -> Result<(), StoreError> {
         for path in listed(&self.copies_dir())? {
-            if !is_copy(&path) {
+            // A journal stays: it belongs to a copy that was being changed, which is mended when it is opened.
+            if is_half_made(&path) {
                 RealDisk.remove(&path)?;
             }
         }
@@ -119,6 +120,12 @@ fn listed(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
 
 fn is_copy(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "db")
+}
+
+/// Returns whether it is a part of a copy that was never put in its place.
+fn is_half_made(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().contains(".building")
 }
 
 fn remove_oldest(dir: &Path) -> Result<(), DiskError> {

@@ -349,11 +349,8 @@ fn a_project_says_what_graders_need_to_know() {
         (&all["tools"], &all["judge_model"]),
         (&json!({}), &Value::Null)
     );
-    let wrong = command(
-        server.address(),
-        &["settings", "workflow", "w", "--mute", "D99"],
-    );
-    let wrong = { wrong }.output().unwrap();
+    let wrong = ["settings", "workflow", "w", "--mute", "D99"];
+    let wrong = command(server.address(), &wrong).output().unwrap();
     assert!(
         words(&wrong.stderr).contains("D01 to D30"),
         "{}",

@@ -1,3 +1,5 @@
+//! What a project says is understood, what is wrong with it told, and what it changes known.
+
 use grade::trace::TraceGrader;
 use serde_json::json;
 

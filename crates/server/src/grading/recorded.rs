@@ -102,7 +102,7 @@ pub(super) async fn forget_what_went(state: &AppState, since: Time) -> Result<us
     }
     let find = async |snapshot: Arc<Snapshot>| {
         let gone = gone.clone();
-        Ok(blocking(move || about(&snapshot, &gone)).await??)
+        Ok::<_, ApiError>(blocking(move || about(&snapshot, &gone)).await??)
     };
     let found = of_project(state, &judges, find).await?;
     state.store.let_go(&judges, &found).await?;

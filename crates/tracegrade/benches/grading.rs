@@ -88,6 +88,15 @@ fn grade(server: &Server, by: &str, rules: &[&str], traces: u64) -> Result<()> {
     ensure!(answer.status == 201, "{answer:?}");
     let run = answer.json()?;
     let id = run["id"].as_str().context("a run has an id")?.to_owned();
+    let (made, rss) = (begun.elapsed(), server.rss_bytes());
+    print_row(
+        &format!("a run over {traces} stored traces made"),
+        &format!(
+            "{:.1} s until its id is told, RSS {:.0} MB",
+            made.as_secs_f64(),
+            rss as f64 / 1e6
+        ),
+    );
     wait(&mut client, &id)?;
     let (took, cpu) = (begun.elapsed().as_secs_f64(), server.cpu() - cpu);
     let counted = client.sql(&format!(

@@ -1,6 +1,7 @@
 //! What can be typed? The commands and their help, which teaches by examples.
 
 pub(crate) mod grading;
+pub(crate) mod grading_settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ use crate::client::Connection;
 use crate::commands::filter::{FilterArgs, HEADING as FILTER_HEADING};
 use crate::commands::grading::gate::ERROR;
 use crate::commands::settings::Settings;
+
+use grading_settings::GradingSettings;
 
 use grading::{Annotate, Annotations, Calibrate, Failures, Gate, Grade, Graders, Runs, Watches};
 
@@ -151,6 +154,9 @@ A group that is saved is a rule grader: what failed once is looked for from then
     /// Grade traces as they come in.
     #[command(subcommand)]
     Watches(Watches),
+    /// Say what graders need to know of a project: its tools, workflows, schemas and models.
+    #[command(subcommand)]
+    Settings(GradingSettings),
     /// Bring in recorded traces from files, of tracegrade or of other products.
     #[command(after_help = "Examples:
   tracegrade import traces.jsonl
@@ -584,6 +590,7 @@ pub(crate) enum Projects {
   name=TEXT             what people call it
   retention_days=DAYS   traces are dropped this many days after their last span; empty keeps them
   assumed_model=MODEL   calls that do not tell their model are priced as this one; empty prices none
+  judge_model=MODEL     the model of judges that name none; empty is as the server is set up
   include_sensitive_data=true|false
                         whether prompts, answers, arguments, results and the words of errors are kept
   include_audio=true|false

@@ -6,15 +6,18 @@
 //!
 //! A question quotes the trace that it is about, and a copy that outlives the trace is not what anybody
 //! means who deletes it. So what was said is left out unless the settings ask for it, and whoever deletes a
-//! trace deletes what judges were asked about it.
+//! trace deletes what judges were asked about it. Where retention lets a trace go, what was asked about it
+//! goes at the next sweep.
 
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use grade::trace::Exchange;
-use model::{ProjectId, Source, Time, TraceFilter, TraceId};
+use model::{ProjectId, Source, Time, TraceFilter, TraceId, TraceItem};
 use serde_json::{Value, json};
-use store::Snapshot;
 use store::meta::MetaError;
+use store::{Columns, ReadError, Snapshot, Table, TraceBounds};
 use tokio::task::spawn_blocking;
 
 use super::item::Bench;
@@ -83,6 +86,52 @@ pub(crate) async fn forget(
         state.store.delete_traces(&judges, found).await?;
     }
     Ok(())
+}
+
+/// Deletes what was recorded about traces that went by themselves since a moment, as retention lets them go.
+/// Returns how much that was.
+pub(super) async fn forget_what_went(state: &AppState, since: Time) -> Result<usize, ApiError> {
+    let judges = ProjectId::new(JUDGE_PROJECT).map_err(ApiError::internal)?;
+    let gone = state.store.meta().deleted_traces(since).await?;
+    let gone: HashSet<(ProjectId, TraceId)> = (gone.into_iter())
+        .filter(|one| one.project_id != judges)
+        .map(|one| (one.project_id, one.trace_id))
+        .collect();
+    if gone.is_empty() || state.projects.settings(&judges).is_none() {
+        return Ok(0);
+    }
+    let find = async |snapshot: Arc<Snapshot>| {
+        let gone = gone.clone();
+        Ok::<_, ApiError>(blocking(move || about(&snapshot, &gone)).await??)
+    };
+    let found = of_project(state, &judges, find).await?;
+    state.store.let_go(&judges, &found).await?;
+    Ok(found.len())
+}
+
+/// Returns what was recorded about traces.
+fn about(
+    snapshot: &Snapshot,
+    graded: &HashSet<(ProjectId, TraceId)>,
+) -> Result<Vec<TraceId>, ReadError> {
+    let mut found = Vec::new();
+    let columns = Columns::all(Table::Traces);
+    snapshot.for_each_trace(TraceBounds::default(), &columns, &mut |entry| {
+        let item = &entry.row.item;
+        if graded_in(item).is_some_and(|key| graded.contains(&key)) {
+            found.push(item.trace_id.clone());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// Returns which trace a record is about.
+fn graded_in(record: &TraceItem) -> Option<(ProjectId, TraceId)> {
+    let metadata: Value = serde_json::from_str(record.metadata.as_ref()?.as_str()).ok()?;
+    let word = |key: &str| metadata.get(key)?.as_str();
+    let project = ProjectId::new(word(GRADED_PROJECT)?).ok()?;
+    Some((project, TraceId::new(word(GRADED_TRACE)?).ok()?))
 }
 
 async fn keep(

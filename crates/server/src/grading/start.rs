@@ -14,7 +14,7 @@ use store::meta::{GraderUse, GradingRun, NewGradingRun};
 use utoipa::ToSchema;
 
 use super::api::{RunObject, require_label};
-use super::context::context_of;
+use super::context::Known;
 use super::estimate::{Estimate, Power, estimate, power};
 use super::graders::{Graders, resolve};
 use super::plan::RuleOf;
@@ -307,7 +307,7 @@ fn asked(
     let rule = match &request.rule {
         None => None,
         Some(check) => {
-            let rule = RuleOf::parse(check, context_of(state, project));
+            let rule = RuleOf::parse(check, Known::of(state, project));
             let rule = rule.map_err(|problems| ApiError::invalid("rule", problems))?;
             Some(Arc::new(rule))
         }
@@ -483,6 +483,7 @@ impl Draft {
                 .collect(),
             metadata: self.checked.metadata.clone(),
             cap: self.checked.cap,
+            settings: Some(Known::of(state, project).text()),
             in_order_of_hash: self.checked.asked.in_order_of_hash,
         };
         let run = meta.create_grading_run(who, &new).await?;

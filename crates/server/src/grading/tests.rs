@@ -4,6 +4,7 @@
 mod halts;
 mod judged;
 mod ruled;
+mod usual;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};

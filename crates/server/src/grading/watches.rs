@@ -195,6 +195,8 @@ pub(super) async fn create_watch(
         uses: uses.collect(),
         metadata,
         cap: cap_per_day,
+        // By what the project says when a trace settles.
+        settings: None,
         // In the order in which traces settle.
         in_order_of_hash: false,
     };

@@ -10,6 +10,7 @@ use store::{
     TraceEntry, TraceSpans,
 };
 
+use crate::grading::Said;
 use crate::objects::{
     Detail, Messages, Place, Shown, SpanObject, TraceObject, Turns, expanded_bytes, horizon,
     own_bytes,
@@ -50,6 +51,8 @@ pub(super) struct Loaded {
     /// The agent at work in each span.
     pub(super) agents: Vec<Option<Arc<str>>>,
     moment: Moment,
+    /// What graders and people said of it and its spans, where that is told.
+    pub(super) said: Option<Said>,
     /// What it weighs, held until the last piece of the answer is sent.
     room: Option<Reservation>,
 }
@@ -180,6 +183,7 @@ impl Loaded {
             parents,
             depths,
             agents,
+            said: None,
             room: None,
         }
     }
@@ -241,7 +245,11 @@ impl Loaded {
             horizon: self.horizon(),
         };
         let shown = Shown::of(&row.span, &self.doubles_of(at), self.detail, &self.messages);
-        json(&SpanObject::new(row, place, &shown))
+        let mut span = json(&SpanObject::new(row, place, &shown));
+        if let Some(said) = &self.said {
+            said.put_into_span(&row.span.span_id, &mut span);
+        }
+        span
     }
 
     /// Returns these spans as the elements of a JSON array, made one by one.

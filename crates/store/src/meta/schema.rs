@@ -283,4 +283,6 @@ CREATE TABLE judge_answers (
 CREATE INDEX judge_answers_of_trace ON judge_answers (trace_id, project_id);
 CREATE INDEX judge_answers_by_time ON judge_answers (created_at);
 ",
+    // What a project says for grading may change while a run goes on: the run keeps what it was made with.
+    "ALTER TABLE grading_runs ADD COLUMN settings TEXT;",
 ];

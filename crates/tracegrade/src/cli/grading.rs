@@ -102,7 +102,11 @@ pub(crate) enum Strategy {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Graders {
     /// List the graders that were saved.
-    List,
+    List {
+        /// Also those that were archived.
+        #[arg(long)]
+        archived: bool,
+    },
     /// Show a grader's definition as it is kept: defaults filled in, the scale told.
     Show {
         /// Its name or id, or library:NAME.

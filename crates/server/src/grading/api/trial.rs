@@ -12,8 +12,7 @@ use axum::extract::State;
 use futures::StreamExt;
 use grade::judge::Budget;
 use grade::results::FigureObject;
-use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, content_hash};
-use insight::Context;
+use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader};
 use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
@@ -27,7 +26,9 @@ use super::grade_object::JudgeObject;
 use super::named;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::context::Known;
 use crate::grading::judge::ProjectJudge;
+use crate::grading::usual;
 use crate::json::JsonBody;
 use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
 use crate::scope::Scope;
@@ -171,6 +172,11 @@ pub(super) async fn try_grader(
         principal.require(Scope::Ingest)?;
     }
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
+    let asks = usual::Wanted::by([meant.grader.definition()].into_iter());
+    let usual = (state.clock.now(), asks);
+    let known = Known::of(&state, &principal.project);
+    let known = known.with_usual(&state, &principal.project, usual).await;
+    let known = known.map_err(ApiError::internal)?;
     let budget = Budget::new(wanted.cap, NanoUsd(0));
     let judge = ProjectJudge::of(&state, &principal.project, budget);
     let attempt = Attempt {
@@ -178,6 +184,7 @@ pub(super) async fn try_grader(
         project: &principal.project,
         grader: &meant.grader,
         judge: &judge,
+        known: &Arc::new(known),
     };
     let tried = attempt.grade(&wanted).await?;
     Ok(Json(Trial::of(&meant.grader, tried)))
@@ -237,6 +244,7 @@ struct Attempt<'a> {
     project: &'a ProjectId,
     grader: &'a Arc<TraceGrader>,
     judge: &'a ProjectJudge,
+    known: &'a Arc<Known>,
 }
 
 /// What came of it.
@@ -315,15 +323,15 @@ impl Attempt<'_> {
     async fn one(self, id: TraceId, is_named: bool) -> Result<Result<Vec<Said>, Halt>, ApiError> {
         let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
         let (project, wanted) = (self.project.clone(), id.clone());
+        let known = Arc::clone(self.known);
         let look = move || -> Result<Option<Looked>, LoadError> {
             let Some(viewed) = view_of(&state, &project, &wanted)? else {
                 return Ok(None);
             };
-            let context = Context::default();
-            let now = grader.grade_now(&Subject::new(&viewed.view, &context));
+            let now = grader.grade_now(&known.subject(&viewed.view));
             Ok(Some(match now {
                 Some(verdict) => Looked::Done(viewed.group_id().cloned(), Box::new(bare(verdict))),
-                None => Looked::Waits(content_hash(&viewed.view), Box::new(viewed)),
+                None => Looked::Waits(known.trace_hash(&viewed.view), Box::new(viewed)),
             }))
         };
         let (group_id, graded) = match blocking(look).await?? {
@@ -331,11 +339,10 @@ impl Attempt<'_> {
             None => return Ok(Ok(Vec::new())),
             Some(Looked::Done(group_id, graded)) => (group_id, vec![*graded]),
             Some(Looked::Waits(trace_hash, viewed)) => {
-                let context = Context::default();
                 let subject = Subject {
                     trace_hash: &trace_hash,
                     criteria_per_trace: self.grader.criteria(),
-                    ..Subject::new(&viewed.view, &context)
+                    ..self.known.subject(&viewed.view)
                 };
                 let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
                 match self.grader.grade(&subject, &bill.services()).await {

@@ -5,6 +5,7 @@
 
 mod asked;
 mod calibrate;
+mod events;
 mod failures;
 mod figure;
 mod follow;
@@ -15,6 +16,7 @@ mod people;
 mod results;
 mod run;
 mod runs;
+mod settings;
 mod watches;
 
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ pub(super) async fn run(ask: &Ask, command: &Command) -> anyhow::Result<ExitCode
         Command::Calibrate(args) => calibrate::run(ask, args).await?,
         Command::Failures(args) => failures::run(ask, args).await?,
         Command::Watches(watches) => watches::run(ask, watches).await?,
+        Command::Settings(settings) => settings::run(ask, settings).await?,
         _ => {}
     }
     Ok(ExitCode::SUCCESS)

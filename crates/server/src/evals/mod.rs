@@ -22,6 +22,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod verdict;
 mod worker;
 
 use axum::Router;

@@ -5,12 +5,14 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use grade::openai::Kind;
+use grade::trace::Costs;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::meta::{Eval, EvalRun, NewItem, NewRun, RunStatus, RunTally};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
+use super::criteria::By;
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
 use super::{criteria, read_file, read_json, recorded, traces};
@@ -70,6 +72,14 @@ struct ResultCounts {
     failed: u64,
     /// Rows that passed every criterion.
     passed: u64,
+    /// Rows to which no criterion applies, which are in no other count; not there if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What calls of a model took.
@@ -92,6 +102,9 @@ struct CriterionResults {
     failed: u64,
     /// Rows of which it could say nothing.
     errored: u64,
+    /// Rows to which it does not apply; not there if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: u64,
 }
 
 /// A run to be made.
@@ -146,7 +159,7 @@ pub(super) async fn create_run(
     let (sent, hold) = read_json::<RunSent>(&state, &headers, body).await?;
     let mut source = DataSource::parse(&sent.data_source)?;
     let sampling = Sampling::of(&source)?;
-    require_services(&state, &eval, sampling.is_some())?;
+    require_what_it_needs(&state, &eval, &source, sampling.is_some())?;
     let rules = RowRules {
         schema: criteria::item_schema(&eval.data_source_config)?,
         needs_sample: matches!(source.kind.as_str(), "completions" | "responses")
@@ -173,17 +186,37 @@ pub(super) async fn create_run(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// Refuses a run that needs what nobody configured: each of its rows would say so.
-fn require_services(state: &AppState, eval: &Eval, samples: bool) -> Result<(), ApiError> {
-    let kinds = criteria::stored(&eval.testing_criteria)?;
-    let uses = |wanted: &[Kind]| kinds.iter().any(|one| wanted.contains(&one.grader.kind()));
-    let needs_model = samples || uses(&[Kind::ScoreModel, Kind::LabelModel]);
-    if needs_model && state.graders.model.is_none() {
+/// Refuses a run that needs what nobody configured, or rows that it does not have: each of them would say
+/// so.
+fn require_what_it_needs(
+    state: &AppState,
+    eval: &Eval,
+    source: &DataSource,
+    samples: bool,
+) -> Result<(), ApiError> {
+    let all = criteria::stored(&eval.testing_criteria)?;
+    let of_traces = criteria::of_traces(&all);
+    let of_traces = of_traces.map_err(|problems| ApiError::internal(problems.join("; ")))?;
+    if of_traces.is_some() && source.kind != "traces" {
+        let message = "this eval has criteria that grade traces: send a data_source of the type traces, such as \
+                       {\"type\": \"traces\", \"source\": {\"type\": \"traces\", \"limit\": 100}}";
+        return Err(ApiError::invalid("data_source.type", message));
+    }
+    source.cost_max()?;
+    let costs = of_traces.map_or(Costs::Nothing, |of_traces| of_traces.costs());
+    let uses = |wanted: &[Kind]| {
+        all.iter().any(|criterion| match &criterion.by {
+            By::Row(grader) => wanted.contains(&grader.kind()),
+            By::Trace(..) => false,
+        })
+    };
+    let asks_judge = costs == Costs::Judge || uses(&[Kind::ScoreModel, Kind::LabelModel]);
+    if (samples || asks_judge) && state.graders.model.is_none() {
         let message = "this run asks a model, and no model endpoint is configured: set OPENAI_API_KEY (and \
                        OPENAI_BASE_URL for another provider) where the server runs";
         return Err(ApiError::new(ErrorCode::Unconfigured, message));
     }
-    if uses(&[Kind::Python]) && state.graders.python.is_none() {
+    if (uses(&[Kind::Python]) || costs == Costs::Code) && state.graders.python.is_none() {
         let message = "this run has Python graders, which this server is not set up to run";
         return Err(ApiError::new(ErrorCode::Unconfigured, message));
     }
@@ -387,12 +420,14 @@ impl RunObject {
     /// Returns a run as it is sent; its criteria in the order of the eval's.
     fn of(run: EvalRun, tally: RunTally, criteria: &[String]) -> Result<Self, ApiError> {
         let per_criterion = criteria.iter().map(|id| {
-            let [passed, failed, errored] = tally.criteria.get(id).copied().unwrap_or_default();
+            let counts = tally.criteria.get(id).copied().unwrap_or_default();
+            let [passed, failed, errored, skipped] = counts;
             CriterionResults {
                 testing_criteria: id.clone(),
                 passed,
                 failed,
                 errored,
+                skipped,
             }
         });
         let has_begun = run.status != RunStatus::Queued;
@@ -435,6 +470,7 @@ impl ResultCounts {
             errored: tally.errored,
             failed: tally.failed,
             passed: tally.passed,
+            skipped: tally.skipped,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! told then, by its place, not in the middle of a run.
 
 use insight::schema_fault;
+use model::NanoUsd;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,6 +26,7 @@ pub(super) struct DataSource {
     pub(super) model: Option<String>,
     pub(super) input_messages: Option<Value>,
     pub(super) sampling_params: Option<Value>,
+    max_cost_usd: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +68,18 @@ impl DataSource {
                 let message =
                     format!("{other:?} is not known; known: jsonl, completions, responses, traces");
                 Err(ApiError::invalid("data_source.type", message))
+            }
+        }
+    }
+
+    /// Returns what judges of traces may cost, if it is said.
+    pub(super) fn cost_max(&self) -> Result<Option<NanoUsd>, ApiError> {
+        match self.max_cost_usd {
+            None => Ok(None),
+            Some(usd) if (0.0..=1e9).contains(&usd) => Ok(Some(NanoUsd::from_usd(usd))),
+            Some(usd) => {
+                let message = format!("{usd} is no amount of US dollars");
+                Err(ApiError::invalid("data_source.max_cost_usd", message))
             }
         }
     }

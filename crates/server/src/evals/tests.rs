@@ -3,6 +3,7 @@
 mod captured;
 mod cycle;
 mod runs;
+mod traced;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use insight::rule::{Rule, RuleValue};
 use insight::{Context, ToldTrace, TraceView};
-use model::{ProjectId, TraceRow};
+use model::{ProjectId, Time, TraceRow};
 use store::meta::GradingRun;
 use store::{Columns, ReadError, Snapshot, Table, TraceBounds};
 use tokio::task::{JoinError, spawn_blocking};
@@ -39,6 +39,16 @@ pub(super) async fn baselines_of(
     run: &GradingRun,
     plan: &Plan,
 ) -> Result<BTreeMap<String, f64>, ContextError> {
+    baselines_before(state, &run.project, run.created_at, plan).await
+}
+
+/// As [`baselines_of`], for whatever was made at `at`.
+pub(super) async fn baselines_before(
+    state: &AppState,
+    project: &ProjectId,
+    at: Time,
+    plan: &Plan,
+) -> Result<BTreeMap<String, f64>, ContextError> {
     let graders = plan.graders().iter();
     let mut keys: Vec<String> = graders
         .flat_map(|one| one.grader.needs().baselines)
@@ -48,10 +58,10 @@ pub(super) async fn baselines_of(
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let snapshot = state.store.snapshot(&run.project);
+    let snapshot = state.store.snapshot(project);
     let bounds = TraceBounds {
-        started_from: Some(run.created_at.plus_micros(-BASELINE_MICROS)),
-        started_until: Some(run.created_at),
+        started_from: Some(at.plus_micros(-BASELINE_MICROS)),
+        started_until: Some(at),
         above_seq: None,
     };
     Ok(spawn_blocking(move || measured(&snapshot, bounds, &keys)).await??)

@@ -134,8 +134,10 @@ pub struct RunTally {
     pub failed: u64,
     /// Rows that could not be graded.
     pub errored: u64,
-    /// By the id of the criterion: rows passed, failed, errored.
-    pub criteria: BTreeMap<String, [u64; 3]>,
+    /// Rows to which no criterion applies.
+    pub skipped: u64,
+    /// By the id of the criterion: rows passed, failed, errored, skipped.
+    pub criteria: BTreeMap<String, [u64; 4]>,
     /// By the name of the model.
     pub usage: BTreeMap<String, ModelUse>,
 }
@@ -444,6 +446,7 @@ fn add_status(tally: &mut RunTally, row: &Row) -> Result<(), sqlx::Error> {
         "pass" => tally.passed += count,
         "fail" => tally.failed += count,
         "error" => tally.errored += count,
+        "skip" => tally.skipped += count,
         _ => tally.queued += count,
     }
     Ok(())
@@ -454,6 +457,7 @@ fn add_outcome(tally: &mut RunTally, row: &Row) -> Result<(), sqlx::Error> {
     let at = match column::<&str>(row, "outcome")? {
         "pass" => 0,
         "fail" => 1,
+        "skip" => 3,
         _ => 2,
     };
     counts[at] += count_of(row)?;

@@ -56,16 +56,18 @@ impl Mistake {
             message: message.into(),
         }
     }
+
+    /// Returns it as one line among others.
+    pub(super) fn told(&self) -> String {
+        format!("{}: {}", self.param, self.message)
+    }
 }
 
 /// Returns one error that tells all mistakes.
 pub(super) fn all_of(mistakes: &[Mistake]) -> ApiError {
     let lines: Vec<String> = match mistakes {
         [only] => vec![only.message.clone()],
-        several => several
-            .iter()
-            .map(|one| format!("{}: {}", one.param, one.message))
-            .collect(),
+        several => several.iter().map(Mistake::told).collect(),
     };
     let first = mistakes.first().map_or("", |first| &first.param);
     ApiError::new(ErrorCode::InvalidParameter, lines.join("\n")).of_param(first)
@@ -105,7 +107,8 @@ pub(super) async fn checked(
         }
     }
     if mistakes.len() == before {
-        let problems = of_traces(&self::criteria(&stored)?).err();
+        let readable = self::criteria(&stored).map_err(ApiError::internal)?;
+        let problems = of_traces(&readable).err();
         let mistake = |problem| Mistake::new("testing_criteria", problem);
         mistakes.extend(problems.into_iter().flatten().map(mistake));
     }
@@ -233,19 +236,44 @@ impl Asked<'_> {
     }
 }
 
+/// Returns the criteria of an eval that was made elsewhere as they are stored: with the ids that they had
+/// there; or says why not.
+pub(super) fn kept(answered: &[Value]) -> Result<Value, String> {
+    if !(1..=CRITERIA_MAX).contains(&answered.len()) {
+        return Err(format!(
+            "an eval has at least one criterion, and {CRITERIA_MAX} at most"
+        ));
+    }
+    let kept = answered.iter().map(|criterion| {
+        let mut criterion = criterion.clone();
+        if let Some(fields) = criterion.as_object_mut() {
+            // An unset option comes back as null, and is not one that may be sent.
+            fields.retain(|_, value| !value.is_null());
+            let name = fields.get("name").or_else(|| fields.get("type"));
+            let name = name.and_then(Value::as_str).unwrap_or_default().to_owned();
+            let id = fields.shift_remove("id").filter(Value::is_string);
+            fields.insert("id".to_owned(), id.unwrap_or_else(|| fresh_id(&name)));
+        }
+        criterion
+    });
+    let kept: Vec<Value> = kept.collect();
+    of_traces(&criteria(&kept)?).map_err(|problems| problems.join("; "))?;
+    Ok(Value::Array(kept))
+}
+
 /// Reads criteria as they are stored.
 pub(super) fn stored(text: &str) -> Result<Vec<Criterion>, ApiError> {
     let values: Vec<Value> = serde_json::from_str(text).map_err(ApiError::internal)?;
-    criteria(&values)
+    criteria(&values).map_err(ApiError::internal)
 }
 
-fn criteria(values: &[Value]) -> Result<Vec<Criterion>, ApiError> {
-    let criterion = |value: &Value| -> Result<Criterion, ApiError> {
+fn criteria(values: &[Value]) -> Result<Vec<Criterion>, String> {
+    let criterion = |value: &Value| -> Result<Criterion, String> {
         let id = value["id"].as_str().unwrap_or_default().to_owned();
         let by = match is_of_trace(value) {
             false => {
                 let grader = Grader::parse(value, Place::Eval);
-                let grader = grader.map_err(|problems| ApiError::internal(problems.to_string()))?;
+                let grader = grader.map_err(|problems| problems.to_string())?;
                 By::Row(Box::new(grader))
             }
             true => {
@@ -255,7 +283,7 @@ fn criteria(values: &[Value]) -> Result<Vec<Criterion>, ApiError> {
                     fields.shift_remove(GRADER);
                 }
                 let grader = TraceGrader::parse(&definition);
-                let grader = grader.map_err(|problems| ApiError::internal(problems.to_string()))?;
+                let grader = grader.map_err(|problems| problems.to_string())?;
                 By::Trace(grader.name().to_owned(), Arc::new(grader))
             }
         };

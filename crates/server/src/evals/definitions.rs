@@ -40,6 +40,9 @@ pub(super) struct EvalObject {
     /// The graders, each with the `id` that results name.
     #[schema(value_type = Vec<Object>)]
     testing_criteria: Box<RawValue>,
+    /// The id that it had at OpenAI, if it was brought along from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openai_eval_id: Option<String>,
 }
 
 /// An eval to be made.
@@ -246,6 +249,7 @@ impl EvalObject {
             metadata: raw(eval.metadata)?,
             data_source_config: raw(eval.data_source_config)?,
             testing_criteria: raw(eval.testing_criteria)?,
+            openai_eval_id: eval.openai_id,
         })
     }
 }

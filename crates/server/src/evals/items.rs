@@ -40,6 +40,12 @@ pub(super) struct OutputItemObject {
     /// The answer that was graded; null where there was none.
     #[schema(value_type = Option<Object>)]
     sample: Option<Box<RawValue>>,
+    /// `true` if it was graded elsewhere and brought along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<bool>,
+    /// The id that it had there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openai_output_item_id: Option<String>,
 }
 
 /// List the rows of a run that were graded, in the order of the rows.
@@ -109,6 +115,8 @@ impl OutputItemObject {
             datasource_item: raw(item.item)?,
             results: raw(item.results)?,
             sample: item.sample.map(raw).transpose()?,
+            imported: item.openai_id.is_some().then_some(true),
+            openai_output_item_id: item.openai_id,
         })
     }
 }

@@ -14,6 +14,7 @@ mod files;
 mod form;
 mod graders;
 mod grading;
+mod import;
 mod items;
 mod recorded;
 mod runs;
@@ -54,6 +55,7 @@ pub(crate) fn routes() -> Router<AppState> {
             "/v1/evals",
             get(definitions::list_evals).post(definitions::create_eval),
         )
+        .route("/v1/evals/import", post(import::import_evals))
         .route(
             "/v1/evals/{eval_id}",
             get(definitions::retrieve_eval)
@@ -106,6 +108,7 @@ pub(crate) fn routes() -> Router<AppState> {
         definitions::retrieve_eval,
         definitions::update_eval,
         definitions::delete_eval,
+        import::import_evals,
         runs::list_runs,
         runs::create_run,
         runs::retrieve_run,

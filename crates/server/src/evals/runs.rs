@@ -59,10 +59,26 @@ pub(super) struct RunObject {
     /// Pairs that people hang on it.
     #[schema(value_type = Object)]
     metadata: Box<RawValue>,
+    /// `true` if it was graded elsewhere and brought along: its figures are those that were told there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<bool>,
+    /// The id that it had there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openai_run_id: Option<String>,
+}
+
+/// What a run came to.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Told {
+    result_counts: Option<ResultCounts>,
+    per_model_usage: Option<Vec<ModelUsage>>,
+    per_testing_criteria_results: Option<Vec<CriterionResults>>,
 }
 
 /// How many rows there are, and what was found of them.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 struct ResultCounts {
     /// All rows; 0 as long as the run is queued.
     total: u64,
@@ -83,7 +99,8 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// What calls of a model took.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 struct ModelUsage {
     model_name: String,
     invocation_count: i64,
@@ -94,7 +111,8 @@ struct ModelUsage {
 }
 
 /// How many rows passed and failed a criterion.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 struct CriterionResults {
     /// The criterion's id.
     testing_criteria: String,
@@ -419,6 +437,35 @@ fn criteria_ids(eval: &Eval) -> Result<Vec<String>, ApiError> {
 impl RunObject {
     /// Returns a run as it is sent; its criteria in the order of the eval's.
     fn of(run: EvalRun, tally: RunTally, criteria: &[String]) -> Result<Self, ApiError> {
+        let told = match &run.told {
+            Some(told) => serde_json::from_str(told).map_err(ApiError::internal)?,
+            None if run.status == RunStatus::Queued => Told::default(),
+            None => Told::counted(&tally, criteria),
+        };
+        Ok(Self {
+            object: "eval.run",
+            report_url: format!("/v1/evals/{}/runs/{}", run.eval_id, run.id),
+            id: run.id,
+            eval_id: run.eval_id,
+            name: run.name,
+            created_at: seconds(run.created_at),
+            status: run.status.as_str(),
+            model: run.model,
+            result_counts: told.result_counts.unwrap_or_default(),
+            per_model_usage: told.per_model_usage,
+            per_testing_criteria_results: told.per_testing_criteria_results,
+            data_source: raw(run.data_source)?,
+            error: run.error.map(raw).transpose()?,
+            metadata: raw(run.metadata)?,
+            imported: run.openai_id.is_some().then_some(true),
+            openai_run_id: run.openai_id,
+        })
+    }
+}
+
+impl Told {
+    /// Returns what the rows of a run come to that has begun.
+    fn counted(tally: &RunTally, criteria: &[String]) -> Self {
         let per_criterion = criteria.iter().map(|id| {
             let counts = tally.criteria.get(id).copied().unwrap_or_default();
             let [passed, failed, errored, skipped] = counts;
@@ -430,8 +477,6 @@ impl RunObject {
                 skipped,
             }
         });
-        let has_begun = run.status != RunStatus::Queued;
-        let per_criterion: Vec<CriterionResults> = per_criterion.collect();
         let usage = tally.usage.iter().map(|(model, used)| ModelUsage {
             model_name: model.clone(),
             invocation_count: used.calls,
@@ -441,25 +486,11 @@ impl RunObject {
             cached_tokens: used.cached_tokens,
         });
         let usage: Vec<ModelUsage> = usage.collect();
-        Ok(Self {
-            object: "eval.run",
-            report_url: format!("/v1/evals/{}/runs/{}", run.eval_id, run.id),
-            id: run.id,
-            eval_id: run.eval_id,
-            name: run.name,
-            created_at: seconds(run.created_at),
-            status: run.status.as_str(),
-            model: run.model,
-            result_counts: match has_begun {
-                true => ResultCounts::of(&tally),
-                false => ResultCounts::default(),
-            },
+        Self {
+            result_counts: Some(ResultCounts::of(tally)),
             per_model_usage: (!usage.is_empty()).then_some(usage),
-            per_testing_criteria_results: has_begun.then_some(per_criterion),
-            data_source: raw(run.data_source)?,
-            error: run.error.map(raw).transpose()?,
-            metadata: raw(run.metadata)?,
-        })
+            per_testing_criteria_results: Some(per_criterion.collect()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod captured;
 mod cycle;
+mod imported;
 mod runs;
 mod traced;
 

@@ -123,6 +123,8 @@ pub struct OutputItem {
     pub sample: Option<String>,
     /// What each grader said: a JSON list.
     pub results: String,
+    /// The id that it had elsewhere, if it was brought along.
+    pub openai_id: Option<String>,
 }
 
 impl Meta {
@@ -312,5 +314,6 @@ fn output_item(row: &Row) -> Result<OutputItem, sqlx::Error> {
         item: column(row, "item")?,
         sample: column(row, "sample")?,
         results: column(row, "results")?,
+        openai_id: column(row, "openai_id")?,
     })
 }

@@ -121,6 +121,12 @@ pub struct EvalRun {
     pub metadata: String,
     /// Why it failed: a JSON object.
     pub error: Option<String>,
+    /// The id that it had elsewhere, if it was brought along.
+    pub openai_id: Option<String>,
+    /// What it came to there: a JSON object.
+    pub told: Option<String>,
+    /// Whether it had not ended there when it was written down.
+    pub is_unfinished: bool,
 }
 
 /// What the graded rows of a run come to.
@@ -496,5 +502,8 @@ fn run(row: &Row) -> Result<EvalRun, sqlx::Error> {
         data_source: column(row, "data_source")?,
         metadata: column(row, "metadata")?,
         error: column(row, "error")?,
+        openai_id: column(row, "openai_id")?,
+        told: column(row, "told")?,
+        is_unfinished: column::<i64>(row, "is_unfinished")? != 0,
     })
 }

@@ -115,19 +115,16 @@ pub(super) async fn checked(
     Ok(Value::Array(stored))
 }
 
-/// Returns whether what was sent, or is stored, grades traces and not rows.
-fn is_of_trace(value: &Value) -> bool {
-    match value.get("type").and_then(Value::as_str) {
-        Some(kind) => OF_TRACES.contains(&kind) || value.get(GRADER).is_some(),
-        None => {
-            value.is_string()
-                || value.get("id").is_some()
-                || value.get("version").is_some()
-                || value
-                    .as_object()
-                    .is_some_and(|fields| fields.len() == 1 && fields.contains_key("name"))
-        }
+/// Returns whether what was sent grades traces and not rows: it is of a type of ours, or a name.
+fn is_of_trace(sent: &Value) -> bool {
+    if let Some(kind) = sent.get("type").and_then(Value::as_str) {
+        return OF_TRACES.contains(&kind);
     }
+    let is_name = |fields: &Map<String, Value>| {
+        let known = ["id", "name", "version"];
+        !fields.is_empty() && fields.keys().all(|key| known.contains(&&**key))
+    };
+    sent.is_string() || sent.as_object().is_some_and(is_name)
 }
 
 /// Returns a criterion that is one of OpenAI's graders as it is stored.
@@ -159,6 +156,10 @@ fn of_row(
     };
     let mut json = grader.to_json();
     json["id"] = fresh_id(name);
+    if let Some(fields) = json.as_object_mut() {
+        // It means something here, and nothing in a grader of OpenAI's.
+        fields.shift_remove(GRADER);
+    }
     Some(json)
 }
 
@@ -184,7 +185,7 @@ impl Asked<'_> {
         mistakes: &mut Vec<Mistake>,
     ) -> Result<Option<Value>, ApiError> {
         if !self.is_of_traces {
-            mistakes.push(Mistake::new(self.param, self.wants_traces()));
+            mistakes.push(self.wants_traces());
             return Ok(None);
         }
         let (grader, from) = match self.sent.get("type") {
@@ -223,16 +224,16 @@ impl Asked<'_> {
         Ok(Some(json))
     }
 
-    fn wants_traces(&self) -> String {
-        let what = self.sent.get("type").and_then(Value::as_str);
-        format!(
-            "{} grades traces, and this eval has rows: make it with data_source_config {{\"type\": \"traces\"}} \
-             and run it over a data_source of the type traces",
-            what.map_or_else(
-                || "a grader that is named".to_owned(),
-                |kind| format!("`{kind}`")
-            ),
-        )
+    fn wants_traces(&self) -> Mistake {
+        let (what, param) = match self.sent.get("type").and_then(Value::as_str) {
+            Some(kind) => (format!("`{kind}`"), format!("{}.type", self.param)),
+            None => ("a grader that is named".to_owned(), self.param.to_owned()),
+        };
+        let message = format!(
+            "{what} grades traces, and this eval has rows: make it with data_source_config {{\"type\": \"traces\"}} \
+             and run it over a data_source of the type traces"
+        );
+        Mistake::new(param, message)
     }
 }
 
@@ -270,7 +271,7 @@ pub(super) fn stored(text: &str) -> Result<Vec<Criterion>, ApiError> {
 fn criteria(values: &[Value]) -> Result<Vec<Criterion>, String> {
     let criterion = |value: &Value| -> Result<Criterion, String> {
         let id = value["id"].as_str().unwrap_or_default().to_owned();
-        let by = match is_of_trace(value) {
+        let by = match is_of_trace(value) || value.get(GRADER).is_some() {
             false => {
                 let grader = Grader::parse(value, Place::Eval);
                 let grader = grader.map_err(|problems| problems.to_string())?;

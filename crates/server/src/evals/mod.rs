@@ -17,6 +17,7 @@ mod grading;
 mod import;
 mod items;
 mod recorded;
+mod row_schema;
 mod runs;
 mod sampling;
 mod source;

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::criteria::By;
+use super::row_schema::RowSchema;
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
 use super::{criteria, read_file, read_json, recorded, traces};
@@ -179,11 +180,15 @@ pub(super) async fn create_run(
     let sampling = Sampling::of(&source)?;
     require_what_it_needs(&state, &eval, &source, sampling.is_some())?;
     let rules = RowRules {
-        schema: criteria::item_schema(&eval.data_source_config)?,
+        schema: RowSchema::new(criteria::item_schema(&eval.data_source_config)?),
         needs_sample: matches!(source.kind.as_str(), "completions" | "responses")
             && sampling.is_none(),
     };
     let rows = source.take_rows()?;
+    if source.kind == "traces" && !matches!(rows, Rows::Traces(_)) {
+        let message = "a data_source of the type traces has a source of that type too";
+        return Err(ApiError::invalid("data_source.source.type", message));
+    }
     let (items, held) = read_rows(&state, &principal, &eval, rules, rows).await?;
     let new = NewRun {
         name: sent

@@ -249,7 +249,7 @@ async fn saved_and_ready_graders_are_criteria_by_name() {
         json!({"name": "quick", "definition": {"type": "rule", "check": "duration_ms < 5000"}});
     let (status, saved) = bench.post("/v1/graders", &saved).await;
     assert!(matches!(status, 200 | 201), "{saved}");
-    let ready = bench.get("/v1/graders?source=library").await;
+    let ready = bench.get("/v1/graders/library").await;
     let ready = text(&ready["data"][0], "id");
     let eval = over_traces(json!([
         "quick", {"name": "quick", "version": 1}, {"id": saved["id"]}, ready,
@@ -295,7 +295,7 @@ async fn criteria_that_cannot_be_meant_are_all_told_when_an_eval_is_made() {
         json!([{"type": "rule", "name": "clean", "check": "tool_errors == 0"}]);
     check(
         rows,
-        "testing_criteria[0]",
+        "testing_criteria[0].type",
         &["`rule` grades traces", "{\"type\": \"traces\"}"],
     )
     .await;
@@ -341,6 +341,14 @@ async fn criteria_that_cannot_be_meant_are_all_told_when_an_eval_is_made() {
     assert_eq!(
         (status, &error["error"]["param"]),
         (400, &json!("data_source.type")),
+        "{error}"
+    );
+    let mut disguised = inline(super::rows(1));
+    disguised["data_source"]["type"] = json!("traces");
+    let (status, error) = bench.post(&runs, &disguised).await;
+    assert_eq!(
+        (status, &error["error"]["param"]),
+        (400, &json!("data_source.source.type")),
         "{error}"
     );
     bench.stop().await;

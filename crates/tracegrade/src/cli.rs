@@ -414,8 +414,8 @@ pub(crate) struct Import {
     /// Files to read; - is stdin.
     #[arg(required_unless_present = "openai_evals")]
     pub(crate) files: Vec<PathBuf>,
-    /// Files with evals of OpenAI's Evals API, as their client returns them, in JSON or JSON lines: the
-    /// evals are made here. Runs and output items in them are counted and left out.
+    /// Files with evals, runs and output items of OpenAI's Evals API, as their client returns them, in JSON
+    /// or JSON lines. Each is kept once; runs stand here as they were graded there.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "data_dir", "resume"])]
     pub(crate) openai_evals: Vec<PathBuf>,
     /// Put them into this data folder, which no server has open, instead of sending them to one.

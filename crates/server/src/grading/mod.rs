@@ -7,6 +7,7 @@
 
 mod api;
 mod context;
+mod criteria;
 mod estimate;
 mod graders;
 mod item;
@@ -35,6 +36,7 @@ use crate::state::AppState;
 use crate::turns::Turns;
 
 pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades_of};
+pub(crate) use criteria::{TraceBench, TraceCriteria, TraceCriterion, named as named_grader};
 pub(crate) use recorded::forget as forget_judgements;
 pub(crate) use settings::problems_of;
 

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Assembly, Criterion, Inputs, Offered, Order, Prompt};
+use super::{Assembly, Criterion, Exhibit, Inputs, Offered, Order, Prompt};
 use crate::fence::{Fence, Nonce};
 use crate::render::samples::Story;
 use crate::render::{Mask, Reading, Renderer, Request, Tier};
@@ -120,9 +120,12 @@ fn prompt(renderer: &Renderer<'_>, fence: &Fence, mask: &Mask, request: &Request
     let assembly = Assembly {
         criterion: &Criterion::of_text("Did the agent book what the user asked for?"),
         offered: &Offered::Verdict,
-        rendering: &rendering,
-        fence,
-        inputs: &inputs,
+        first: Exhibit {
+            rendering: &rendering,
+            fence,
+            inputs: &inputs,
+        },
+        second: None,
         order: Order::TraceFirst,
     };
     assembly.prompt()

@@ -58,6 +58,7 @@ impl ProjectJudge {
         Bill {
             judge: self,
             trace_id: trace_id.cloned(),
+            counterpart: None,
             payer,
             written,
             entries: Mutex::default(),
@@ -78,6 +79,8 @@ impl ProjectJudge {
 pub(in crate::grading) struct Bill<'a> {
     judge: &'a ProjectJudge,
     trace_id: Option<TraceId>,
+    /// The trace that it is compared with.
+    counterpart: Option<TraceId>,
     payer: Option<String>,
     written: NanoUsd,
     entries: Mutex<Entries>,
@@ -105,6 +108,12 @@ struct Kept {
 }
 
 impl Bill<'_> {
+    /// Says with which trace it is compared: what is answered quotes that one too.
+    pub(in crate::grading) fn compared_with(mut self, counterpart: Option<&TraceId>) -> Self {
+        self.counterpart = counterpart.cloned();
+        self
+    }
+
     /// Returns whom graders may ask, on this bill.
     pub(in crate::grading) fn services(&self) -> Services<'_> {
         let graders = &self.judge.state.graders;
@@ -195,7 +204,8 @@ impl Bill<'_> {
         let meta = self.judge.state.store.meta();
         let project = &self.judge.project;
         let key = key.to_string();
-        let kept = meta.keep_judge_answer(project, &key, self.trace_id.as_ref(), &text);
+        let about = (self.trace_id.as_ref(), self.counterpart.as_ref());
+        let kept = meta.keep_judge_answer_about(project, &key, about, &text);
         if let Err(error) = kept.await {
             tracing::warn!(error = %chain(&error), "failed to keep what a judge answered; it may be asked again");
         }

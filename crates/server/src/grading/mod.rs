@@ -11,11 +11,13 @@ mod estimate;
 mod graders;
 mod item;
 mod judge;
+mod pairs;
 mod plan;
 mod progress;
 mod recorded;
 mod select;
 mod start;
+mod stopping;
 mod watch;
 mod watches;
 mod worker;
@@ -33,6 +35,7 @@ use crate::state::AppState;
 use crate::turns::Turns;
 
 pub(crate) use api::{annotations_of, grades_of};
+pub(crate) use pairs::forget_comparisons;
 pub(crate) use recorded::forget as forget_judgements;
 
 /// The grading that is being done.

@@ -32,6 +32,9 @@ pub(super) const JUDGE_PROJECT: &str = "judge";
 const GRADED_PROJECT: &str = "graded_project";
 const GRADED_TRACE: &str = "graded_trace_id";
 
+/// The trace that it was compared with.
+const COMPARED_TRACE: &str = "compared_trace_id";
+
 /// What the project is called when it is made.
 const JUDGE_PROJECT_NAME: &str = "Judges";
 
@@ -40,7 +43,7 @@ const JUDGE_PROJECT_NAME: &str = "Judges";
 pub(super) async fn record(
     state: &AppState,
     bench: &Bench,
-    trace_id: &TraceId,
+    traces: (&TraceId, Option<&TraceId>),
     exchanges: Vec<(usize, Exchange)>,
 ) {
     let record = state.config.grading.record_judges;
@@ -51,7 +54,7 @@ pub(super) async fn record(
     if record == RecordJudges::Off || is_own || asked.is_empty() {
         return;
     }
-    if let Err(error) = keep(state, bench, trace_id, &asked, record).await {
+    if let Err(error) = keep(state, bench, traces, &asked, record).await {
         tracing::warn!(run = %bench.run.id, error = %error, "failed to record what a judge was asked");
     }
 }
@@ -66,21 +69,18 @@ pub(crate) async fn forget(
     if traces.is_empty() || state.projects.settings(&judges).is_none() {
         return Ok(());
     }
-    let about = [
-        (GRADED_PROJECT, vec![project.to_string()]),
-        (
-            GRADED_TRACE,
-            traces.iter().map(ToString::to_string).collect(),
-        ),
-    ];
-    let filter = TraceFilter {
-        metadata: about.map(|(key, values)| (key.to_owned(), values)).into(),
-        ..TraceFilter::default()
-    };
-    let find = |snapshot| state.engine.trace_ids(snapshot, filter.clone());
-    let found = of_project(state, &judges, |snapshot: Arc<Snapshot>| find(snapshot)).await?;
-    if !found.is_empty() {
-        state.store.delete_traces(&judges, found).await?;
+    for key in [GRADED_TRACE, COMPARED_TRACE] {
+        let ids = traces.iter().map(ToString::to_string).collect();
+        let about = [(GRADED_PROJECT, vec![project.to_string()]), (key, ids)];
+        let filter = TraceFilter {
+            metadata: about.map(|(key, values)| (key.to_owned(), values)).into(),
+            ..TraceFilter::default()
+        };
+        let find = |snapshot| state.engine.trace_ids(snapshot, filter.clone());
+        let found = of_project(state, &judges, |snapshot: Arc<Snapshot>| find(snapshot)).await?;
+        if !found.is_empty() {
+            state.store.delete_traces(&judges, found).await?;
+        }
     }
     Ok(())
 }
@@ -88,24 +88,22 @@ pub(crate) async fn forget(
 async fn keep(
     state: &AppState,
     bench: &Bench,
-    trace_id: &TraceId,
+    traces: (&TraceId, Option<&TraceId>),
     asked: &[(usize, Exchange)],
     record: RecordJudges,
 ) -> Result<(), ApiError> {
     let project = ProjectId::new(JUDGE_PROJECT).map_err(ApiError::internal)?;
-    // It may have been deleted while it was judged.
-    let (of, whose, id) = (
-        Arc::clone(state),
-        bench.run.project.clone(),
-        trace_id.clone(),
-    );
-    let found = blocking(move || of.store.trace_snapshot(&whose, &id).trace(&id)).await??;
-    if found.is_none() {
-        return Ok(());
+    // They may have been deleted while they were judged.
+    for id in std::iter::once(traces.0).chain(traces.1) {
+        let (of, whose, id) = (Arc::clone(state), bench.run.project.clone(), id.clone());
+        let found = blocking(move || of.store.trace_snapshot(&whose, &id).trace(&id)).await??;
+        if found.is_none() {
+            return Ok(());
+        }
     }
     make_sure_of(state, &project).await?;
     let now = state.clock.now();
-    let body = body(bench, trace_id, asked, record, now)?.to_string();
+    let body = body(bench, traces, asked, record, now)?.to_string();
     let intake = state.intake(project.clone(), Source::Proxy, now)?;
     let work = spawn_blocking(move || intake.prepare(body.into(), Wire::AgentsSdk));
     let (prepared, taken) = work.await.map_err(IntakeError::Worker)??;
@@ -134,7 +132,7 @@ async fn make_sure_of(state: &AppState, project: &ProjectId) -> Result<(), ApiEr
 /// Returns what an exporter would have sent: a trace for each grader, with a span for each call.
 fn body(
     bench: &Bench,
-    trace_id: &TraceId,
+    (trace_id, counterpart): (&TraceId, Option<&TraceId>),
     asked: &[(usize, Exchange)],
     record: RecordJudges,
     now: Time,
@@ -160,6 +158,9 @@ fn body(
                     GRADED_TRACE: trace_id.as_str(),
                 },
             }));
+            if let (Some(counterpart), Some(trace)) = (counterpart, data.last_mut()) {
+                trace["metadata"][COMPARED_TRACE] = counterpart.as_str().into();
+            }
         }
         data.push(span(&id, exchange, record, now)?);
     }

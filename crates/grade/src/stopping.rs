@@ -135,16 +135,16 @@ impl Sequence {
 
     fn bet_on(&mut self, value: f64) {
         let (low, high) = self.ends;
-        let share = ((value - low) / (high - low)).clamp(0.0, 1.0);
-        // What is no number is no value.
-        let _refused = self.bet.push(share);
+        // From −1 to 1, as the bet has it. What is no number is refused, and no value.
+        let share = 2.0 * (value - low) / (high - low) - 1.0;
+        let _refused = self.bet.push(share.clamp(-1.0, 1.0));
     }
 
     /// Returns what is known by now; nothing before the first value.
     pub fn seen(&self) -> Option<Seen> {
         let figure = self.bet.confidence_sequence(self.level).ok()?;
         let (low, high) = self.ends;
-        let scaled = |share: f64| low + share.clamp(0.0, 1.0) * (high - low);
+        let scaled = |share: f64| low + share.midpoint(1.0) * (high - low);
         Some(Seen {
             estimate: scaled(figure.estimate),
             low: scaled(figure.interval.low),

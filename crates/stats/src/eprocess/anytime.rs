@@ -32,22 +32,18 @@ pub fn mean_at_any_time(
                 high,
             });
         }
-        bet.push((mean - low) / (high - low))?;
+        // From −1 to 1, as the bet has it: a smaller range would be bet on too carefully.
+        bet.push((2.0 * (mean - low) / (high - low) - 1.0).clamp(-1.0, 1.0))?;
     }
-    let shares = bet.confidence_sequence(level)?;
-    let scaled = |share: f64| low + share * (high - low);
-    // Shares are above 0, which the betting does not know.
-    let (from, to) = (shares.interval.low.max(0.0), shares.interval.high.min(1.0));
+    let bets = bet.confidence_sequence(level)?;
+    let scaled = |value: f64| low + value.midpoint(1.0) * (high - low);
+    let ends = (scaled(bets.interval.low), scaled(bets.interval.high));
     Ok(Figure {
-        estimate: scaled(shares.estimate),
-        interval: Interval::new(
-            (scaled(from), scaled(to)),
-            level,
-            Method::ConfidenceSequence,
-        ),
+        estimate: scaled(bets.estimate),
+        interval: Interval::new(ends, level, Method::ConfidenceSequence),
         n: rows.n(),
         groups: rows.groups(),
-        ..shares
+        ..bets
     })
 }
 

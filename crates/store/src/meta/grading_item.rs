@@ -204,9 +204,8 @@ impl Meta {
             column(&row, "number").map_err(&failed)?,
             parsed(&row, "project_id").map_err(&failed)?,
         );
-        let traces = new
-            .iter()
-            .flat_map(|one| std::iter::once(&one.trace_id).chain(&one.counterpart));
+        let mut traces: Vec<&TraceId> = new.iter().map(|one| &one.trace_id).collect();
+        traces.extend(new.iter().filter_map(|one| one.counterpart.as_ref()));
         let gone = deleted::of(connection, &project, traces, self.clock.now())
             .await
             .map_err(&failed)?;

@@ -24,6 +24,7 @@ const NO_COUNTERPART: &str = "it compares two traces, and there is none to compa
                               and `pair_by` in the run";
 
 /// Both traces before the judges.
+#[derive(Clone, Copy)]
 struct Two<'a> {
     candidate: &'a Party<'a>,
     counterpart: &'a Party<'a>,
@@ -70,16 +71,20 @@ impl Hearing<'_> {
         let parties = [&self.party, &counterpart];
         let mut exchanges = Vec::new();
         let none = [Mask::default(), Mask::default()];
-        let two = |masks| Two {
+        let two = Two {
             candidate: &self.party,
             counterpart: &counterpart,
-            masks,
+            masks: &none,
         };
-        let mut opinion = self.compare(&two(&none), services, &mut exchanges).await?;
+        let mut opinion = self.compare(&two, services, &mut exchanges).await?;
         let directed = parties.map(Party::directed);
         if directed.iter().any(|places| !places.is_empty()) && opinion.is_decision() {
             let masks = [0, 1].map(|at| parties[at].renderer.mask(&directed[at]));
-            let masked = self.compare(&two(&masks), services, &mut exchanges).await?;
+            let two = Two {
+                masks: &masks,
+                ..two
+            };
+            let masked = self.compare(&two, services, &mut exchanges).await?;
             opinion = opinion.confirmed_by(masked, &self.grader.offered, || {
                 let all = parties.iter().zip(&directed);
                 let ids = all

@@ -92,6 +92,8 @@ struct Entries {
     fresh: NanoUsd,
     /// What was asked on the same account before, by somebody who did not live to tell.
     found: NanoUsd,
+    /// What is being asked, at its estimate: whoever stops waiting for it may have to pay all the same.
+    open_questions: NanoUsd,
     /// Answers that came and are not kept yet.
     open: Vec<(ModelAnswer, NanoUsd)>,
     /// Questions whose cost is in one of the sums.
@@ -135,20 +137,25 @@ impl Bill<'_> {
         let entries = self.entries.lock();
         entries
             .fresh
+            .saturating_add(entries.open_questions)
             .saturating_add(beyond(entries.found, self.written))
     }
 
     async fn asked(&self, request: &ModelRequest) -> Result<ModelAnswer, ModelError> {
         let graders = &self.judge.state.graders;
         let model = graders.model.as_deref().ok_or(ModelError::Absent)?;
-        let answer = model.ask(request).await?;
         let tariff = self.judge.tariff();
+        let estimate = tariff.estimate(request).unwrap_or_default();
+        self.entries.lock().open_questions.0 += estimate.0;
+        // If nobody waits for the answer any more, it stays open.
+        let answer = model.ask(request).await;
+        self.entries.lock().open_questions.0 -= estimate.0;
+        let mut answer = answer?;
+        tariff.doubt(request, &mut answer);
         // As the budget has it: what claims to have cost nothing is taken at its estimate.
         let cost = tariff.cost(request, &answer);
         let cost = cost.filter(|cost| *cost > NanoUsd::default());
-        let cost = cost
-            .or_else(|| tariff.estimate(request))
-            .unwrap_or_default();
+        let cost = cost.unwrap_or(estimate);
         let mut entries = self.entries.lock();
         entries.fresh = entries.fresh.saturating_add(cost);
         entries.open.push((answer.clone(), cost));

@@ -179,12 +179,15 @@ fn span(
         "type": "generation",
         "model": exchange.model,
         "model_config": exchange.params,
-        "usage": {
+    });
+    // A provider that does not tell what it read has not read nothing.
+    if usage.is_known() {
+        span_data["usage"] = json!({
             "input_tokens": usage.prompt,
             "output_tokens": usage.completion,
             "input_tokens_details": {"cached_tokens": usage.cached},
-        },
-    });
+        });
+    }
     if record == RecordJudges::Full {
         let content = exchange.refusal.as_ref().unwrap_or(&exchange.answer);
         let mut answer = json!({"role": "assistant", "content": content});

@@ -52,6 +52,10 @@ const SLICE: Duration = Duration::from_secs(20);
 /// asked again.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// When somebody stops a run, judges that are being asked may answer within this time. It is longer than
+/// the server's own: what is cut off by its end costs nothing that is known.
+const STOP_GRACE: Duration = Duration::from_secs(8);
+
 /// So long grades wait for the store to have room. Nobody waits for them.
 const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -74,6 +78,11 @@ impl Job for GradingRun {
 
     fn project(&self) -> &ProjectId {
         &self.project
+    }
+
+    /// What asks judges or runs code is in the order of a hash, or is fed by a watch and has a cap.
+    fn asks(&self) -> bool {
+        self.in_order_of_hash || self.cap.is_some()
     }
 }
 
@@ -225,7 +234,8 @@ pub(super) struct Worker {
 struct Done {
     item: GradingItem,
     spent: NanoUsd,
-    outcome: Result<ItemGrades, Halt>,
+    /// None: the run was stopped before a judge had answered.
+    outcome: Option<Result<ItemGrades, Halt>>,
 }
 
 impl Worker {
@@ -525,20 +535,23 @@ impl Worker {
             Ok(Some((own, other))) => {
                 let now = || state.clock.now();
                 let views = (&own.view, other.as_ref().map(|other| &other.view));
-                self.bench.grade(&item, views, &bill, now).await
+                tokio::select! {
+                    graded = self.bench.grade(&item, views, &bill, now) => Some(graded),
+                    () = self.cut_off() => None,
+                }
             }
             // It was deleted: of what is gone there is nothing to say.
-            Ok(None) => Ok(ItemGrades::default()),
+            Ok(None) => Some(Ok(ItemGrades::default())),
             Err(error @ LoadError::Full(_)) => return Err(error.into()),
             Err(error) => {
                 let now = state.clock.now();
-                Ok(self.bench.unreadable(&item, &chain(&error), now))
+                Some(Ok(self.bench.unreadable(&item, &chain(&error), now)))
             }
         };
         let outcome = match &item.counterpart {
             // What was deleted while it was judged is quoted nowhere.
             Some(id) if self.load(id).await?.is_ok_and(|it| it.is_none()) => {
-                outcome.map(|_| ItemGrades::default())
+                outcome.map(|outcome| outcome.map(|_| ItemGrades::default()))
             }
             _ => outcome,
         };
@@ -548,6 +561,13 @@ impl Worker {
             spent,
             outcome,
         })
+    }
+
+    /// Returns some time after the run was stopped: whoever has not answered by then is not waited for. What
+    /// he was asked counts as spent, for it may be charged.
+    async fn cut_off(&self) {
+        self.turn.stopped().await;
+        tokio::time::sleep(STOP_GRACE).await;
     }
 
     /// Keeps what came of some traces. Returns whether the run goes on as it is.
@@ -562,7 +582,7 @@ impl Worker {
         let mut asked = Vec::new();
         for one in done {
             let end = match one.outcome {
-                Ok(graded) => {
+                Some(Ok(graded)) => {
                     if let Some(stopping) = stopping {
                         stopping.put(&one.item, &graded.grades);
                     }
@@ -571,7 +591,8 @@ impl Worker {
                     asked.push((traces, graded.exchanges));
                     graded.end
                 }
-                Err(halt) => {
+                None => ItemEnd::GivenBack,
+                Some(Err(halt)) => {
                     // What every question fails of tells more than that the money is gone.
                     match halted {
                         Some(Halt::Terminal(_)) => {}

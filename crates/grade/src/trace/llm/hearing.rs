@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::ask::Asking;
 use super::definition::{JudgeSpec, Llm};
+use super::family::family;
 use super::party::Party;
 use super::session::{self, Session};
 use super::verdict::{self, Opinion, Silent};
@@ -287,10 +288,8 @@ impl<'a> Hearing<'a> {
         let views = std::iter::once(self.subject.view).chain(counterpart);
         let judged: Vec<&String> = views.flat_map(|view| &view.row.models).collect();
         let kin = exchanges.iter().find_map(|exchange| {
-            let family = verdict::family(&exchange.model);
-            let kin = judged
-                .iter()
-                .find(|model| verdict::family(model) == family)?;
+            let of_judge = family(&exchange.model);
+            let kin = judged.iter().find(|model| family(model) == of_judge)?;
             Some((exchange.model.as_str(), kin.as_str()))
         });
         kin.map(|(judge, model)| format!("the judge {judge} is of the family of {model}"))

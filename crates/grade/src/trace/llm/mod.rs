@@ -15,6 +15,7 @@
 mod ask;
 mod chances;
 mod definition;
+mod family;
 mod hearing;
 mod pairwise;
 mod party;

@@ -451,6 +451,9 @@ impl Notes {
             }
             if answer.dropped_citations > 0 {
                 notes.insert("dropped_citations".into(), answer.dropped_citations.into());
+                // It stands on nothing that is there.
+                let is_unsupported = answer.citations.is_empty();
+                notes.insert("unsupported".into(), is_unsupported.into());
             }
         }
         if let Some(warning) = &self.warning {
@@ -479,11 +482,4 @@ fn score_of_comparison(choice: &Choice) -> Option<f64> {
         Choice::Tie => Some(0.5),
         _ => None,
     }
-}
-
-/// Returns the maker of a model, as far as its name tells: what stands before the first digit or dash.
-pub(super) fn family(model: &str) -> &str {
-    let name = model.rsplit('/').next().unwrap_or(model);
-    let end = name.find(|c: char| c == '-' || c.is_ascii_digit());
-    &name[..end.unwrap_or(name.len())]
 }

@@ -58,6 +58,9 @@ pub struct ResultsOptions {
     pub level: Level,
     /// The share of grades without a verdict above which a run is degraded.
     pub unscored_share_max: f64,
+    /// Whether somebody looks while the run goes on and may stop it by what he sees: then intervals are
+    /// such that hold at any time.
+    pub at_any_time: bool,
 }
 
 impl Default for ResultsOptions {
@@ -65,6 +68,7 @@ impl Default for ResultsOptions {
         Self {
             level: Level::P95,
             unscored_share_max: UNSCORED_SHARE_MAX,
+            at_any_time: false,
         }
     }
 }
@@ -113,6 +117,8 @@ pub(crate) struct Graded {
     /// What later attempts replaced.
     replaced: Vec<(u32, Cell)>,
     pub(crate) judge: JudgeTally,
+    /// Of comparisons: how far judges contradicted themselves about an item, and in which attempt.
+    pub(super) contradictions: BTreeMap<u32, (u16, f64)>,
     /// Grades that another definition than the grader's made.
     pub(crate) of_other_versions: u64,
 }
@@ -166,8 +172,13 @@ impl ResultsBuilder {
         };
         let graded = &mut self.collected.graders[grader];
         graded.put(item, Cell::new(grade, label));
-        if let Some(used) = &grade.verdict.judge {
-            graded.judge.add(used);
+        let used = grade.verdict.judge.as_ref();
+        if let Some(share) = used.and_then(|used| graded.judge.add(used)) {
+            let attempt = u16::try_from(grade.attempt).unwrap_or(u16::MAX);
+            let known = graded.contradictions.entry(item).or_default();
+            if known.0 <= attempt {
+                *known = (attempt, share);
+            }
         }
         graded.of_other_versions += u64::from(grade.grader_hash != graded.facts.hash);
     }
@@ -249,6 +260,7 @@ impl Graded {
             cells: Vec::new(),
             replaced: Vec::new(),
             judge: JudgeTally::default(),
+            contradictions: BTreeMap::new(),
             of_other_versions: 0,
         }
     }

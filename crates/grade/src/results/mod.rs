@@ -13,6 +13,7 @@ mod items;
 mod judge_use;
 mod of_grader;
 mod outlook;
+mod pairwise;
 mod panel;
 mod sample;
 mod summary;
@@ -32,6 +33,7 @@ pub(crate) use figure::{decimal, keep};
 pub use items::{ItemFilter, ItemGrade, ItemResult};
 pub use judge_use::JudgeTotals;
 pub use outlook::{Outlook, Plan};
+pub use pairwise::PairwiseResults;
 pub use panel::PanelAgreement;
 pub(crate) use sample::{Said, Sample};
 pub use summary::{

@@ -6,6 +6,7 @@ use stats::Figure;
 
 use super::collected::{Collected, Graded};
 use super::outlook;
+use super::pairwise;
 use super::sample::{Said, Sample};
 use super::summary::{
     AtLeast, Bar, Counts, FlipRate, GraderResults, GraderStratum, LabelShare, number,
@@ -23,7 +24,8 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     let mut withheld = Withheld::new();
     let counts = Counts::of(grader);
     let passes = Sample::of(collected, |item| Said::pass(&grader.cell(item)));
-    let scores = Sample::of(collected, |item| Said::score(&grader.cell(item)));
+    let scores = Sample::of(collected, |item| Said::score(&grader.cell(item)))
+        .between(grader.facts.scale.range());
     let mut figures = Figures {
         withheld: &mut withheld,
     };
@@ -31,13 +33,21 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     let pass_rate = figures.keep_if(decided, "pass_rate", || passes.rate());
     let has_scores = scores.rows().is_ok();
     let mean = figures.keep_if(has_scores, "mean", || scores.mean());
-    let median = match has_scores && scores.is_stratified() {
-        true => {
-            let why = "the sample is weighted, and a median of it would not be";
+    let why_no_median = if !has_scores {
+        None
+    } else if scores.is_stratified() {
+        Some("the sample is weighted, and a median of it would not be")
+    } else if collected.options.at_any_time {
+        Some("the run may stop by what it shows, and no interval of a median would hold then")
+    } else {
+        None
+    };
+    let median = match why_no_median {
+        Some(why) => {
             figures.withheld.insert("median".to_owned(), why.to_owned());
             None
         }
-        false => figures.keep_if(has_scores, "median", || scores.median()),
+        None => figures.keep_if(has_scores, "median", || scores.median()),
     };
     let outlook = match pass_rate {
         Some(_) => outlook::of_rates(&passes),
@@ -58,6 +68,7 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
         flips: FlipRate::of(grader.flips()),
         noise: FlipRate::of(grader.judge.samples),
         panel: grader.judge.panel.agreement(collected.level()),
+        pairwise: pairwise::of(collected, grader),
         outlook,
         judge: grader.judge.totals(),
         of_other_versions: grader.of_other_versions,

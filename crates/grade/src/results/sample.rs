@@ -5,6 +5,7 @@
 //! traces without a verdict are taken for traces like the others of their stratum. The whole of one
 //! stratum is that stratum, drawn plainly.
 
+use stats::eprocess::mean_at_any_time;
 use stats::interval::Purpose;
 use stats::{Figure, Level, Refusal, Row, Rows, cluster, quantile, strata};
 
@@ -66,6 +67,8 @@ pub(crate) struct Sample<'a> {
     parts: Vec<Part>,
     /// Items that are in no stratum that was counted.
     apart: Part,
+    /// Between which numbers values lie, where that is known.
+    ends: Option<(f64, f64)>,
 }
 
 #[derive(Default)]
@@ -88,6 +91,7 @@ impl<'a> Sample<'a> {
             collected,
             parts: collected.strata.iter().map(|_| Part::default()).collect(),
             apart: Part::default(),
+            ends: None,
         };
         for item in collected.items() {
             let part = match collected.stratum(item) {
@@ -105,6 +109,11 @@ impl<'a> Sample<'a> {
             }
         }
         sample
+    }
+
+    /// Says between which numbers all values lie.
+    pub(crate) fn between(self, ends: Option<(f64, f64)>) -> Self {
+        Self { ends, ..self }
     }
 
     /// Returns whether there are parts to be weighted.
@@ -174,6 +183,9 @@ impl<'a> Sample<'a> {
         if self.is_stratified() {
             return strata::estimate(&self.strata(0.0)?, self.level()).overall;
         }
+        if self.collected.options.at_any_time {
+            return mean_at_any_time(&self.rows()?, (0.0, 1.0), self.level());
+        }
         cluster::rate(&self.rows()?, self.level(), Purpose::Report)
     }
 
@@ -181,6 +193,11 @@ impl<'a> Sample<'a> {
     pub(crate) fn mean(&self) -> Result<Figure, Refusal> {
         if self.is_stratified() {
             return strata::estimate(&self.strata(0.0)?, self.level()).overall;
+        }
+        if self.collected.options.at_any_time {
+            // Without ends nothing bounds what may still come.
+            let ends = self.ends.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+            return mean_at_any_time(&self.rows()?, ends, self.level());
         }
         cluster::mean(&self.rows()?, self.level())
     }

@@ -262,6 +262,6 @@ impl TraceBench {
             run_id: &self.run_id,
             plan: &self.plan,
         };
-        recorded::record_of(&self.state, judged, trace_id, exchanges).await;
+        recorded::record_of(&self.state, judged, (trace_id, None), exchanges).await;
     }
 }

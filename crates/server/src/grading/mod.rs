@@ -12,12 +12,14 @@ mod estimate;
 mod graders;
 mod item;
 mod judge;
+mod pairs;
 mod plan;
 mod progress;
 mod recorded;
 mod select;
 mod settings;
 mod start;
+mod stopping;
 mod usual;
 mod watch;
 mod watches;
@@ -37,6 +39,7 @@ use crate::turns::Turns;
 
 pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades_of};
 pub(crate) use criteria::{TraceBench, TraceCriteria, TraceCriterion, named as named_grader};
+pub(crate) use pairs::forget_comparisons;
 pub(crate) use recorded::forget as forget_judgements;
 pub(crate) use settings::problems_of;
 

@@ -106,6 +106,13 @@ impl Plan {
         costs.max().unwrap_or(Costs::Nothing)
     }
 
+    /// Returns the name of one that compares a trace with another.
+    pub(super) fn comparing(&self) -> Option<&str> {
+        let mut graders = self.graders.iter();
+        let comparing = graders.find(|one| one.grader.is_pairwise());
+        comparing.map(|one| &*one.frozen.name)
+    }
+
     /// Returns whether one of them reads what was said.
     pub(super) fn needs_content(&self) -> bool {
         self.graders.iter().any(|one| one.grader.needs().content)

@@ -36,6 +36,9 @@ pub(super) const JUDGE_PROJECT: &str = "judge";
 const GRADED_PROJECT: &str = "graded_project";
 const GRADED_TRACE: &str = "graded_trace_id";
 
+/// The trace that it was compared with.
+const COMPARED_TRACE: &str = "compared_trace_id";
+
 /// What the project is called when it is made.
 const JUDGE_PROJECT_NAME: &str = "Judges";
 
@@ -52,7 +55,7 @@ pub(super) struct Judged<'a> {
 pub(super) async fn record(
     state: &AppState,
     bench: &Bench,
-    trace_id: &TraceId,
+    traces: (&TraceId, Option<&TraceId>),
     exchanges: Vec<(usize, Exchange)>,
 ) {
     let judged = Judged {
@@ -60,7 +63,7 @@ pub(super) async fn record(
         run_id: &bench.run.id,
         plan: &bench.plan,
     };
-    record_of(state, judged, trace_id, exchanges).await;
+    record_of(state, judged, traces, exchanges).await;
 }
 
 /// Records what judges were asked about a trace, each with its grader's place in the plan. That it cannot
@@ -68,7 +71,7 @@ pub(super) async fn record(
 pub(super) async fn record_of(
     state: &AppState,
     judged: Judged<'_>,
-    trace_id: &TraceId,
+    traces: (&TraceId, Option<&TraceId>),
     exchanges: Vec<(usize, Exchange)>,
 ) {
     let record = state.config.grading.record_judges;
@@ -79,7 +82,7 @@ pub(super) async fn record_of(
     if record == RecordJudges::Off || is_own || asked.is_empty() {
         return;
     }
-    if let Err(error) = keep(state, judged, trace_id, &asked, record).await {
+    if let Err(error) = keep(state, judged, traces, &asked, record).await {
         tracing::warn!(run = judged.run_id, error = %error, "failed to record what a judge was asked");
     }
 }
@@ -94,21 +97,18 @@ pub(crate) async fn forget(
     if traces.is_empty() || state.projects.settings(&judges).is_none() {
         return Ok(());
     }
-    let about = [
-        (GRADED_PROJECT, vec![project.to_string()]),
-        (
-            GRADED_TRACE,
-            traces.iter().map(ToString::to_string).collect(),
-        ),
-    ];
-    let filter = TraceFilter {
-        metadata: about.map(|(key, values)| (key.to_owned(), values)).into(),
-        ..TraceFilter::default()
-    };
-    let find = |snapshot| state.engine.trace_ids(snapshot, filter.clone());
-    let found = of_project(state, &judges, |snapshot: Arc<Snapshot>| find(snapshot)).await?;
-    if !found.is_empty() {
-        state.store.delete_traces(&judges, found).await?;
+    for key in [GRADED_TRACE, COMPARED_TRACE] {
+        let ids = traces.iter().map(ToString::to_string).collect();
+        let about = [(GRADED_PROJECT, vec![project.to_string()]), (key, ids)];
+        let filter = TraceFilter {
+            metadata: about.map(|(key, values)| (key.to_owned(), values)).into(),
+            ..TraceFilter::default()
+        };
+        let find = |snapshot| state.engine.trace_ids(snapshot, filter.clone());
+        let found = of_project(state, &judges, |snapshot: Arc<Snapshot>| find(snapshot)).await?;
+        if !found.is_empty() {
+            state.store.delete_traces(&judges, found).await?;
+        }
     }
     Ok(())
 }
@@ -162,20 +162,22 @@ fn graded_in(record: &TraceItem) -> Option<(ProjectId, TraceId)> {
 async fn keep(
     state: &AppState,
     judged: Judged<'_>,
-    trace_id: &TraceId,
+    traces: (&TraceId, Option<&TraceId>),
     asked: &[(usize, Exchange)],
     record: RecordJudges,
 ) -> Result<(), ApiError> {
     let project = ProjectId::new(JUDGE_PROJECT).map_err(ApiError::internal)?;
-    // It may have been deleted while it was judged.
-    let (of, whose, id) = (Arc::clone(state), judged.project.clone(), trace_id.clone());
-    let found = blocking(move || of.store.trace_snapshot(&whose, &id).trace(&id)).await??;
-    if found.is_none() {
-        return Ok(());
+    // They may have been deleted while they were judged.
+    for id in std::iter::once(traces.0).chain(traces.1) {
+        let (of, whose, id) = (Arc::clone(state), judged.project.clone(), id.clone());
+        let found = blocking(move || of.store.trace_snapshot(&whose, &id).trace(&id)).await??;
+        if found.is_none() {
+            return Ok(());
+        }
     }
     make_sure_of(state, &project).await?;
     let now = state.clock.now();
-    let body = body(judged, trace_id, asked, record, now)?.to_string();
+    let body = body(judged, traces, asked, record, now)?.to_string();
     let intake = state.intake(project.clone(), Source::Proxy, now)?;
     let work = spawn_blocking(move || intake.prepare(body.into(), Wire::AgentsSdk));
     let (prepared, taken) = work.await.map_err(IntakeError::Worker)??;
@@ -204,7 +206,7 @@ async fn make_sure_of(state: &AppState, project: &ProjectId) -> Result<(), ApiEr
 /// Returns what an exporter would have sent: a trace for each grader, with a span for each call.
 fn body(
     judged: Judged<'_>,
-    trace_id: &TraceId,
+    (trace_id, counterpart): (&TraceId, Option<&TraceId>),
     asked: &[(usize, Exchange)],
     record: RecordJudges,
     now: Time,
@@ -230,6 +232,9 @@ fn body(
                     GRADED_TRACE: trace_id.as_str(),
                 },
             }));
+            if let (Some(counterpart), Some(trace)) = (counterpart, data.last_mut()) {
+                trace["metadata"][COMPARED_TRACE] = counterpart.as_str().into();
+            }
         }
         data.push(span(&id, exchange, record, now)?);
     }
@@ -248,12 +253,15 @@ fn span(
         "type": "generation",
         "model": exchange.model,
         "model_config": exchange.params,
-        "usage": {
+    });
+    // A provider that does not tell what it read has not read nothing.
+    if usage.is_known() {
+        span_data["usage"] = json!({
             "input_tokens": usage.prompt,
             "output_tokens": usage.completion,
             "input_tokens_details": {"cached_tokens": usage.cached},
-        },
-    });
+        });
+    }
     if record == RecordJudges::Full {
         let content = exchange.refusal.as_ref().unwrap_or(&exchange.answer);
         let mut answer = json!({"role": "assistant", "content": content});

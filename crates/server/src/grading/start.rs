@@ -17,8 +17,10 @@ use super::api::{RunObject, require_label};
 use super::context::Known;
 use super::estimate::{Estimate, Power, estimate, power};
 use super::graders::{Graders, resolve};
+use super::pairs::{AgainstSent, against};
 use super::plan::RuleOf;
 use super::select::{Asked, Selected, Selection, Strategy, StratumAsked, require_some, select};
+use super::stopping::StopWhen;
 use super::worker::fail;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, ErrorCode, chain};
@@ -67,6 +69,15 @@ pub(super) struct GradeRequest {
     /// `random`, `stratified` or `newest`. Stratified without `strata` is by status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sample_strategy: Option<String>,
+    /// What each trace is compared with, for graders that compare two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) against: Option<AgainstSent>,
+    /// What makes two traces a pair: `metadata.KEY` or `group`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pair_by: Option<String>,
+    /// Stop before all traces are graded, as soon as this is known of one grader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stop_when: Option<StopWhen>,
     /// Parts of which so many are graded each; results are weighed by what each part has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strata: Option<Vec<StratumSent>>,
@@ -221,8 +232,16 @@ async fn checked(
     let (Some(graders), Some(metadata), Some(mut asked)) = (graders, metadata, asked) else {
         return Err(problems.into_error());
     };
-    problems.into_result()?;
+    let comparing = graders.plan.comparing();
+    let compared = against(state, &principal.project, &request, comparing).await;
+    asked.against = problems.take(compared).flatten();
     let costs = graders.plan.costs();
+    if let Some(stop_when) = request.stop_when.take() {
+        let checked = may_stop(&asked, costs).and_then(|()| stop_when.checked(&graders.plan));
+        request.stop_when = problems.take(checked);
+        asked.by_groups = true;
+    }
+    problems.into_result()?;
     if costs == Costs::Judge && state.graders.model.is_none() {
         let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY \
                        (and OPENAI_BASE_URL for another provider) where the server runs";
@@ -237,6 +256,23 @@ async fn checked(
         metadata,
     };
     Ok((checked, graders))
+}
+
+/// Refuses to stop early where what was graded by then is no random sample, or nothing is saved by it.
+fn may_stop(asked: &Asked, costs: Costs) -> Result<(), ApiError> {
+    let message = match asked.strategy {
+        Strategy::Stratified => {
+            "with strata all of what was drawn is graded: leave one of them out"
+        }
+        Strategy::Newest => {
+            "the newest are no random sample: nothing would follow from a part of them"
+        }
+        Strategy::All | Strategy::Random if costs == Costs::Nothing => {
+            "no grader of the run asks a judge or runs code: there is nothing to save"
+        }
+        Strategy::All | Strategy::Random => return Ok(()),
+    };
+    Err(ApiError::invalid("stop_when", message))
 }
 
 /// Mistakes that are told together.
@@ -336,6 +372,8 @@ fn asked(
         seed,
         include_running: request.include_running,
         in_order_of_hash: false,
+        by_groups: false,
+        against: None,
     })
 }
 

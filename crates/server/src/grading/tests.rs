@@ -3,8 +3,10 @@
 
 mod halts;
 mod judged;
+mod paired;
 mod ruled;
 mod usual;
+mod stopped;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};

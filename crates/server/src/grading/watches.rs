@@ -170,6 +170,11 @@ pub(super) async fn create_watch(
     let sampling_rate = require_rate(sent.sampling_rate.unwrap_or(1.0))?;
     let metadata = metadata_text(&sent.metadata.clone().unwrap_or_default())?;
     let mut graders = resolve(&state, project, &sent.graders).await?;
+    if let Some(name) = graders.plan.comparing() {
+        let message =
+            format!("`{name}` compares two traces, and a watch sees one at a time: make a run");
+        return Err(ApiError::invalid("graders", message));
+    }
     let costs = graders.plan.costs();
     if costs == Costs::Judge && state.graders.model.is_none() {
         let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY";

@@ -19,6 +19,7 @@ use store::{GradeFilter, Ledger, Reservation, Share, Snapshot};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::grading::stopping;
 use crate::read::{blocking, of_project};
 use crate::state::AppState;
 
@@ -178,6 +179,10 @@ async fn read(
             strata: strata.clone(),
             bytes: guessed_bytes(run, graders.len()),
             only: only.clone(),
+            options: ResultsOptions {
+                at_any_time: stopping::of_run(run).is_some(),
+                ..ResultsOptions::default()
+            },
             ledger: Arc::clone(state.store.ledger()),
         };
         blocking(move || reading.read(&snapshot)).await?
@@ -192,13 +197,14 @@ struct Reading {
     strata: Vec<Stratum>,
     bytes: usize,
     only: Option<Arc<HashSet<TraceId>>>,
+    options: ResultsOptions,
     ledger: Arc<Ledger>,
 }
 
 impl Reading {
     fn read(self, snapshot: &Snapshot) -> Result<(Collected, Reservation), ApiError> {
         let guess = self.ledger.reserve(Share::Queries, self.bytes)?;
-        let mut builder = ResultsBuilder::new(self.graders, self.strata, ResultsOptions::default());
+        let mut builder = ResultsBuilder::new(self.graders, self.strata, self.options);
         let filter = GradeFilter {
             run_id: Some(self.run_id),
             ..GradeFilter::default()

@@ -16,6 +16,7 @@ use super::results_object::{ResultObject, ResultsObject};
 use super::run_object::RunObject;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::stopping;
 use crate::pages::take_word;
 use crate::read::{Params, blocking, of_project};
 use crate::state::AppState;
@@ -79,7 +80,8 @@ pub(super) async fn results(
         evidence(&run.id, snapshot, chosen.items.clone()).await
     })
     .await?;
-    let (run, summary) = (RunObject::of(run)?, gathered.results.clone());
+    let run = (RunObject::of(run.clone())?, stopping::told(&run));
+    let summary = gathered.results.clone();
     Ok(Json(ResultsObject::of(run, summary, total, data, has_more)))
 }
 

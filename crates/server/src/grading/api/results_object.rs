@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::grade_object::GradeObject;
 use super::run_object::RunObject;
+use crate::grading::stopping::StopObject;
 
 /// What came of a run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -17,6 +18,8 @@ pub(super) struct ResultsObject {
     /// `trace.grading_results`.
     object: &'static str,
     run: RunObject,
+    /// How it stops before all traces are graded; null where it does not.
+    stopping: Option<StopObject>,
     /// What it says of all its traces, whatever page is looked at.
     #[serde(flatten)]
     summary: RunResults,
@@ -57,7 +60,7 @@ pub(super) struct ResultObject {
 impl ResultsObject {
     /// Returns a page of results as it is sent; `has_more`: others come behind it.
     pub(super) fn of(
-        run: RunObject,
+        (run, stopping): (RunObject, Option<StopObject>),
         summary: RunResults,
         total: usize,
         data: Vec<ResultObject>,
@@ -67,6 +70,7 @@ impl ResultsObject {
         Self {
             object: "trace.grading_results",
             run,
+            stopping,
             summary,
             total,
             first_id: id(data.first()),

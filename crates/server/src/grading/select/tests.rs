@@ -31,6 +31,8 @@ fn asked(strategy: Strategy, sample_size: Option<usize>, strata: &[Option<usize>
         seed: "seed".to_owned(),
         include_running: false,
         in_order_of_hash: true,
+        by_groups: false,
+        against: None,
     }
 }
 

@@ -85,6 +85,8 @@ fn body(args: &Grade) -> anyhow::Result<Value> {
         body.insert("filter".to_owned(), args.filter.json());
     }
     asked::choose(&args.selection, &mut body)?;
+    asked::compare(&args.pairs, &mut body)?;
+    asked::stop(&args.stop, &mut body)?;
     if let Some(name) = &args.name {
         body.insert("name".to_owned(), json!(name));
     }
@@ -152,8 +154,26 @@ mod tests {
             ],
             json!({"graders": [{"type": "rule", "check": "a"}], "filter": {"status": ["error"]}, "limit": 9, "rule": "b", "dry_run": true}),
         );
+        check(
+            &[
+                "--version",
+                "v1.9.0",
+                "--grader",
+                "which",
+                "--against",
+                "version=v1.8.2",
+                "--pair-by",
+                "metadata.case",
+                "--stop-half-width",
+                "0.05",
+            ],
+            json!({"graders": ["which"], "filter": {"version": ["v1.9.0"]}, "against": {"filter": {"version": "v1.8.2"}},
+                "pair_by": "metadata.case", "stop_when": {"half_width": 0.05}}),
+        );
         for wrong in [
-            &["--status", "error"][..],
+            &["--grader", "which", "--against", "version=v1.8.2"][..],
+            &["--grader", "which", "--stop-grader", "which"],
+            &["--status", "error"],
             &["trace_1", "--grader", "goal", "--status", "error"],
             &["--grader", "goal", "--max-cost", "much"],
             &["--grader", "goal", "--max-cost", "NaN"],

@@ -41,6 +41,9 @@ pub struct GradeFilter {
     /// Whether the long texts are wanted too: reasoning and the parameters of the judge. Without them
     /// a scan reads a small part of the files, and they are empty.
     pub with_texts: bool,
+    /// Whether the parameters of the judge are wanted, without the other texts: in them are the votes of
+    /// panels.
+    pub with_judgements: bool,
 }
 
 impl GradeFilter {
@@ -63,9 +66,12 @@ impl GradeFilter {
         let mut shown = grade.clone();
         if !self.with_texts {
             shown.verdict.reasoning = None;
-            if let Some(judge) = &mut shown.verdict.judge {
-                judge.params = None;
-            }
+        }
+        if !self.with_texts
+            && !self.with_judgements
+            && let Some(judge) = &mut shown.verdict.judge
+        {
+            judge.params = None;
         }
         shown
     }
@@ -295,9 +301,10 @@ impl Snapshot {
                 return Ok(());
             }
         }
-        let columns = match filter.with_texts {
-            true => Columns::all(Table::Grades),
-            false => Columns::narrow(Table::Grades),
+        let columns = match (filter.with_texts, filter.with_judgements) {
+            (true, _) => Columns::all(Table::Grades),
+            (false, true) => Columns::narrow_and(Table::Grades, &["judge_params"]),
+            (false, false) => Columns::narrow(Table::Grades),
         };
         self.stored_grades(&filter.columns(), &columns, |row| {
             match filter.takes(&row) {

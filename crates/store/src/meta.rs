@@ -47,7 +47,7 @@ use std::sync::Arc;
 use model::{Clock, Time};
 use uuid::Uuid;
 
-pub use annotation::{Annotation, AnnotationFilter, NewAnnotation, Rating, UnknownRating};
+pub use annotation::{Annotation, AnnotationFilter, AskedBy, NewAnnotation, Rating, UnknownRating};
 pub use deleted::DeletedTrace;
 pub use eval::{Eval, EvalOrder, NewEval};
 pub use eval_import::{Brought, EvalImport, EvalsBrought, ImportedEval, ImportedItem, ImportedRun};

@@ -121,7 +121,9 @@ a release by them there is `tracegrade gate`.")]
     #[command(after_help = "Examples:
   tracegrade annotate TRACE --bad --label 'paid twice' --note 'the time-out had gone through'
   tracegrade annotate TRACE --good --grader goal
-  tracegrade annotate TRACE --span SPAN --bad --note 'the scan is five days old'")]
+  tracegrade annotate TRACE --span SPAN --bad --note 'the scan is five days old'
+  tracegrade annotate --queue --grader goal          which traces to look at, one after the other
+  tracegrade annotate --queue --grader goal --run RUN --size 200")]
     Annotate(Annotate),
     /// Look at what people said of traces.
     #[command(subcommand)]
@@ -131,7 +133,8 @@ a release by them there is `tracegrade gate`.")]
   tracegrade calibrate goal
   tracegrade calibrate goal --run RUN      its pass rate, corrected by the labels
 
-Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`.")]
+Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`; `tracegrade annotate --queue
+--grader NAME` says for which traces. How a rate is corrected follows from how they were asked for.")]
     Calibrate(Calibrate),
     /// Let a new version pass or stop it.
     #[command(after_help = "Examples:

@@ -304,4 +304,8 @@ CREATE UNIQUE INDEX eval_runs_of_openai ON eval_runs (project_id, openai_id);
 ALTER TABLE eval_items ADD COLUMN openai_id TEXT;
 CREATE UNIQUE INDEX eval_items_of_openai ON eval_items (run_id, openai_id);
 ",
+    "
+ALTER TABLE annotations ADD COLUMN queue TEXT;
+ALTER TABLE annotations ADD COLUMN chance DOUBLE PRECISION;
+",
 ];

@@ -84,6 +84,7 @@ fn note(n: usize, words: &str) -> NewAnnotation {
         author: "ada".to_owned(),
         source: "human".to_owned(),
         created_at: None,
+        asked: None,
     }
 }
 
@@ -234,11 +235,18 @@ async fn annotations_are_found_by_what_they_are_about() {
         author: "eve".to_owned(),
         source: "import".to_owned(),
         created_at: Some(Time::from_micros(3)),
+        asked: Some(AskedBy {
+            queue: "grun_1.doubt.0".to_owned(),
+            chance: 0.125,
+        }),
         ..note(2, "c")
     };
-    bench
+    let kept = bench
         .annotate(&[note(1, "a"), note(2, "b"), label.clone()])
         .await;
+    let again = bench.meta.annotation(&bench.project, &kept[2].id).await;
+    let again = again.unwrap();
+    assert_eq!((&again.asked, &again), (&label.asked, &kept[2]));
     let all = AnnotationFilter::default;
     assert_eq!(bench.found(all()).await.len(), 3);
     assert_eq!(bench.found(all()).await[0], "c", "in the order of time");

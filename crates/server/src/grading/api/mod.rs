@@ -13,6 +13,7 @@ mod grade_object;
 mod grader_object;
 mod graders;
 mod grades;
+mod label_queue;
 mod named;
 mod of_trace;
 mod results;
@@ -62,6 +63,10 @@ fn graders_routes() -> Router<AppState> {
         .route(
             "/v1/graders/{id}/calibration",
             get(calibration::calibration),
+        )
+        .route(
+            "/v1/graders/{id}/label_queue",
+            get(label_queue::label_queue),
         )
         .route(
             "/v1/annotations",
@@ -125,6 +130,7 @@ fn runs_routes() -> Router<AppState> {
     graders::list_library,
     trial::try_grader,
     calibration::calibration,
+    label_queue::label_queue,
     annotations::annotate,
     annotations::list_annotations,
     annotations::delete_annotation,

@@ -375,3 +375,51 @@ async fn a_trace_tells_what_graders_and_people_said_of_it() {
     assert_eq!(untouched["annotations"], json!([]));
     bench.stop().await;
 }
+
+/// Prints what a gate takes besides grading: two sides of two thousand traces, asked cold and again.
+#[tokio::test]
+#[ignore = "prints figures and checks nothing; run it by name with --nocapture"]
+async fn what_a_gate_takes() {
+    let bench = Bench::new().await;
+    for hundred in 0..40 {
+        let orders = (hundred * 100..(hundred + 1) * 100).map(|at| order(at, at % 3 == 1));
+        let items: Vec<Value> = orders
+            .flat_map(|order| order.as_array().cloned().unwrap_or_default())
+            .collect();
+        bench.ingest(&Value::Array(items)).await;
+    }
+    let run = async |version: &str| {
+        let filter = json!({ "agent_id": version });
+        bench
+            .grade(&json!({"graders": [rule()], "filter": filter}))
+            .await
+    };
+    let (first, second) = (run("agent_v1").await, run("agent_v2").await);
+    let both = bench
+        .grade(&json!({"graders": [rule()], "workflow_name": "flight_booking"}))
+        .await;
+    let side = |run: &Value, filter: Value| json!({"run_id": run["id"], "filter": filter});
+    let whole = json!({"baseline": {"run_id": first["id"]}, "candidate": {"run_id": second["id"]}});
+    let mut keyed = whole.clone();
+    keyed["pair_by"] = json!("metadata.task");
+    let parts = json!({"baseline": side(&both, json!({"agent_id": "agent_v1"})),
+        "candidate": side(&both, json!({"agent_id": "agent_v2"})), "pair_by": "metadata.task"});
+    for (what, body) in [
+        ("whole runs", whole),
+        ("whole runs, by a key", keyed),
+        ("parts of a run, by a key", parts),
+    ] {
+        for sequential in [false, true] {
+            let mut body = body.clone();
+            body["sequential"] = json!(sequential);
+            let started = std::time::Instant::now();
+            let report = bench.post("/v1/evals/traces/gate", &body).await;
+            println!(
+                "{what}, sequential {sequential}: {:?} ({})",
+                started.elapsed(),
+                report["verdict"]
+            );
+        }
+    }
+    bench.stop().await;
+}

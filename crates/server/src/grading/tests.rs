@@ -5,8 +5,8 @@ mod halts;
 mod judged;
 mod paired;
 mod ruled;
-mod usual;
 mod stopped;
+mod usual;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};

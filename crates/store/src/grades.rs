@@ -25,8 +25,9 @@ use crate::snapshot::{ReadError, Snapshot};
 use crate::store::Store;
 use crate::writer::Job;
 
-/// What a grade weighs in memory beside its bytes in the log, about.
-const GRADE_OVERHEAD_BYTES: usize = 512;
+/// What a grade weighs in memory beside its bytes in the log, about: a dozen texts stand in blocks of their
+/// own, each somewhat larger than its text.
+const GRADE_OVERHEAD_BYTES: usize = size_of::<GradeRow>() + size_of::<Grade>() + 12 * 24;
 
 /// Which grades are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

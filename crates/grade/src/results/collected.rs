@@ -60,6 +60,9 @@ pub struct ResultsOptions {
     pub level: Level,
     /// The share of grades without a verdict above which a run is degraded.
     pub unscored_share_max: f64,
+    /// Whether somebody looks while the run goes on and may stop it by what he sees: then intervals are
+    /// such that hold at any time.
+    pub at_any_time: bool,
 }
 
 impl Default for ResultsOptions {
@@ -67,6 +70,7 @@ impl Default for ResultsOptions {
         Self {
             level: Level::P95,
             unscored_share_max: UNSCORED_SHARE_MAX,
+            at_any_time: false,
         }
     }
 }
@@ -115,6 +119,8 @@ pub(crate) struct Graded {
     /// What later attempts replaced.
     replaced: Vec<(u32, Cell)>,
     pub(crate) judge: JudgeTally,
+    /// Of comparisons: how far judges contradicted themselves about an item, and in which attempt.
+    pub(super) contradictions: BTreeMap<u32, (u16, f64)>,
     /// Grades that another definition than the grader's made.
     pub(crate) of_other_versions: u64,
 }
@@ -172,6 +178,13 @@ impl ResultsBuilder {
         graded.put(item, Cell::new(grade, label, doubt));
         if let Some(used) = &grade.verdict.judge {
             graded.judge.add(used, told.as_ref());
+        }
+        if let Some(share) = told.as_ref().and_then(Told::contradiction) {
+            let attempt = u16::try_from(grade.attempt).unwrap_or(u16::MAX);
+            let known = graded.contradictions.entry(item).or_default();
+            if known.0 <= attempt {
+                *known = (attempt, share);
+            }
         }
         graded.of_other_versions += u64::from(grade.grader_hash != graded.facts.hash);
     }
@@ -253,6 +266,7 @@ impl Graded {
             cells: Vec::new(),
             replaced: Vec::new(),
             judge: JudgeTally::default(),
+            contradictions: BTreeMap::new(),
             of_other_versions: 0,
         }
     }

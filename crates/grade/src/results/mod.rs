@@ -15,6 +15,7 @@ mod items;
 mod judge_use;
 mod of_grader;
 mod outlook;
+mod pairwise;
 mod panel;
 mod sample;
 mod summary;
@@ -36,6 +37,7 @@ pub(crate) use figure::{decimal, keep};
 pub use items::{ItemFilter, ItemGrade, ItemResult};
 pub use judge_use::JudgeTotals;
 pub use outlook::{Outlook, Plan};
+pub use pairwise::PairwiseResults;
 pub use panel::PanelAgreement;
 pub(crate) use sample::{Said, Sample};
 pub use summary::{

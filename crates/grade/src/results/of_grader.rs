@@ -6,6 +6,7 @@ use stats::Figure;
 
 use super::collected::{Collected, Graded};
 use super::outlook;
+use super::pairwise;
 use super::sample::{Said, Sample};
 use super::summary::{
     AtLeast, Bar, Counts, FlipRate, GraderResults, GraderStratum, LabelShare, number,
@@ -23,23 +24,33 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     let mut withheld = Withheld::new();
     let counts = Counts::of(grader);
     let passes = Sample::of(collected, |item| Said::pass(&grader.cell(item)));
-    let scores = Sample::of(collected, |item| Said::score(&grader.cell(item)));
+    let scores = Sample::of(collected, |item| Said::score(&grader.cell(item)))
+        .between(grader.facts.scale.range());
     let mut figures = Figures {
         withheld: &mut withheld,
     };
     let decided = counts.pass + counts.fail > 0 || grader.facts.scale.decides();
     let pass_rate = figures.keep_if(decided, "pass_rate", || passes.rate());
     let has_scores = scores.rows().is_ok();
+    let at_any_time = collected.options.at_any_time;
     // without ends nobody knows how skewed numbers are: durations, costs
     let is_open = grader.facts.scale.range().is_none();
-    let mean = figures.keep_if(has_scores, "mean", || match is_open {
+    let mean = figures.keep_if(has_scores, "mean", || match is_open && !at_any_time {
         true => scores.mean_of_skewed(),
         false => scores.mean(),
     });
+    let why_no_quantile = if !has_scores {
+        None
+    } else if scores.is_stratified() {
+        Some("the sample is weighted, and a quantile of it would not be")
+    } else if at_any_time {
+        Some("the run may stop by what it shows, and no interval of a quantile would hold then")
+    } else {
+        None
+    };
     let [median, p95] = [("median", 0.5), ("p95", 0.95)].map(|(name, q)| {
-        if has_scores && scores.is_stratified() {
-            let why = format!("the sample is weighted, and a {name} of it would not be");
-            figures.withheld.insert(name.to_owned(), why);
+        if let Some(why) = why_no_quantile {
+            figures.withheld.insert(name.to_owned(), why.to_owned());
             return None;
         }
         figures.keep_if(has_scores, name, || scores.quantile(q))
@@ -65,6 +76,7 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
         flips: FlipRate::of(grader.flips(), collected.level()),
         noise: FlipRate::of(grader.judge.samples, collected.level()),
         panel: grader.judge.panel.agreement(collected.level()),
+        pairwise: pairwise::of(collected, grader),
         outlook,
         judge: grader.judge.totals(),
         of_other_versions: grader.of_other_versions,

@@ -7,6 +7,7 @@
 
 use std::ops::RangeInclusive;
 
+use stats::eprocess::mean_at_any_time;
 use stats::interval::Purpose;
 use stats::{Figure, Level, Refusal, Row, Rows, bootstrap, cluster, quantile, strata};
 
@@ -72,6 +73,8 @@ pub(crate) struct Sample<'a> {
     parts: Vec<Part>,
     /// Items that are in no stratum that was counted.
     apart: Part,
+    /// Between which numbers values lie, where that is known.
+    ends: Option<(f64, f64)>,
 }
 
 #[derive(Default)]
@@ -102,6 +105,7 @@ impl<'a> Sample<'a> {
             collected,
             parts: collected.strata.iter().map(|_| Part::default()).collect(),
             apart: Part::default(),
+            ends: None,
         };
         for item in collected.items() {
             let part = match collected.stratum(item) {
@@ -119,6 +123,11 @@ impl<'a> Sample<'a> {
             }
         }
         sample
+    }
+
+    /// Says between which numbers all values lie.
+    pub(crate) fn between(self, ends: Option<(f64, f64)>) -> Self {
+        Self { ends, ..self }
     }
 
     /// Returns whether there are parts to be weighted.
@@ -188,6 +197,9 @@ impl<'a> Sample<'a> {
         if self.is_stratified() {
             return strata::estimate(&self.strata(0.0)?, self.level()).overall;
         }
+        if self.collected.options.at_any_time {
+            return mean_at_any_time(&self.rows()?, (0.0, 1.0), self.level());
+        }
         cluster::rate(&self.rows()?, self.level(), Purpose::Report)
     }
 
@@ -195,6 +207,11 @@ impl<'a> Sample<'a> {
     pub(crate) fn mean(&self) -> Result<Figure, Refusal> {
         if self.is_stratified() {
             return strata::estimate(&self.strata(0.0)?, self.level()).overall;
+        }
+        if self.collected.options.at_any_time {
+            // Without ends nothing bounds what may still come.
+            let ends = self.ends.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+            return mean_at_any_time(&self.rows()?, ends, self.level());
         }
         cluster::mean(&self.rows()?, self.level())
     }

@@ -13,7 +13,7 @@ use super::judge_use::{JudgeTally, JudgeTotals};
 use super::of_grader;
 use super::outlook::Outlook;
 use super::sample::{Said, Sample};
-use super::{FigureObject, Graded, GraderFacts, PanelAgreement, Withheld, keep};
+use super::{FigureObject, Graded, GraderFacts, PairwiseResults, PanelAgreement, Withheld, keep};
 use crate::judge::consistency::Flips;
 
 /// What a run of graders says.
@@ -84,6 +84,8 @@ pub struct GraderResults {
     pub noise: Option<FlipRate>,
     /// How far the judges of a panel agree; null if there was none.
     pub panel: Option<PanelAgreement>,
+    /// How often the graded traces win against those that they were compared with; null unless it compares.
+    pub pairwise: Option<PairwiseResults>,
     /// What a next run of as many traces would see.
     pub outlook: Option<Outlook>,
     /// What its judge took; null if it asked none.
@@ -239,7 +241,9 @@ impl RunResults {
                 None
             }
             Ok(graders) => {
-                let scores = Sample::of(collected, |item| mean_of_all(&graders, item));
+                let ends = graders.first().and_then(|it| it.facts.scale.range());
+                let scores =
+                    Sample::of(collected, |item| mean_of_all(&graders, item)).between(ends);
                 keep(scores.mean(), "average_score", &mut withheld)
             }
         };

@@ -18,6 +18,10 @@ pub(crate) struct Grade {
     pub(crate) selection: Selection,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) pairs: PairArgs,
+    #[command(flatten)]
+    pub(crate) stop: StopArgs,
     /// What people call the run.
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -30,6 +34,35 @@ pub(crate) struct Grade {
     /// Start the run, print its id and do not wait for it.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) detach: bool,
+}
+
+const PAIRS: &str = "Comparing each trace with another one";
+
+/// What traces are compared with.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PairArgs {
+    /// The other side, for graders that compare two: FIELD=VALUE[,FIELD=VALUE], a run's id, or a trace's.
+    #[arg(long, value_name = "TRACES", requires = "pair_by", help_heading = PAIRS)]
+    pub(crate) against: Option<String>,
+    /// What makes two traces a pair: metadata.KEY, or group.
+    #[arg(long, value_name = "FIELD", requires = "against", help_heading = PAIRS)]
+    pub(crate) pair_by: Option<String>,
+}
+
+const STOP: &str = "Stopping before all traces are graded";
+
+/// When a run stops early.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct StopArgs {
+    /// Stop once the interval reaches no further than this on either side, such as 0.05.
+    #[arg(long, value_name = "WIDTH", help_heading = STOP)]
+    pub(crate) stop_half_width: Option<f64>,
+    /// Stop once the interval leaves this value out, such as 0.9.
+    #[arg(long, value_name = "VALUE", help_heading = STOP)]
+    pub(crate) stop_excludes: Option<f64>,
+    /// The grader whose rate or mean is looked at, where there are several.
+    #[arg(long, value_name = "GRADER", help_heading = STOP)]
+    pub(crate) stop_grader: Option<String>,
 }
 
 /// Which graders.
@@ -102,7 +135,11 @@ pub(crate) enum Strategy {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Graders {
     /// List the graders that were saved.
-    List,
+    List {
+        /// Also those that were archived.
+        #[arg(long)]
+        archived: bool,
+    },
     /// Show a grader's definition as it is kept: defaults filled in, the scale told.
     Show {
         /// Its name or id, or library:NAME.

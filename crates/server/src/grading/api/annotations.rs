@@ -43,7 +43,7 @@ pub(crate) struct AnnotationObject {
     /// Its id, `ann_…`.
     id: String,
     trace_id: String,
-    span_id: Option<String>,
+    pub(super) span_id: Option<String>,
     /// The grader whose question it answers.
     grader_id: Option<String>,
     /// `good` or `bad`.

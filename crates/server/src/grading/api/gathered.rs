@@ -19,6 +19,7 @@ use store::{GradeFilter, Ledger, Reservation, Share, Snapshot};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::grading::stopping;
 use crate::read::{blocking, of_project};
 use crate::state::AppState;
 
@@ -181,6 +182,10 @@ async fn read(
             strata: strata.clone(),
             bytes: guessed_bytes(run, graders.len()),
             only: only.clone(),
+            options: ResultsOptions {
+                at_any_time: stopping::of_run(run).is_some(),
+                ..ResultsOptions::default()
+            },
             ledger: Arc::clone(state.store.ledger()),
         };
         blocking(move || reading.read(&snapshot)).await?
@@ -195,6 +200,7 @@ struct Reading {
     strata: Vec<Stratum>,
     bytes: usize,
     only: Option<Arc<HashSet<TraceId>>>,
+    options: ResultsOptions,
     ledger: Arc<Ledger>,
 }
 
@@ -207,7 +213,7 @@ impl Reading {
             with_judgements: self.graders.iter().any(|grader| grader.kind == "llm"),
             ..GradeFilter::default()
         };
-        let mut builder = ResultsBuilder::new(self.graders, self.strata, ResultsOptions::default());
+        let mut builder = ResultsBuilder::new(self.graders, self.strata, self.options);
         let mut started: Option<(Time, Time)> = None;
         snapshot.for_each_grade(&filter, &mut |grade| {
             let trace = grade.trace_id.as_ref();

@@ -31,9 +31,12 @@ use utoipa::OpenApi;
 
 use crate::state::AppState;
 
+pub(crate) use annotations::AnnotationObject;
 pub(super) use gathered::GatheredRuns;
+pub(crate) use grade_object::GradeObject;
+pub(super) use graders::require_label;
 pub(super) use named::{Meant, meant};
-pub(crate) use of_trace::{annotations_of, grades_of};
+pub(crate) use of_trace::{Said, annotations_of, grades_of};
 pub(super) use run_object::RunObject;
 
 /// Returns the routes for a key that may read. Those that change something ask for more by themselves.

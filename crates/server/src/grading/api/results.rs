@@ -20,6 +20,7 @@ use super::run_object::RunObject;
 use super::sides::keyed;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::stopping;
 use crate::pages::take_word;
 use crate::read::{Params, blocking, of_project};
 use crate::state::AppState;
@@ -130,9 +131,10 @@ pub(super) async fn results(
         evidence(&run.id, snapshot, chosen.items.clone()).await
     })
     .await?;
-    let (run, summary) = (RunObject::of(run)?, gathered.results.clone());
+    let told = (RunObject::of(run.clone())?, stopping::told(&run));
+    let summary = gathered.results.clone();
     let page = (total, data, has_more);
-    Ok(Json(ResultsObject::of(run, summary, besides, page)))
+    Ok(Json(ResultsObject::of(told, summary, besides, page)))
 }
 
 /// Returns how far the judges of a run can be trusted, by the names of their graders.

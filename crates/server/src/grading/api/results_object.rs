@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::grade_object::GradeObject;
 use super::run_object::RunObject;
+use crate::grading::stopping::StopObject;
 
 /// What came of a run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +21,8 @@ pub(super) struct ResultsObject {
     /// `trace.grading_results`.
     object: &'static str,
     run: RunObject,
+    /// How it stops before all traces are graded; null where it does not.
+    stopping: Option<StopObject>,
     /// What it says of all its traces, whatever page is looked at.
     #[serde(flatten)]
     summary: RunResults,
@@ -121,7 +124,7 @@ pub(super) struct ResultObject {
 impl ResultsObject {
     /// Returns a page of results as it is sent; `has_more`: others come behind it.
     pub(super) fn of(
-        run: RunObject,
+        (run, stopping): (RunObject, Option<StopObject>),
         summary: RunResults,
         besides: Besides,
         (total, data, has_more): (usize, Vec<ResultObject>, bool),
@@ -130,6 +133,7 @@ impl ResultsObject {
         Self {
             object: "trace.grading_results",
             run,
+            stopping,
             summary,
             calibration: besides.calibration,
             reliability: besides.reliability,

@@ -135,6 +135,7 @@ async fn attempt(ask: &Ask, args: &Gate) -> anyhow::Result<ExitCode> {
 
 /// Reads a side: a run's id, or fields of a filter.
 fn side(text: &str, args: &Gate) -> anyhow::Result<Side> {
+    args.filter.require_no_cost()?;
     let is_run = text.starts_with(RUN_ID) && !text.contains('=');
     if is_run {
         let filter = (!args.filter.is_empty()).then(|| args.filter.json());

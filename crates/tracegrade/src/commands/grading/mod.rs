@@ -6,6 +6,7 @@
 mod asked;
 mod by_key;
 mod calibrate;
+mod events;
 mod failures;
 mod figure;
 mod follow;
@@ -17,6 +18,7 @@ mod queue;
 mod results;
 mod run;
 mod runs;
+mod settings;
 mod watches;
 
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ pub(super) async fn run(ask: &Ask, command: &Command) -> anyhow::Result<ExitCode
         Command::Calibrate(args) => calibrate::run(ask, args).await?,
         Command::Failures(args) => failures::run(ask, args).await?,
         Command::Watches(watches) => watches::run(ask, watches).await?,
+        Command::Settings(settings) => settings::run(ask, settings).await?,
         _ => {}
     }
     Ok(ExitCode::SUCCESS)

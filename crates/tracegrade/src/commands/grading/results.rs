@@ -48,6 +48,8 @@ pub(super) struct Results {
     #[serde(default)]
     judge: Option<JudgeTotals>,
     #[serde(default)]
+    stopping: Option<Stopping>,
+    #[serde(default)]
     calibration: BTreeMap<String, Trust>,
     #[serde(default)]
     reliability: Vec<by_key::Reliability>,
@@ -76,6 +78,8 @@ struct OfGrader {
     strata: Vec<NextDraw>,
     #[serde(default)]
     outlook: Option<Outlook>,
+    #[serde(default)]
+    pairwise: Option<Pairwise>,
     #[serde(default)]
     withheld: BTreeMap<String, String>,
 }
@@ -109,6 +113,17 @@ struct NextDraw {
 
 #[derive(Debug, Deserialize)]
 struct Outlook {
+    sentence: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pairwise {
+    sentence: String,
+    inconsistency_rate_figure: Option<Figure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stopping {
     sentence: String,
 }
 
@@ -273,6 +288,9 @@ impl Results {
                 rate.map_or_else(String::new, |rate| format!(", {rate} pass"))
             ));
         }
+        if let Some(stopping) = &self.stopping {
+            out.push_str(&format!("{}\n", short_text(&stopping.sentence, 400)));
+        }
         let sentence = self.weighting.as_ref().map(|told| &told.sentence);
         if let Some(sentence) = sentence.filter(|sentence| !sentence.is_empty()) {
             out.push_str(&format!("{}\n", short_text(sentence, 400)));
@@ -369,6 +387,18 @@ impl OfGrader {
                 short_text(label, 40),
                 share.unwrap_or_else(|| count(of.count))
             ));
+        }
+        if let Some(pairwise) = &self.pairwise {
+            out.push_str(&format!(
+                "{name}: {}\n",
+                short_text(&pairwise.sentence, 300)
+            ));
+            if let Some(rate) = pairwise.inconsistency_rate_figure {
+                out.push_str(&format!(
+                    "{name}: judges said another thing in the other order of {} of the pairs: these are ties\n",
+                    rate.rate()
+                ));
+            }
         }
         if let Some(outlook) = &self.outlook {
             out.push_str(&format!("{name}: {}\n", short_text(&outlook.sentence, 300)));

@@ -65,13 +65,14 @@ impl Metric {
         format!("{} points", text.strip_suffix(".0").unwrap_or(&text))
     }
 
-    /// Returns what could have been seen, in words: a rate cannot change by more than all of it.
-    pub(crate) fn could_be_seen(&self, detectable: f64) -> String {
+    /// Returns what could have been seen, in words, `what` being a change of a size: a rate cannot change by
+    /// more than all of it.
+    pub(crate) fn could_be_seen(&self, what: &str, detectable: f64) -> String {
         match self.is_rate() && detectable > 1.0 {
             true => "no change, however large, could have been seen".to_owned(),
             false => {
                 let size = self.size(detectable);
-                format!("a change of {size} or more could have been seen")
+                format!("{what} of {size} or more could have been seen")
             }
         }
     }

@@ -108,7 +108,7 @@ pub(super) fn sentence(
         Standing::CannotTell => format!(
             "{who}: these traces cannot tell; the difference is {} {interval}, and {}.",
             size(difference.estimate),
-            metric.could_be_seen(tested.detectable)
+            metric.could_be_seen("one", tested.detectable)
         ),
     }
 }

@@ -202,7 +202,7 @@ impl Evidence {
                 };
                 let seen = self
                     .detectable
-                    .map(|it| format!("; {}", metric.could_be_seen(it)));
+                    .map(|it| format!("; {}", metric.could_be_seen("a change", it)));
                 let seen = seen.unwrap_or_default();
                 let alone = self.alone(p_adjusted, graders, options);
                 format!("the difference is {size} {at_once}, {open}{alone}{seen}")

@@ -25,9 +25,13 @@ pub(super) fn evidence(asked: &Asked<'_>, options: &GateOptions) -> Result<Evide
     let (p_value, lower_bound) = match &pairs {
         Some(pairs) => {
             let all: Vec<f64> = differences(pairs, 0.0).collect();
-            let mut difference = outcome.found.difference;
-            difference.interval = steps_interval(&all, step(asked, pairs), question.level)?;
-            shown.difference = difference.into();
+            let interval = steps_interval(&all, step(asked, pairs), question.level)?;
+            if interval.width() > 0.0 {
+                // that which is decided by
+                let mut difference = outcome.found.difference;
+                difference.interval = interval;
+                shown.difference = difference.into();
+            }
             let least = least_mean(differences(pairs, 0.0), step(asked, pairs), question.level)?;
             let lowered = sign_flip(
                 differences(pairs, asked.margin),

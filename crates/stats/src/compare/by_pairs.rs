@@ -56,11 +56,11 @@ pub(super) fn compare_pairs(
         question.level,
         question.seed,
     )?;
-    let differences = pairs.values().map(|(of_a, of_b)| mean(of_b) - mean(of_a));
-    let known = match (test.standard_error > 0.0, step(pairs.values())) {
-        (true, _) => Known::of_pairs(&test, question.level),
-        (false, Some(step)) => Known::of_steps(&test, differences.collect(), step, question.level)?,
-        (false, None) => Known::of_versions(&test, &arm_a, &arm_b, question.level)?,
+    let is_even = test.difference.estimate.abs() <= 0.0;
+    let known = match step(pairs.values()).filter(|_| is_even) {
+        _ if test.standard_error > 0.0 => Known::of_pairs(&test, question.level),
+        Some(step) => Known::of_steps(&test, pairs.len(), step, question.level)?,
+        None => Known::of_versions(&test, &arm_a, &arm_b, question.level)?,
     };
     Ok(Comparison {
         design,
@@ -98,27 +98,22 @@ impl Known {
         }
     }
 
-    /// Passes and fails of which no two pairs differ by another amount: ± 0 would be sure of it, and two
-    /// pairs that agree would pass any margin. So the interval allows for pairs that would differ by a step.
-    fn of_steps(
-        test: &PairedTest,
-        differences: Vec<f64>,
-        step: f64,
-        level: Level,
-    ) -> Result<Self, Refusal> {
-        let interval = steps_interval(&differences, step, level)?;
-        let lower = least_mean(differences, step, level)?;
+    /// Passes and fails of which no pair differs: ± 0 would be sure of it, and two pairs that agree would
+    /// pass any margin. So the interval allows for pairs that would differ by a step.
+    fn of_steps(test: &PairedTest, pairs: usize, step: f64, level: Level) -> Result<Self, Refusal> {
+        let even = vec![0.0; pairs];
+        let interval = steps_interval(&even, step, level)?;
         let mut difference = test.difference;
         difference.interval = interval;
         Ok(Self {
             difference,
-            lower,
+            lower: least_mean(even, step, level)?,
             error: interval.width() / (2.0 * normal_quantile(level.upper())),
         })
     }
 
-    /// The same of numbers, of which nobody knows by how much they could differ: the versions are taken as
-    /// unpaired.
+    /// Where all pairs differ alike, or nobody knows by how much numbers could differ, the versions are taken
+    /// as unpaired.
     fn of_versions(test: &PairedTest, a: &Rows, b: &Rows, level: Level) -> Result<Self, Refusal> {
         let ends = |level| Ok::<_, Refusal>(newcombe(&single(a, level)?, &single(b, level)?));
         let interval = Interval::new(ends(level)?, level, Method::Newcombe);

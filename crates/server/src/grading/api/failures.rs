@@ -403,8 +403,9 @@ impl Looking {
                 after: None,
                 columns: Columns::narrow(Table::Traces),
             };
-            let view = Arc::clone(&self.snapshot) as _;
-            let page = self.state.engine.list_traces(view, list).await?;
+            let engine = &self.state.engine;
+            let page = engine.list_traces(Arc::clone(&self.snapshot) as _, list);
+            let page = page.await?;
             let home = |entry: TraceEntry| (entry.row.item.trace_id.clone(), entry.home_started_at);
             homes.extend(page.items.into_iter().map(home));
         }

@@ -35,6 +35,8 @@ use crate::state::AppState;
 use crate::turns::Turns;
 
 pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades_of};
+use graders::require_services;
+
 pub(crate) use recorded::forget as forget_judgements;
 pub(crate) use settings::problems_of;
 

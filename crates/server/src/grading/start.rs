@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::api::RunObject;
 use super::context::Known;
 use super::estimate::{Estimate, Power, estimate, power};
-use super::graders::{Graders, resolve};
+use super::graders::{Graders, require_services, resolve};
 use super::plan::RuleOf;
 use super::select::{Asked, Selected, Selection, Strategy, StratumAsked, require_some, select};
 use super::worker::fail;
@@ -220,11 +220,9 @@ async fn checked(
     };
     problems.into_result()?;
     let costs = graders.plan.costs();
-    if costs == Costs::Judge && state.graders.model.is_none() {
-        let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY \
-                       (and OPENAI_BASE_URL for another provider) where the server runs";
-        return Err(ApiError::new(ErrorCode::Unconfigured, message));
-    }
+    let definitions = graders.plan.graders().iter();
+    let definitions: Vec<&Value> = definitions.map(|one| one.grader.definition()).collect();
+    require_services(state, &definitions).await?;
     asked.in_order_of_hash = costs > Costs::Nothing;
     let default = || (costs == Costs::Judge).then_some(state.config.grading.run_cost_max);
     let checked = Checked {

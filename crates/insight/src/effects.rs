@@ -129,7 +129,7 @@ fn sounds_like_it(tool: &str) -> bool {
 
 /// Returns the first word of a name in snake case, kebab case or camel case; what stands before the
 /// last dot, slash or double underscore names a server or a module.
-fn first_word(name: &str) -> Option<&str> {
+pub(crate) fn first_word(name: &str) -> Option<&str> {
     let name = name.rsplit(['.', '/']).next()?;
     let name = name.rsplit("__").next()?.trim_start_matches('_');
     let end = name

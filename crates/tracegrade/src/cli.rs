@@ -121,7 +121,9 @@ a release by them there is `tracegrade gate`.")]
     #[command(after_help = "Examples:
   tracegrade annotate TRACE --bad --label 'paid twice' --note 'the time-out had gone through'
   tracegrade annotate TRACE --good --grader goal
-  tracegrade annotate TRACE --span SPAN --bad --note 'the scan is five days old'")]
+  tracegrade annotate TRACE --span SPAN --bad --note 'the scan is five days old'
+  tracegrade annotate --queue --grader goal          which traces to look at, one after the other
+  tracegrade annotate --queue --grader goal --run RUN --size 200")]
     Annotate(Annotate),
     /// Look at what people said of traces.
     #[command(subcommand)]
@@ -131,7 +133,8 @@ a release by them there is `tracegrade gate`.")]
   tracegrade calibrate goal
   tracegrade calibrate goal --run RUN      its pass rate, corrected by the labels
 
-Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`.")]
+Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`; `tracegrade annotate --queue
+--grader NAME` says for which traces. How a rate is corrected follows from how they were asked for.")]
     Calibrate(Calibrate),
     /// Let a new version pass or stop it.
     #[command(after_help = "Examples:
@@ -414,8 +417,8 @@ pub(crate) struct Import {
     /// Files to read; - is stdin.
     #[arg(required_unless_present = "openai_evals")]
     pub(crate) files: Vec<PathBuf>,
-    /// Files with evals of OpenAI's Evals API, as their client returns them, in JSON or JSON lines: the
-    /// evals are made here. Runs and output items in them are counted and left out.
+    /// Files with evals, runs and output items of OpenAI's Evals API, as their client returns them, in JSON
+    /// or JSON lines. Each is kept once; runs stand here as they were graded there.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "data_dir", "resume"])]
     pub(crate) openai_evals: Vec<PathBuf>,
     /// Put them into this data folder, which no server has open, instead of sending them to one.

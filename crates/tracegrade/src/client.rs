@@ -177,10 +177,14 @@ impl Client {
     }
 
     /// Sends a body of documents, again if the server is busy.
-    pub(crate) async fn import(&self, body: bytes::Bytes) -> Result<Response, ClientError> {
+    pub(crate) async fn import(
+        &self,
+        path: &[&str],
+        body: bytes::Bytes,
+    ) -> Result<Response, ClientError> {
         let mut attempt = 1;
         loop {
-            let request = self.request(Method::POST, &["v1", "import"], &[]);
+            let request = self.request(Method::POST, path, &[]);
             let request = request
                 .header("content-type", "application/octet-stream")
                 .body(body.clone());

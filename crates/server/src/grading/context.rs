@@ -139,6 +139,16 @@ pub(super) async fn baselines_of(
     run: &GradingRun,
     plan: &Plan,
 ) -> Result<BTreeMap<String, f64>, ContextError> {
+    baselines_before(state, &run.project, baseline_moment(state, run), plan).await
+}
+
+/// As [`baselines_of`], for whatever was made at `at`.
+pub(super) async fn baselines_before(
+    state: &AppState,
+    project: &ProjectId,
+    at: Time,
+    plan: &Plan,
+) -> Result<BTreeMap<String, f64>, ContextError> {
     let graders = plan.graders().iter();
     let mut keys: Vec<String> = graders
         .flat_map(|one| one.grader.needs().baselines)
@@ -148,11 +158,10 @@ pub(super) async fn baselines_of(
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let snapshot = state.store.snapshot(&run.project);
-    let before = baseline_moment(state, run);
+    let snapshot = state.store.snapshot(project);
     let bounds = TraceBounds {
-        started_from: Some(before.plus_micros(-BASELINE_MICROS)),
-        started_until: Some(before),
+        started_from: Some(at.plus_micros(-BASELINE_MICROS)),
+        started_until: Some(at),
         above_seq: None,
     };
     Ok(spawn_blocking(move || measured(&snapshot, bounds, &keys)).await??)

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use grade::judge::Budget;
-use grade::trace::{Costs, Subject};
+use grade::trace::{Costs, Counterpart, Subject};
 use model::{NanoUsd, Outcome, ProjectId};
 use serde::Serialize;
 use stats::interval::Purpose;
@@ -68,6 +68,18 @@ pub(super) async fn estimate(
         let Some(viewed) = blocking(move || view_of(&of, &whose, &id)).await?? else {
             continue;
         };
+        let other = match &item.counterpart {
+            None => None,
+            Some(id) => {
+                let (of, whose, id) = (Arc::clone(state), project.clone(), id.clone());
+                let Some(other) = blocking(move || view_of(&of, &whose, &id)).await?? else {
+                    continue;
+                };
+                let hash = known.trace_hash(&other.view);
+                Some((other, hash))
+            }
+        };
+        let counterpart = item.counterpart.as_ref().zip(other.as_ref());
         traces += 1;
         let hash = known.trace_hash(&viewed.view);
         let bill = judge.bill(None, None, NanoUsd::default());
@@ -75,6 +87,11 @@ pub(super) async fn estimate(
         let subject = Subject {
             trace_hash: &hash,
             criteria_per_trace: plan.criteria_per_trace(),
+            counterpart: counterpart.map(|(trace_id, (other, trace_hash))| Counterpart {
+                trace_id,
+                view: &other.view,
+                trace_hash,
+            }),
             ..known.subject(&viewed.view)
         };
         for (planned, sum) in plan.graders().iter().zip(&mut sums) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use grade::trace::{Exchange, Graded, Halt, Subject};
+use grade::trace::{Counterpart, Exchange, Graded, Halt, Subject};
 use insight::TraceView;
 use model::{Grade, Outcome, SpanId, Time, UnscoredReason, Verdict};
 use store::meta::{GradingItem, GradingRun, ItemEnd};
@@ -98,19 +98,30 @@ impl Bench {
         self.graded(item, said, at)
     }
 
-    /// Grades a trace by graders of any kind.
+    /// Grades a trace by graders of any kind; with `other` those that compare hold it against that.
     pub(super) async fn grade(
         &self,
         item: &GradingItem,
-        view: &TraceView,
+        (view, other): (&TraceView, Option<&TraceView>),
         bill: &Bill<'_>,
         now: impl Fn() -> Time,
     ) -> Result<ItemGrades, Halt> {
         let hash = self.known.trace_hash(view);
+        let other_hash = other.map(|other| self.known.trace_hash(other));
+        let other_hash = other_hash.unwrap_or_default();
+        let counterpart = item.counterpart.as_ref().zip(other);
+        let counterpart = counterpart.map(|(trace_id, view)| Counterpart {
+            trace_id,
+            view,
+            trace_hash: &other_hash,
+        });
         let services = bill.services();
         let mut said = Said::default();
         for (place, planned) in self.plan.graders().iter().enumerate() {
-            let subject = self.subject(item, view, &hash, &said);
+            let subject = Subject {
+                counterpart,
+                ..self.subject(item, view, &hash, &said)
+            };
             let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
             let graded = match graded.catch_unwind().await {
                 Ok(graded) => graded?,

@@ -7,16 +7,19 @@
 
 mod api;
 mod context;
+mod criteria;
 mod estimate;
 mod graders;
 mod item;
 mod judge;
+mod pairs;
 mod plan;
 mod progress;
 mod recorded;
 mod select;
 mod settings;
 mod start;
+mod stopping;
 mod usual;
 mod watch;
 mod watches;
@@ -35,10 +38,12 @@ use crate::state::AppState;
 use crate::turns::Turns;
 
 pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades_of};
-use graders::require_services;
-
+pub(crate) use criteria::{TraceBench, TraceCriteria, TraceCriterion, named as named_grader};
+pub(crate) use pairs::forget_comparisons;
 pub(crate) use recorded::forget as forget_judgements;
 pub(crate) use settings::problems_of;
+
+use graders::require_services;
 
 /// The grading that is being done.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use grade::trace::{Costs, TraceGrader};
 use insight::TraceView;
+use insight::rule::Rule;
 use model::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -105,6 +106,13 @@ impl Plan {
         costs.max().unwrap_or(Costs::Nothing)
     }
 
+    /// Returns the name of one that compares a trace with another.
+    pub(super) fn comparing(&self) -> Option<&str> {
+        let mut graders = self.graders.iter();
+        let comparing = graders.find(|one| one.grader.is_pairwise());
+        comparing.map(|one| &*one.frozen.name)
+    }
+
     /// Returns whether one of them reads what was said.
     pub(super) fn needs_content(&self) -> bool {
         self.graders.iter().any(|one| one.grader.needs().content)
@@ -147,6 +155,11 @@ impl RuleOf {
     /// Reads a rule, or tells everything that is wrong with it.
     pub(super) fn parse(check: &str, known: Known) -> Result<Self, String> {
         let definition = serde_json::json!({"type": "rule", "check": check});
+        let rule = Rule::parse(check).map_err(|problems| problems.to_string())?;
+        if !rule.is_condition() {
+            // A value keeps to nothing: the caret shows what is missing.
+            rule.to_filter().map_err(|problems| problems.to_string())?;
+        }
         let grader = TraceGrader::parse(&definition).map_err(|problems| problems.to_string())?;
         let needs = grader.needs();
         if !needs.scores.is_empty() || !needs.baselines.is_empty() {

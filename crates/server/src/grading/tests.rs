@@ -3,7 +3,9 @@
 
 mod halts;
 mod judged;
+mod paired;
 mod ruled;
+mod stopped;
 mod usual;
 mod watched;
 

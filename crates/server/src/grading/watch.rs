@@ -326,6 +326,7 @@ impl Deciding {
                 stratum: None,
                 weight: 1.0 / self.watch.sampling_rate.max(f64::MIN_POSITIVE),
                 trace_started_at: entry.home_started_at,
+                counterpart: None,
             });
         }
         decided.decisions.push(Decision {

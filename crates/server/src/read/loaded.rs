@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ingest::contents::{Doubles, fill_doubles};
 use model::{Places, ProjectId, Span, Time, TraceId, TraceStatus, places, shared_names};
 use store::{
-    Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
+    Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table,
+    TraceEntry, TraceSpans,
 };
 
 use crate::grading::Said;
@@ -112,11 +113,17 @@ impl Loaded {
         Ok(Self::new(entry, rows, doubles, messages, detail, moment))
     }
 
-    /// Puts together what was read along with other traces, without what was said.
-    pub(super) fn of_rows(snapshot: &Snapshot, entry: TraceEntry, mut rows: Vec<SpanRow>) -> Self {
-        let doubles = filled(&mut rows, None);
+    /// Puts together what was read along with other traces.
+    pub(super) fn of_rows(snapshot: &Snapshot, read: TraceSpans, detail: Detail) -> Self {
+        let TraceSpans {
+            entry,
+            mut spans,
+            mut messages,
+        } = read;
+        let is_told = detail == Detail::Full;
+        let doubles = filled(&mut spans, is_told.then_some(&mut messages));
         let moment = Moment::of(snapshot);
-        Self::new(entry, rows, doubles, Messages::new(), Detail::None, moment)
+        Self::new(entry, spans, doubles, messages, detail, moment)
     }
 
     /// Returns the memory that is held for it, and lets go of the rest.

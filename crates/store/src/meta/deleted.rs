@@ -27,6 +27,9 @@ pub(super) const ABOUT_TRACES: [&str; 3] = [
      WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ",
 ];
 
+/// What a judge said of a trace that another one was held against quotes it too.
+const ABOUT_COMPARED: &str = "DELETE FROM judge_answers WHERE (project_id = ";
+
 /// A trace that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletedTrace {
@@ -182,6 +185,9 @@ async fn delete_what_is_about(
                 .execute(&mut *connection)
                 .await?;
         }
+        let mut compared = of_column(ABOUT_COMPARED, project, ("counterpart", chunk));
+        let compared = compared.build().persistent(false);
+        compared.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -192,9 +198,18 @@ pub(super) fn of_traces(
     project: &ProjectId,
     traces: &[&TraceId],
 ) -> QueryBuilder<Engine> {
+    of_column(head, project, ("trace_id", traces))
+}
+
+/// Returns `head project) AND column IN (…)`.
+pub(super) fn of_column(
+    head: &'static str,
+    project: &ProjectId,
+    (column, traces): (&'static str, &[&TraceId]),
+) -> QueryBuilder<Engine> {
     let mut statement = QueryBuilder::new(head);
     statement.push_bind(project.to_string());
-    statement.push(") AND trace_id IN (");
+    statement.push(") AND ").push(column).push(" IN (");
     let mut list = statement.separated(", ");
     for trace in traces {
         list.push_bind(trace.to_string());

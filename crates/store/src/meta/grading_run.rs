@@ -225,6 +225,25 @@ impl Meta {
         Ok(done)
     }
 
+    /// Ends a run that was to stop early, with what waits left undone, and says why. Returns whether it was
+    /// in progress; one that a watch feeds never ends.
+    pub async fn stop_grading_run(&self, run_id: &str, reason: &str) -> Result<bool, DbError> {
+        let failed = self.db.failed("stop a grading run");
+        let mut write = self.db.begin().await?;
+        let done = sqlx::query(
+            "UPDATE grading_runs SET status = 'completed', reason = $1, ended_at = $2
+             WHERE id = $3 AND status = 'in_progress' AND watch_id IS NULL",
+        )
+        .bind(reason)
+        .bind(self.clock.now().as_micros())
+        .bind(run_id)
+        .execute(write.connection())
+        .await
+        .map_err(&failed)?;
+        drop(write.commit().await.map_err(&failed)?);
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Sets the most that a run may cost, and returns it. What was paused for it stays paused.
     pub async fn set_grading_cap(
         &self,

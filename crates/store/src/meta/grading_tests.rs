@@ -154,6 +154,7 @@ pub(super) fn item(n: usize) -> NewGradingItem {
         stratum: Some("errors".to_owned()),
         weight: 2.5,
         trace_started_at: Time::from_micros(n as i64),
+        counterpart: None,
     }
 }
 

@@ -46,6 +46,7 @@ async fn annotate(world: &World, trace: &str, note: &str) {
         author: "ann".to_owned(),
         source: "human".to_owned(),
         created_at: None,
+        asked: None,
     };
     let meta = world.store().meta();
     let made = meta.add_annotations("ann", &world.project, &[said]).await;

@@ -340,14 +340,26 @@ impl GraderSent {
     }
 }
 
+/// Refuses what is too long to be called, or would do something to a terminal.
+pub(in crate::grading) fn require_label(name: &str) -> Result<(), String> {
+    if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(format!(
+            "it is empty or has more than {NAME_CHARS_MAX} characters"
+        ));
+    }
+    let turns_text = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    match name.chars().any(|c| c.is_control() || turns_text(c)) {
+        true => Err("it has a control character".to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Refuses a name that could be mistaken for something else where graders are named.
 fn check_name(name: &str) -> Result<(), ApiError> {
     let refuse = |message: &str| Err(ApiError::invalid("name", message.to_owned()));
-    if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX {
-        return refuse("it is empty or has more than 128 characters");
-    }
-    if name.chars().any(|c| c.is_control() || c == '/') {
-        return refuse("it has a slash or a control character");
+    require_label(name).map_err(|message| ApiError::invalid("name", message))?;
+    if name.contains('/') {
+        return refuse("it has a slash");
     }
     if NOT_NAMES.contains(&name) || name.starts_with("grader_") || name.starts_with(LIBRARY_PREFIX)
     {

@@ -1,6 +1,7 @@
 //! The API from outside, on a server in this process, with a judge that says what a test wants.
 
 mod failures;
+mod figures;
 mod graders;
 mod people;
 mod runs;

@@ -12,7 +12,7 @@ use axum::extract::State;
 use futures::StreamExt;
 use grade::judge::Budget;
 use grade::results::FigureObject;
-use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader};
+use grade::trace::{Costs, Counterpart, Exchange, Graded, Halt, Subject, TraceGrader};
 use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,8 @@ pub(super) struct TrialRequest {
     /// Instead, those that a list with these fields shows; without either the newest of all.
     #[schema(value_type = Option<Object>)]
     filter: Option<Value>,
+    /// The trace that the one in `trace_ids` is compared with, for a grader that compares two.
+    against_trace_id: Option<String>,
     /// So many of them, the newest: 50 if not given, 1000 at most; 50 at most if a judge or code is asked.
     limit: Option<usize>,
     /// What judges may cost: 1 dollar if not given.
@@ -205,6 +207,7 @@ struct Wanted {
     filter: TraceFilter,
     limit: usize,
     cap: NanoUsd,
+    against: Option<TraceId>,
 }
 
 impl Wanted {
@@ -230,6 +233,8 @@ impl Wanted {
         }
         let id = |text: &String| TraceId::new(text).map_err(|_| ApiError::not_found("trace", text));
         let ids = asked.trace_ids.as_ref();
+        let against = asked.against_trace_id.as_ref().map(id).transpose()?;
+        require_pair(grader, ids, against.as_ref())?;
         let cap = asked.max_cost_usd.unwrap_or(COST_USD);
         if !(0.0..=1e6).contains(&cap) {
             return Err(ApiError::invalid(
@@ -243,8 +248,26 @@ impl Wanted {
                 .map_err(|error| error.within("filter"))?,
             limit,
             cap: NanoUsd::from_usd(cap),
+            against,
         })
     }
+}
+
+/// Refuses a grader that compares without two traces to compare, and two traces where none compares.
+fn require_pair(
+    grader: &TraceGrader,
+    ids: Option<&Vec<String>>,
+    against: Option<&TraceId>,
+) -> Result<(), ApiError> {
+    let message = match (grader.is_pairwise(), against) {
+        (true, Some(_)) if ids.is_some_and(|ids| ids.len() == 1) => return Ok(()),
+        (false, None) => return Ok(()),
+        (true, _) => {
+            "the grader compares two traces: name one in `trace_ids` and the other in `against_trace_id`"
+        }
+        (false, Some(_)) => "the grader compares nothing: leave it out",
+    };
+    Err(ApiError::invalid("against_trace_id", message))
 }
 
 /// One go at the traces.
@@ -298,7 +321,7 @@ impl Attempt<'_> {
             Costs::Code | Costs::Judge => AT_ONCE,
         };
         let is_named = wanted.ids.is_some();
-        let one = |id: TraceId| self.one(id, is_named);
+        let one = |id: TraceId| self.one(id, is_named, wanted.against.as_ref());
         let mut verdicts = futures::stream::iter(ids).map(one).buffered(at_once);
         let mut tried = Tried::default();
         let mut looked_at = 0;
@@ -341,9 +364,25 @@ impl Attempt<'_> {
         Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
     }
 
+    /// Reads a trace that has to be there.
+    async fn load(self, id: &TraceId) -> Result<Viewed, ApiError> {
+        let (state, project, wanted) = (Arc::clone(self.state), self.project.clone(), id.clone());
+        let viewed = blocking(move || view_of(&state, &project, &wanted)).await??;
+        viewed.ok_or_else(|| ApiError::not_found("trace", id.as_str()))
+    }
+
     /// Grades one trace; one that was named and is not there is the caller's mistake, one of a list was
     /// deleted meanwhile.
-    async fn one(self, id: TraceId, is_named: bool) -> Result<Result<Vec<Said>, Halt>, ApiError> {
+    async fn one(
+        self,
+        id: TraceId,
+        is_named: bool,
+        against: Option<&TraceId>,
+    ) -> Result<Result<Vec<Said>, Halt>, ApiError> {
+        let other = match against {
+            None => None,
+            Some(other) => Some((other, self.load(other).await?)),
+        };
         let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
         let (project, wanted) = (self.project.clone(), id.clone());
         let known = Arc::clone(self.known);
@@ -364,10 +403,16 @@ impl Attempt<'_> {
             Some(Looked::Waits(trace_hash, viewed)) => {
                 let subject = Subject {
                     trace_hash: &trace_hash,
+                    counterpart: other.as_ref().map(|(trace_id, other)| Counterpart {
+                        trace_id,
+                        view: &other.view,
+                        trace_hash: "",
+                    }),
                     criteria_per_trace: self.grader.criteria(),
                     ..self.known.subject(&viewed.view)
                 };
                 let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
+                let bill = bill.compared_with(against);
                 match self.grader.grade(&subject, &bill.services()).await {
                     Ok(graded) => (viewed.group_id().cloned(), graded),
                     Err(halt) => return Ok(Err(halt)),

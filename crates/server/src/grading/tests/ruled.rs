@@ -283,6 +283,7 @@ async fn queued(state: &AppState) -> GradingRun {
             stratum: None,
             weight: 1.0,
             trace_started_at: entry.home_started_at,
+            counterpart: None,
         });
         ControlFlow::Continue(())
     });

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::cli::grading::{GraderArgs, Selection, Strategy};
+use crate::cli::grading::{GraderArgs, PairArgs, Selection, StopArgs, Strategy};
 
 /// Returns the graders that were typed, as the API takes them.
 pub(super) fn graders(args: &GraderArgs) -> anyhow::Result<Vec<Value>> {
@@ -97,6 +97,44 @@ pub(super) fn choose(selection: &Selection, body: &mut Map<String, Value>) -> an
         put("sample_strategy", Some(json!("stratified")));
         put("strata", Some(Value::Array(strata)));
     }
+    Ok(())
+}
+
+/// Puts what traces are compared with into the body of a request.
+pub(super) fn compare(pairs: &PairArgs, body: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let (Some(against), Some(pair_by)) = (&pairs.against, &pairs.pair_by) else {
+        return Ok(());
+    };
+    let against = match against {
+        run if run.starts_with("grun_") => json!({"run_id": run}),
+        fields if fields.contains('=') => json!({"filter": fields_of(fields)?}),
+        trace => json!({"trace_ids": [trace]}),
+    };
+    body.insert("against".to_owned(), against);
+    body.insert("pair_by".to_owned(), json!(pair_by));
+    Ok(())
+}
+
+/// Puts when a run stops early into the body of a request.
+pub(super) fn stop(stop: &StopArgs, body: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let mut when = Map::new();
+    let numbers = [
+        ("half_width", stop.stop_half_width),
+        ("excludes", stop.stop_excludes),
+    ];
+    for (name, number) in numbers {
+        when.extend(number.map(|number| (name.to_owned(), json!(number))));
+    }
+    if when.is_empty() {
+        ensure!(
+            stop.stop_grader.is_none(),
+            "--stop-grader needs --stop-half-width or --stop-excludes"
+        );
+        return Ok(());
+    }
+    let grader = stop.stop_grader.as_ref();
+    when.extend(grader.map(|grader| ("grader".to_owned(), json!(grader))));
+    body.insert("stop_when".to_owned(), Value::Object(when));
     Ok(())
 }
 

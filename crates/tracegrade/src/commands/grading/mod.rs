@@ -4,6 +4,7 @@
 //! people's words and goes through [`crate::text::safe_text`] like all of them.
 
 mod asked;
+mod by_key;
 mod calibrate;
 mod events;
 mod failures;
@@ -13,6 +14,7 @@ pub(crate) mod gate;
 mod grade;
 mod graders;
 mod people;
+mod queue;
 mod results;
 mod run;
 mod runs;
@@ -32,6 +34,7 @@ pub(super) async fn run(ask: &Ask, command: &Command) -> anyhow::Result<ExitCode
         Command::Runs(runs) => return runs::run(ask, runs).await,
         Command::Gate(args) => return Ok(gate::run(ask, args).await),
         Command::Graders(graders) => graders::run(ask, graders).await?,
+        Command::Annotate(args) if args.queue.queue => queue::run(ask, args).await?,
         Command::Annotate(args) => people::annotate(ask, args).await?,
         Command::Annotations(annotations) => people::run(ask, annotations).await?,
         Command::Calibrate(args) => calibrate::run(ask, args).await?,

@@ -22,7 +22,7 @@ struct Ledger {
 
 /// The cap is reached: the run ends here, with what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .told())]
+#[error("{}", self.told())]
 pub struct Exhausted {
     /// What the run may cost.
     pub cap: NanoUsd,

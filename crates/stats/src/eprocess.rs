@@ -7,9 +7,11 @@
 
 mod anytime;
 mod blocks;
+mod stratified;
 
 pub use anytime::mean_at_any_time;
 pub use blocks::Blocks;
+pub use stratified::Stratified;
 
 use crate::distribution::falling_root;
 use crate::rows::mean_of;

@@ -4,7 +4,7 @@
 //! latest attempt counts. Where spans were graded one by one, the worst of them stands for the trace: a
 //! fail, else one without a verdict, else the lowest. What earlier attempts cost was paid all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use model::{Grade, Outcome};
 use serde::Serialize;
@@ -12,8 +12,10 @@ use stats::Level;
 use utoipa::ToSchema;
 
 use super::cell::{Cell, NO_LABEL};
+use super::doubt;
 use super::interner::Interner;
 use super::judge_use::JudgeTally;
+use super::panel::Told;
 use super::summary::RunResults;
 use crate::judge::consistency::Flips;
 use crate::scale::GraderScale;
@@ -171,9 +173,13 @@ impl ResultsBuilder {
             }
         };
         let graded = &mut self.collected.graders[grader];
-        graded.put(item, Cell::new(grade, label));
-        let used = grade.verdict.judge.as_ref();
-        if let Some(share) = used.and_then(|used| graded.judge.add(used)) {
+        let told = grade.verdict.judge.as_ref().and_then(Told::of);
+        let doubt = doubt::of_judges(grade, told.as_ref());
+        graded.put(item, Cell::new(grade, label, doubt));
+        if let Some(used) = &grade.verdict.judge {
+            graded.judge.add(used, told.as_ref());
+        }
+        if let Some(share) = told.as_ref().and_then(Told::contradiction) {
             let attempt = u16::try_from(grade.attempt).unwrap_or(u16::MAX);
             let known = graded.contradictions.entry(item).or_default();
             if known.0 <= attempt {
@@ -297,6 +303,15 @@ impl Graded {
         cells.filter(|(_, cell)| cell.outcome().is_some())
     }
 
+    /// Returns the items of which an earlier attempt said otherwise whether they pass.
+    pub(crate) fn changed(&self) -> HashSet<u32> {
+        let other = |(item, earlier): &(u32, Cell)| {
+            let (was, is) = (earlier.passed()?, self.cell(*item).passed()?);
+            (was.to_bits() != is.to_bits()).then_some(*item)
+        };
+        self.replaced.iter().filter_map(other).collect()
+    }
+
     /// Returns how often the grader changed its mind about items that it graded more than once.
     pub(crate) fn flips(&self) -> Flips {
         let mut earlier = self.replaced.clone();
@@ -340,6 +355,11 @@ impl Collected {
     /// Returns whether there is no grade.
     pub fn is_empty(&self) -> bool {
         self.items.len() == 0
+    }
+
+    /// Returns the items: ids of traces, or of cases.
+    pub fn item_ids(&self) -> impl Iterator<Item = &str> {
+        self.items().map(|item| self.item_id(item))
     }
 
     /// Returns the graders, in the order in which they were given.
@@ -420,6 +440,17 @@ impl Collected {
     pub(crate) fn stratum(&self, item: u32) -> Option<usize> {
         let stratum = self.facts[item as usize].stratum;
         (stratum != NONE).then_some(stratum as usize)
+    }
+
+    /// Returns the name of the stratum of an item.
+    pub(crate) fn stratum_name(&self, item: u32) -> Option<&str> {
+        let stratum = self.stratum(item)?;
+        Some(&self.strata[stratum].name)
+    }
+
+    /// Returns the strata, in the order of their numbers.
+    pub(crate) fn strata(&self) -> &[Stratum] {
+        &self.strata
     }
 
     pub(crate) fn graded_at(&self, item: u32) -> i64 {

@@ -49,9 +49,7 @@ pub struct JudgeTotals {
 }
 
 impl JudgeTally {
-    /// Takes what a judge took. Returns, of a comparison, the share of its judges that said another thing
-    /// when the traces were shown the other way round.
-    pub(crate) fn add(&mut self, used: &JudgeUse) -> Option<f64> {
+    pub(crate) fn add(&mut self, used: &JudgeUse, told: Option<&Told>) {
         self.calls += 1;
         match self.models.get_mut(&used.model) {
             Some(count) => *count += 1,
@@ -59,15 +57,13 @@ impl JudgeTally {
                 self.models.insert(used.model.clone(), 1);
             }
         }
-        let told = Told::of(used);
-        let contradiction = told.as_ref().and_then(Told::contradiction);
         if let Some(told) = told {
             self.panel.add(&told.panel);
             self.samples.add(&told.samples);
         }
         if used.cached {
             self.reused += 1;
-            return contradiction;
+            return;
         }
         let tokens = |count: Option<i64>| count.unwrap_or(0).max(0);
         self.input_tokens = self.input_tokens.saturating_add(tokens(used.input_tokens));
@@ -81,7 +77,6 @@ impl JudgeTally {
             Some(cost) => self.cost = self.cost.saturating_add(cost),
             None => self.unpriced += 1,
         }
-        contradiction
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

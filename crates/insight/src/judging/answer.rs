@@ -232,7 +232,8 @@ mod tests {
     use crate::Effects;
     use crate::fence::{Fence, Nonce};
     use crate::judging::Scale;
-    use crate::render::{Renderer, samples};
+    use crate::render::Renderer;
+    use crate::render::samples::{self, Viewed as _};
 
     fn read(text: &str, offered: &Offered) -> Judged {
         let (view, effects) = (samples::booking(), Effects::default());

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::Effects;
     use crate::fence::Nonce;
-    use crate::render::samples::{self, Story};
+    use crate::render::samples::{self, Story, Viewed as _};
 
     #[test]
     fn quotes_are_found_as_sent_and_as_shown() {

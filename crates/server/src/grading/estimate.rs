@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use grade::judge::Budget;
-use grade::trace::{Costs, Counterpart, Subject, content_hash};
+use grade::trace::{Costs, Counterpart, Subject};
 use model::{NanoUsd, Outcome, ProjectId};
 use serde::Serialize;
 use stats::interval::Purpose;
@@ -14,7 +14,7 @@ use stats::{Level, Row, Rows, cluster};
 use store::GradeFilter;
 use store::meta::{GradingRunFilter, GradingStatus, PageAsked};
 
-use super::context::context_of;
+use super::context::Known;
 use super::judge::ProjectJudge;
 use super::plan::Plan;
 use super::select::{Selected, Selection};
@@ -58,7 +58,7 @@ pub(super) async fn estimate(
         });
     }
     let judge = ProjectJudge::of(state, project, Budget::without_cap(NanoUsd::default()));
-    let context = context_of(state, project);
+    let known = Known::of(state, project);
     let n = selected.items.len();
     let mut sums: Vec<Option<i64>> = vec![Some(0); plan.graders().len()];
     let mut traces = 0;
@@ -75,13 +75,13 @@ pub(super) async fn estimate(
                 let Some(other) = blocking(move || view_of(&of, &whose, &id)).await?? else {
                     continue;
                 };
-                let hash = content_hash(&other.view);
+                let hash = known.trace_hash(&other.view);
                 Some((other, hash))
             }
         };
         let counterpart = item.counterpart.as_ref().zip(other.as_ref());
         traces += 1;
-        let hash = content_hash(&viewed.view);
+        let hash = known.trace_hash(&viewed.view);
         let bill = judge.bill(None, None, NanoUsd::default());
         let services = bill.services();
         let subject = Subject {
@@ -92,7 +92,7 @@ pub(super) async fn estimate(
                 view: &other.view,
                 trace_hash,
             }),
-            ..Subject::new(&viewed.view, &context)
+            ..known.subject(&viewed.view)
         };
         for (planned, sum) in plan.graders().iter().zip(&mut sums) {
             let cost = planned.grader.estimate(&subject, &services);

@@ -14,11 +14,9 @@ use model::{NanoUsd, PriceTable, ProjectId, Time, TraceId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::settings::JUDGE_MODEL;
 use crate::error::chain;
 use crate::state::AppState;
-
-/// The setting of a project that names its judge.
-const JUDGE_SETTING: &str = "judge_model";
 
 /// Whom the graders of a project ask, and out of which purse.
 #[derive(Debug)]
@@ -35,8 +33,7 @@ impl ProjectJudge {
     /// Returns the judge of a project; what it costs is taken out of `budget`.
     pub(in crate::grading) fn of(state: &AppState, project: &ProjectId, budget: Budget) -> Self {
         let settings = state.projects.settings(project);
-        let named =
-            settings.and_then(|it| it.other.get(JUDGE_SETTING)?.as_str().map(str::to_owned));
+        let named = settings.and_then(|it| it.other.get(JUDGE_MODEL)?.as_str().map(str::to_owned));
         Self {
             state: Arc::clone(state),
             project: project.clone(),

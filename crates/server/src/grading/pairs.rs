@@ -198,8 +198,8 @@ pub(crate) async fn forget_comparisons(
             let filter = GradeFilter {
                 run_id: Some(run_id),
                 trace_id: Some(trace_id),
-                grader_id: None,
                 with_texts: true,
+                ..GradeFilter::default()
             };
             snapshot.for_each_grade(&filter, &mut |grade| {
                 compared.extend(is_comparison(&grade).then(|| emptied(grade)));

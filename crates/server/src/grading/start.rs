@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use store::meta::{GraderUse, GradingRun, NewGradingRun};
 use utoipa::ToSchema;
 
-use super::api::RunObject;
-use super::context::context_of;
+use super::api::{RunObject, require_label};
+use super::context::Known;
 use super::estimate::{Estimate, Power, estimate, power};
 use super::graders::{Graders, resolve};
 use super::pairs::{AgainstSent, against};
@@ -213,6 +213,9 @@ async fn checked(
     let graders = problems.take(graders);
     let metadata = metadata_text(&request.metadata.clone().unwrap_or_default());
     let metadata = problems.take(metadata);
+    if let Some(Err(message)) = request.name.as_deref().map(require_label) {
+        problems.take::<()>(Err(ApiError::invalid("name", message)));
+    }
     if request.seed.is_none() {
         request.seed = Some(new_id::<8>("")?);
     }
@@ -340,7 +343,7 @@ fn asked(
     let rule = match &request.rule {
         None => None,
         Some(check) => {
-            let rule = RuleOf::parse(check, context_of(state, project));
+            let rule = RuleOf::parse(check, Known::of(state, project));
             let rule = rule.map_err(|problems| ApiError::invalid("rule", problems))?;
             Some(Arc::new(rule))
         }
@@ -378,8 +381,8 @@ fn asked(
 fn strategy(request: &GradeRequest, now: Time) -> Result<(Strategy, Vec<StratumAsked>), ApiError> {
     let refuse = |field: &str, message: &str| Err(ApiError::invalid(field, message));
     let sent = request.strata.as_deref().unwrap_or_default();
-    if sent.len() > STRATA_MAX {
-        return refuse("strata", &format!("there are at most {STRATA_MAX}"));
+    if sent.len() > STRATA_MAX || request.strata.as_ref().is_some_and(Vec::is_empty) {
+        return refuse("strata", &format!("there are 1 to {STRATA_MAX}"));
     }
     let strata: Vec<StratumAsked> = (sent.iter().enumerate())
         .map(|(at, stratum)| stratum.read(at, now))
@@ -518,6 +521,7 @@ impl Draft {
                 .collect(),
             metadata: self.checked.metadata.clone(),
             cap: self.checked.cap,
+            settings: Some(Known::of(state, project).text()),
             in_order_of_hash: self.checked.asked.in_order_of_hash,
         };
         let run = meta.create_grading_run(who, &new).await?;

@@ -6,6 +6,7 @@ mod judged;
 mod paired;
 mod ruled;
 mod stopped;
+mod usual;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -21,12 +21,13 @@ use store::AppendError;
 use store::meta::{FinishedItem, GradingItem, GradingRun, GradingStatus, ItemEnd, MetaError};
 use tokio::task::JoinSet;
 
-use super::context::{ContextError, baselines_of, context_of};
+use super::context::{ContextError, Known, baseline_moment, baselines_of};
 use super::item::{Bench, ItemGrades};
 use super::judge::ProjectJudge;
 use super::plan::{Plan, PlanError};
 use super::recorded;
 use super::stopping::Stopping;
+use super::usual::Wanted;
 use crate::app::ServeError;
 use crate::error::{ApiError, chain};
 use crate::read::{LoadError, Viewed, blocking, for_each_view, view_of};
@@ -245,13 +246,21 @@ impl Worker {
         owner: String,
     ) -> Result<Self, RunError> {
         let plan = Plan::stored(&run.graders)?;
-        let context = context_of(&turn.state, &run.project);
+        let usual = (
+            baseline_moment(&turn.state, &run),
+            Wanted::by_plan(plan.graders()),
+        );
+        let known = Known::of_run(&turn.state, &run);
+        let known = known.with_usual(&turn.state, &run.project, usual).await?;
+        let graders = plan.graders().iter();
+        let hashes = graders.map(|one| known.grader_hash(&one.grader)).collect();
         let baselines = baselines_of(&turn.state, &run, &plan).await?;
         let bench = Bench {
             seed: run.id.clone(),
             run,
             plan,
-            context,
+            known,
+            hashes,
             baselines,
         };
         Ok(Self {

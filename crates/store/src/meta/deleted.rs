@@ -6,13 +6,14 @@
 //! what was on its way when a trace was deleted is not kept either (D6).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use model::{ProjectId, Time, TraceId};
 use sqlx::QueryBuilder;
 
 use super::{Meta, eval_item, grading_item};
 use crate::sqlite::{
-    Connection, DbError, Engine, ROWS_PER_STATEMENT_MAX, execute_rows, parsed, time,
+    Connection, DbError, Engine, ROWS_PER_STATEMENT_MAX, cut_closed, execute_rows, parsed, time,
 };
 
 /// So long an id of a deleted trace is refused; then it may be another trace's.
@@ -124,6 +125,25 @@ impl Meta {
             .map_err(&failed)?;
         drop(write.commit().await.map_err(&failed)?);
         Ok(())
+    }
+}
+
+impl Meta {
+    /// Takes what people said of these traces out of a copy of the database that nobody has open, and its
+    /// bytes off the disk.
+    pub(crate) async fn take_out_of_copy(
+        copy: &Path,
+        deleted: &[(ProjectId, TraceId)],
+    ) -> Result<(), DbError> {
+        let mut cuts = Vec::new();
+        for of_project in deleted.chunk_by(|a, b| a.0 == b.0) {
+            let traces: Vec<&TraceId> = of_project.iter().map(|(_, trace)| trace).collect();
+            for chunk in traces.chunks(ROWS_PER_STATEMENT_MAX) {
+                let head = "DELETE FROM annotations WHERE (project_id = ";
+                cuts.push(of_traces(head, &of_project[0].0, chunk));
+            }
+        }
+        cut_closed(copy, "annotations", cuts).await
     }
 }
 

@@ -56,6 +56,9 @@ pub struct NewGradingRun {
     pub metadata: String,
     /// The most it may cost.
     pub cap: Option<NanoUsd>,
+    /// What its project says for grading, as it is now: a JSON object. None: it goes by what is said when a
+    /// trace is graded.
+    pub settings: Option<String>,
     /// Whether its items are in the order of a hash, so that the first n of them are a random sample.
     pub in_order_of_hash: bool,
 }
@@ -103,6 +106,8 @@ pub struct GradingRun {
     pub ended_at: Option<Time>,
     /// The watch that it grades for.
     pub watch_id: Option<String>,
+    /// What its project said for grading when it was made, if it goes by that: a JSON object.
+    pub settings: Option<String>,
     /// Whether its items are in the order of a hash.
     pub in_order_of_hash: bool,
 }
@@ -396,8 +401,8 @@ async fn insert(
     let number = fresh_number(connection).await?;
     sqlx::query(
         "INSERT INTO grading_runs (id, number, project_id, name, status, request, graders,
-           selection, metadata, cap, created_at, watch_id, in_order_of_hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, '{}', $8, $9, $10, $11, $12)",
+           selection, metadata, cap, created_at, watch_id, in_order_of_hash, settings)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, '{}', $8, $9, $10, $11, $12, $13)",
     )
     .bind(id)
     .bind(number)
@@ -411,6 +416,7 @@ async fn insert(
     .bind(now.as_micros())
     .bind(watch_id)
     .bind(i64::from(new.in_order_of_hash))
+    .bind(&new.settings)
     .execute(connection)
     .await?;
     Ok(())
@@ -559,6 +565,7 @@ fn run(row: &Row) -> Result<GradingRun, sqlx::Error> {
         started_at: maybe_time(row, "started_at")?,
         ended_at: maybe_time(row, "ended_at")?,
         watch_id: column(row, "watch_id")?,
+        settings: column(row, "settings")?,
         in_order_of_hash: column::<i64>(row, "in_order_of_hash")? != 0,
     })
 }

@@ -43,6 +43,7 @@ impl Bench {
             uses: Vec::new(),
             metadata: "{}".to_owned(),
             cap: Some(NanoUsd(1_000_000)),
+            settings: None,
             in_order_of_hash: true,
         }
     }

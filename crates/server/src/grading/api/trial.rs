@@ -12,10 +12,7 @@ use axum::extract::State;
 use futures::StreamExt;
 use grade::judge::Budget;
 use grade::results::FigureObject;
-use grade::trace::{
-    Costs, Counterpart, Exchange, Graded, Halt, Subject, TraceGrader, content_hash,
-};
-use insight::Context;
+use grade::trace::{Costs, Counterpart, Exchange, Graded, Halt, Subject, TraceGrader};
 use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
@@ -29,7 +26,9 @@ use super::grade_object::JudgeObject;
 use super::named;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::context::Known;
 use crate::grading::judge::ProjectJudge;
+use crate::grading::usual;
 use crate::json::JsonBody;
 use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
 use crate::scope::Scope;
@@ -175,6 +174,11 @@ pub(super) async fn try_grader(
         principal.require(Scope::Ingest)?;
     }
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
+    let asks = usual::Wanted::by([meant.grader.definition()].into_iter());
+    let usual = (state.clock.now(), asks);
+    let known = Known::of(&state, &principal.project);
+    let known = known.with_usual(&state, &principal.project, usual).await;
+    let known = known.map_err(ApiError::internal)?;
     let budget = Budget::new(wanted.cap, NanoUsd(0));
     let judge = ProjectJudge::of(&state, &principal.project, budget);
     let attempt = Attempt {
@@ -182,6 +186,7 @@ pub(super) async fn try_grader(
         project: &principal.project,
         grader: &meant.grader,
         judge: &judge,
+        known: &Arc::new(known),
     };
     let tried = attempt.grade(&wanted).await?;
     Ok(Json(Trial::of(&meant.grader, tried)))
@@ -262,6 +267,7 @@ struct Attempt<'a> {
     project: &'a ProjectId,
     grader: &'a Arc<TraceGrader>,
     judge: &'a ProjectJudge,
+    known: &'a Arc<Known>,
 }
 
 /// What came of it.
@@ -356,15 +362,15 @@ impl Attempt<'_> {
         };
         let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
         let (project, wanted) = (self.project.clone(), id.clone());
+        let known = Arc::clone(self.known);
         let look = move || -> Result<Option<Looked>, LoadError> {
             let Some(viewed) = view_of(&state, &project, &wanted)? else {
                 return Ok(None);
             };
-            let context = Context::default();
-            let now = grader.grade_now(&Subject::new(&viewed.view, &context));
+            let now = grader.grade_now(&known.subject(&viewed.view));
             Ok(Some(match now {
                 Some(verdict) => Looked::Done(viewed.group_id().cloned(), Box::new(bare(verdict))),
-                None => Looked::Waits(content_hash(&viewed.view), Box::new(viewed)),
+                None => Looked::Waits(known.trace_hash(&viewed.view), Box::new(viewed)),
             }))
         };
         let (group_id, graded) = match blocking(look).await?? {
@@ -372,7 +378,6 @@ impl Attempt<'_> {
             None => return Ok(Ok(Vec::new())),
             Some(Looked::Done(group_id, graded)) => (group_id, vec![*graded]),
             Some(Looked::Waits(trace_hash, viewed)) => {
-                let context = Context::default();
                 let subject = Subject {
                     trace_hash: &trace_hash,
                     counterpart: other.as_ref().map(|(trace_id, other)| Counterpart {
@@ -381,7 +386,7 @@ impl Attempt<'_> {
                         trace_hash: "",
                     }),
                     criteria_per_trace: self.grader.criteria(),
-                    ..Subject::new(&viewed.view, &context)
+                    ..self.known.subject(&viewed.view)
                 };
                 let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
                 let bill = bill.compared_with(against);

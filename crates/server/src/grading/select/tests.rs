@@ -12,6 +12,8 @@ fn candidate(n: usize, stratum: usize) -> Candidate {
         started_at: Some(Time::from_micros(n as i64)),
         home: Time::from_micros(n as i64),
         stratum,
+        key: None,
+        partner: None,
     }
 }
 
@@ -48,6 +50,7 @@ fn drawn(asked: &Asked, sizes: &[usize]) -> Result<Selected, ApiError> {
         running: 0,
         outside: 0,
         missing: Vec::new(),
+        pairs: None,
         room: Room {
             ledger: Ledger::new(1 << 30),
             held: Vec::new(),

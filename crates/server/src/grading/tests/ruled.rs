@@ -269,6 +269,7 @@ async fn queued(state: &AppState) -> GradingRun {
         }],
         metadata: "{}".to_owned(),
         cap: None,
+        settings: None,
         in_order_of_hash: false,
     };
     let run = meta.create_grading_run("test", &new).await.unwrap();

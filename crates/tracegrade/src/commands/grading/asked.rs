@@ -51,14 +51,19 @@ pub(super) fn meant(text: &str) -> anyhow::Result<Value> {
 
 /// Returns the definitions in a file; `-` is stdin.
 pub(super) fn file(path: &Path) -> anyhow::Result<Value> {
+    serde_json::from_str(&text_of(path)?)
+        .with_context(|| format!("{} is not the JSON of a grader", path.display()))
+}
+
+/// Returns what is in a file; `-` is stdin.
+pub(super) fn text_of(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     match path.as_os_str() == "-" {
         true => std::io::stdin().read_to_string(&mut text),
         false => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
     }
     .with_context(|| format!("failed to read {}", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is not the JSON of a grader", path.display()))
+    Ok(text)
 }
 
 /// Puts what was chosen of the traces into the body of a request.

@@ -71,6 +71,7 @@ pub(super) async fn wait(ask: &Ask, id: &str) -> anyhow::Result<ExitCode> {
 }
 
 fn body(args: &Grade) -> anyhow::Result<Value> {
+    args.filter.require_no_cost()?;
     let mut body = Map::new();
     let graders = asked::some_graders(&args.graders)?;
     body.insert("graders".to_owned(), Value::Array(graders));
@@ -176,6 +177,7 @@ mod tests {
             &["trace_1", "--grader", "goal", "--status", "error"],
             &["--grader", "goal", "--max-cost", "much"],
             &["--grader", "goal", "--max-cost", "NaN"],
+            &["--grader", "goal", "--max-cost-usd", "1"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }

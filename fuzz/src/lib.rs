@@ -6,7 +6,10 @@ use std::sync::LazyLock;
 
 use ingest::agents_sdk::Context;
 use ingest::otlp::{Encoding, Sent, attributes, contents, decode_logs, decode_traces};
-use model::{Batch, Source, Time};
+use insight::{ToldSpan, ToldTrace, TraceView};
+use model::{
+    Batch, Received, Source, Span, SpanId, SpanType, Time, TraceId, TraceItem, TraceStatus, derive,
+};
 
 /// Decodes any bytes as an OTLP request: never a panic, every span restorable.
 pub fn check_otlp(bytes: &[u8], encoding: Encoding) {
@@ -104,4 +107,24 @@ pub fn in_otlp(value: &serde_json::Value) -> serde_json::Value {
             json!({ "kvlistValue": { "values": members.collect::<Vec<_>>() } })
         }
     }
+}
+
+/// Returns a trace with a span of every type, each inside the one before.
+pub fn trace() -> TraceView {
+    let id = |number: usize| SpanId::new(&format!("s{number}")).expect("it is an id");
+    let trace = TraceId::new("t").expect("it is an id");
+    let spans = SpanType::ALL.iter().enumerate().map(|(number, span_type)| {
+        let mut span = Span::new(trace.clone(), id(number), *span_type, Source::Openai);
+        span.parent_id = number.checked_sub(1).map(id);
+        span.name = format!("name {}", number % 3);
+        span.started_at = Some(Time::from_micros(number as i64 * 1_000));
+        ToldSpan::silent(span)
+    });
+    let spans: Vec<ToldSpan> = spans.collect();
+    let at = Time::from_micros(0);
+    let received = Received { first_received_at: at, last_received_at: at, first_seq: 1, seq: 1 };
+    let rows: Vec<&Span> = spans.iter().map(|told| &told.span).collect();
+    let row = derive(&TraceItem::new(trace, Source::Openai), &rows, received);
+    let horizon = Time::from_micros(1_000_000);
+    TraceView::of(ToldTrace { row, status: TraceStatus::Running, horizon, spans, reference: None })
 }

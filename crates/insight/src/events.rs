@@ -166,7 +166,7 @@ fn generation(span: &SpanView) -> Option<(EventKind, String, bool)> {
     if let Some(reason) = row.finish_reason.as_deref().filter(|reason| is_cut(reason)) {
         return Some((EventKind::Gen, format!("gen:{}", cut(reason)), true));
     }
-    let has_words = span.told.output.iter().any(|said| said.words().is_some());
+    let has_words = span.told.output.iter().any(|said| said.has_words());
     let is_answer = has_words && span.requested_calls().next().is_none();
     is_answer.then(|| (EventKind::Answer, "gen:answer".to_owned(), true))
 }

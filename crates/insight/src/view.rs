@@ -5,7 +5,7 @@
 //! hung below them hangs below the nearest span that counts.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::{
     ChatMessage, Content, DeclaredTool, JsonText, PREVIEW_CHARS_MAX, Part, Span, SpanId,
@@ -74,6 +74,46 @@ pub struct SpanView {
     pub duration_ms: Option<f64>,
     /// Its duration less the time in which a child of it ran.
     pub self_ms: Option<f64>,
+    /// What takes time to make of its texts.
+    pub(crate) made: Made,
+}
+
+/// What was made of a span's texts once, for all who ask about the same view. A copy starts without it,
+/// so that its texts may be changed.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    input: OnceLock<Box<str>>,
+    output: OnceLock<Box<str>>,
+    arguments: OnceLock<Option<Box<serde_json::Value>>>,
+    result: OnceLock<Option<Box<serde_json::Value>>>,
+}
+
+impl Clone for Made {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// Returns what was made before, else `text`, kept if it had to be put together.
+fn kept<'v>(
+    made: &'v OnceLock<Box<str>>,
+    text: impl FnOnce() -> Option<Cow<'v, str>>,
+) -> Option<&'v str> {
+    if let Some(known) = made.get() {
+        return Some(known);
+    }
+    Some(match text()? {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => made.get_or_init(|| text.into()),
+    })
+}
+
+fn parsed<'v>(
+    made: &'v OnceLock<Option<Box<serde_json::Value>>>,
+    text: Option<&JsonText>,
+) -> Option<&'v serde_json::Value> {
+    let parse = || serde_json::from_str(text?.as_str()).ok();
+    made.get_or_init(parse).as_deref()
 }
 
 /// A trace as graders see it.
@@ -133,6 +173,26 @@ impl SpanView {
         text_of(&self.told.output, self.told.result.as_ref())
     }
 
+    /// Returns [`SpanView::input_text`], put together at most once.
+    pub(crate) fn input_once(&self) -> Option<&str> {
+        kept(&self.made.input, || self.input_text())
+    }
+
+    /// Returns [`SpanView::output_text`], put together at most once.
+    pub(crate) fn output_once(&self) -> Option<&str> {
+        kept(&self.made.output, || self.output_text())
+    }
+
+    /// Returns the arguments of a tool call, parsed at most once; what is nested too deep is none.
+    pub(crate) fn arguments_once(&self) -> Option<&serde_json::Value> {
+        parsed(&self.made.arguments, self.told.arguments.as_ref())
+    }
+
+    /// Returns the result of a tool call likewise.
+    pub(crate) fn result_once(&self) -> Option<&serde_json::Value> {
+        parsed(&self.made.result, self.told.result.as_ref())
+    }
+
     /// Returns the tools that its answer asks for: id, name, arguments.
     pub fn requested_calls(
         &self,
@@ -154,9 +214,9 @@ fn text_of<'a>(
     other: Option<&'a JsonText>,
 ) -> Option<Cow<'a, str>> {
     if !messages.is_empty() {
-        let mut words = messages.iter().filter_map(|message| message.words());
+        let mut words = messages.iter().filter_map(|message| message.text());
         return match (words.next(), words.next()) {
-            (Some(only), None) => Some(only.into()),
+            (Some(only), None) => Some(only),
             (Some(first), Some(second)) => {
                 let rest = words.fold(format!("{first}\n{second}"), |all, more| all + "\n" + &more);
                 Some(rest.into())
@@ -276,6 +336,7 @@ fn placed(told: Vec<ToldSpan>, horizon: Time) -> Vec<SpanView> {
             depth: 0,
             duration_ms: None,
             self_ms: None,
+            made: Made::default(),
         })
         .collect();
     measure(&mut views, horizon);

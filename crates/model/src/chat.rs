@@ -3,6 +3,8 @@
 //! Libraries write messages in a dozen ways. People, graders and search read one: a role and a list of
 //! parts, named as in the GenAI conventions of OpenTelemetry.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::JsonText;
@@ -100,14 +102,39 @@ impl ChatMessage {
         }
     }
 
+    /// Returns the words of the message, copied only where they are in several parts; `None` if it has
+    /// none.
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        let mut texts = self.texts();
+        let first = texts.next()?;
+        Some(match texts.next() {
+            None => Cow::Borrowed(first),
+            Some(second) => {
+                let mut all = format!("{first}\n{second}");
+                for more in texts {
+                    all.push('\n');
+                    all.push_str(more);
+                }
+                Cow::Owned(all)
+            }
+        })
+    }
+
     /// Returns the words of the message; `None` if it has none.
     pub fn words(&self) -> Option<String> {
-        let texts = self.parts.iter().filter_map(|part| match part {
+        self.text().map(Cow::into_owned)
+    }
+
+    /// Returns whether it has words.
+    pub fn has_words(&self) -> bool {
+        self.texts().next().is_some()
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
             Part::Text { content } if !content.is_empty() => Some(content.as_str()),
             _ => None,
-        });
-        let texts: Vec<_> = texts.collect();
-        (!texts.is_empty()).then(|| texts.join("\n"))
+        })
     }
 }
 

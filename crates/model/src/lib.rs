@@ -11,6 +11,7 @@ mod condition;
 mod dates;
 mod derive;
 mod doubles;
+mod failure;
 mod filter;
 mod forest;
 mod grade;
@@ -36,6 +37,7 @@ pub use condition::{COLUMNS, Column, ColumnKind, Comparison, Condition, Operand,
 pub use dates::{BadDate, Bound, Zone, parse_bound};
 pub use derive::{Received, derive};
 pub use doubles::{SOURCE_TYPE_LOG_RECORD, Twin, doubles, structural_doubles, twins};
+pub use failure::SpanError;
 pub use filter::{FilterError, FilterRule, Limits, TraceFilter};
 pub use forest::{Kin, Places, own_agent, places, resolve_agents, shared_names};
 pub use grade::{
@@ -48,9 +50,7 @@ pub use money::NanoUsd;
 pub use prices::{BadRate, Price, PriceError, PriceErrorKind, PriceTable, Rate};
 pub use rank::{BadRanks, Rank, Ranks};
 pub use secrets::{Recogniser, Recognisers, Secret};
-pub use span::{
-    DroppedCounts, Payload, Source, Span, SpanError, SpanStatus, SpanType, UnknownWord, Usage,
-};
+pub use span::{DroppedCounts, Payload, Source, Span, SpanStatus, SpanType, UnknownWord, Usage};
 pub use time::{BadTime, Time};
 pub use trace::{Content, TraceItem, TraceRow, TraceStatus};
 

@@ -1,6 +1,8 @@
 //! One operation inside a trace: the columns everybody filters by, and the payload behind them.
 
-use crate::{JsonText, MessageHash, NanoUsd, SOURCE_TYPE_LOG_RECORD, SpanId, Time, TraceId};
+use crate::{
+    JsonText, MessageHash, NanoUsd, SOURCE_TYPE_LOG_RECORD, SpanError, SpanId, Time, TraceId,
+};
 
 /// A word that names no value of a closed set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,17 +120,6 @@ closed_words!(
         Import = "import",
     }
 );
-
-/// What went wrong in a span.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpanError {
-    /// The class: an exception's name, or one of the words of the read model (`tool_error`, …).
-    pub kind: String,
-    /// The sender's message.
-    pub message: String,
-    /// The sender's data, as sent.
-    pub data: Option<JsonText>,
-}
 
 /// Tokens of one model call; `None` is "not told", which is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

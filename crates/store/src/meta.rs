@@ -47,7 +47,7 @@ use std::sync::Arc;
 use model::{Clock, Time};
 use uuid::Uuid;
 
-pub use annotation::{Annotation, AnnotationFilter, NewAnnotation, Rating, UnknownRating};
+pub use annotation::{Annotation, AnnotationFilter, AskedBy, NewAnnotation, Rating, UnknownRating};
 pub use deleted::DeletedTrace;
 pub use eval::{Eval, EvalOrder, NewEval};
 pub use eval_import::{Brought, EvalImport, EvalsBrought, ImportedEval, ImportedItem, ImportedRun};
@@ -157,14 +157,14 @@ impl Meta {
         self.db.copy_to(dest).await
     }
 
-    /// Writes a compact copy to `dest` without what is about traces: all of it or nothing. What was to be
-    /// graded is left out, so grading runs that were not over are; those of watches begin anew.
-    pub(crate) async fn copy_without_traces(&self, dest: &Path) -> Result<(), DbError> {
+    /// Writes a compact copy to `dest` of what people made, without what is about traces and can be made
+    /// again: all of it or nothing. What was to be graded is left out, so grading runs that were not over
+    /// are; those of watches begin anew.
+    pub(crate) async fn copy_what_people_made(&self, dest: &Path) -> Result<(), DbError> {
         let building = dest.with_extension("building");
         let cuts = [
             // What was graded elsewhere is about no trace of ours.
             "DELETE FROM eval_runs WHERE openai_id IS NULL",
-            "DELETE FROM annotations",
             "DELETE FROM judge_answers",
             "DELETE FROM watch_decisions",
             "DELETE FROM grading_items",

@@ -245,6 +245,11 @@ impl Client {
 }
 
 impl ClientError {
+    /// Returns whether a tracegrade refused, and not something that stands before it.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if !code.is_empty())
+    }
+
     /// Returns what to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         let Self::Refused { code, status, .. } = self else {

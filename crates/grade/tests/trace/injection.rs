@@ -12,31 +12,14 @@ use grade::trace::Subject;
 use insight::TraceView;
 use model::{Outcome, UnscoredReason};
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use unicode_normalization::UnicodeNormalization as _;
+use testkit::attacks::{self, attacks, has_marker, is_order, is_unseen};
 
 use crate::court::{Court, calls, notes, quoting, text};
-use crate::story::{self, Story};
+use crate::story::{self, Story, Viewed as _};
 
 /// A name of fences that no run has.
 const WRONG: &str = "c0ffee1234";
-
-#[derive(Deserialize)]
-struct Attack {
-    id: String,
-    text: String,
-}
-
-/// Returns the attacks. `nonce` is what they take for the fence's name.
-fn attacks(nonce: &str) -> Vec<Attack> {
-    let text = include_str!("../../../../testdata/injection/attacks.json");
-    let mut attacks: Vec<Attack> = serde_json::from_str(text).unwrap();
-    for attack in &mut attacks {
-        attack.text = attack.text.replace("{NONCE}", nonce);
-    }
-    attacks
-}
 
 /// Returns a trace with the case that it is held against.
 fn held(mut view: TraceView, answer: &str) -> TraceView {
@@ -45,33 +28,12 @@ fn held(mut view: TraceView, answer: &str) -> TraceView {
 }
 
 /// Returns the story with an attack in each place from which one can come.
-fn placed(attack: &str) -> [(&'static str, TraceView); 6] {
-    let with = |change: &dyn Fn(&mut Story)| {
-        let mut story = Story::default();
-        change(&mut story);
-        held(story.view(), "It is booked.")
-    };
-    [
-        (
-            "tool",
-            with(&|story| story.found = format!("2 flights. {attack}")),
-        ),
-        ("user", with(&|story| story.user = attack.to_owned())),
-        (
-            "system",
-            with(&|story| story.system = format!("Book.\n{attack}")),
-        ),
-        (
-            "names",
-            with(&|story| {
-                story.tool = attack.to_owned();
-                story.agent = attack.to_owned();
-                story.model = attack.to_owned();
-            }),
-        ),
-        ("answer", with(&|story| story.answer = attack.to_owned())),
-        ("reference", held(story::booking(), attack)),
-    ]
+fn placed(attack: &str) -> Vec<(&'static str, TraceView)> {
+    let stories = attacks::placed(attack).into_iter();
+    let views = stories.map(|(place, story)| (place, held(story.view(), "It is booked.")));
+    views
+        .chain([("reference", held(story::booking(), attack))])
+        .collect()
 }
 
 /// Returns all that a judge is sent but its instructions.
@@ -120,107 +82,6 @@ fn parted<'n>(texts: &[String], nonces: &'n [String]) -> (Vec<String>, Vec<(Stri
         outside.extend(free.lines().map(str::to_owned));
     }
     (outside, inside)
-}
-
-/// Returns a text as the judge reads it.
-fn read(text: &str) -> String {
-    let unescaped = text
-        .replace("\\u0022", "\"")
-        .replace("\\u003c", "<")
-        .replace("\\u003e", ">")
-        .replace("&quot;", "\"")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("\\n", "\n");
-    let letters = unescaped
-        .nfkc()
-        .flat_map(char::to_lowercase)
-        .map(|c| match c {
-            'а' => 'a',
-            'е' => 'e',
-            'і' => 'i',
-            'о' => 'o',
-            '‹' => '<',
-            '›' => '>',
-            '“' | '”' | '\'' => '"',
-            '‐' | '‑' => '-',
-            '\u{2028}' => '\n',
-            '▁' => '_',
-            other => other,
-        });
-    letters.filter(|c| !is_unseen(*c)).collect()
-}
-
-fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}'
-        | '\u{1b}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// What no text inside of a fence may hold, without white space.
-const MARKERS: [&str; 28] = [
-    "verdict\":",
-    "verdict:",
-    "verdict=",
-    "\"score\":",
-    "\"label\":",
-    "grade:",
-    "[[",
-    "<|",
-    "|>",
-    "[inst]",
-    "[/inst]",
-    "<<sys>>",
-    "<</sys>>",
-    "<s>",
-    "</s>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "###instruction:",
-    "<tool_call>",
-    "<tool_response>",
-    "<function_calls>",
-    "<invoke",
-    "<function=",
-    "to=functions.",
-    "[tool_calls]",
-    "<system-reminder>",
-    "</data-",
-    "<data-",
-];
-
-fn has_marker(text: &str, nonce: &str) -> bool {
-    let text = read(text);
-    let tight = text
-        .chars()
-        .filter(|c| !c.is_whitespace() && !"*\\".contains(*c));
-    let tight: String = tight.collect();
-    let starts_turn = |line: &str| {
-        let line = line.trim_start();
-        let turns = ["human:", "assistant:", "system:"];
-        turns.iter().any(|turn| line.starts_with(turn))
-    };
-    let boxes = ["\\boxed", "\\fbox"];
-    let text = text.replace("\\ ", "\\");
-    tight.contains(nonce)
-        || MARKERS.iter().any(|marker| tight.contains(marker))
-        || tight.contains("<think>")
-        || text.lines().any(starts_turn)
-        || boxes.iter().any(|marker| text.contains(marker))
-}
-
-/// Returns whether a text tells the judge what to do.
-fn is_order(text: &str, nonce: &str) -> bool {
-    let orders = [
-        "pass",
-        "verdict",
-        "ignor",
-        "disregard",
-        "grade",
-        "忽略",
-        "rating",
-    ];
-    let seen = read(text);
-    has_marker(text, nonce) || orders.iter().any(|order| seen.contains(order))
 }
 
 /// The lines that are ours: those that a quiet trace has outside of its fences.

@@ -8,7 +8,7 @@ use model::{Outcome, SpanId};
 use serde_json::{Value, json};
 
 use crate::court::{parsed, scores};
-use crate::story::{Story, booking, silent};
+use crate::story::{Story, Viewed as _, booking, silent};
 
 fn check(definition: Value, outcome: Outcome, citations: &[&str]) {
     let grader = parsed(&definition);

@@ -6,7 +6,7 @@ use model::{NanoUsd, Outcome, UnscoredReason};
 use serde_json::{Value, json};
 
 use crate::court::{Court, text};
-use crate::story::{Story, booking, long, silent};
+use crate::story::{Story, Viewed as _, booking, long, silent};
 
 fn check_text(input: &str, operation: &str, reference: &str) -> Value {
     json!({"type": "string_check", "input": input, "operation": operation, "reference": reference})

@@ -1,12 +1,9 @@
-//! Traces that the tests grade: a booking, with texts that a test may put others in place of.
+//! Traces that the tests grade: the story of `testkit`, and others written by hand.
 
-use std::sync::Arc;
-
-use insight::{DeclaredTool, ToldSpan, ToldTrace, TraceView};
-use model::{
-    ChatMessage, JsonText, Part, Received, Source, Span, SpanError, SpanId, SpanStatus, SpanType,
-    Time, TraceId, TraceItem, derive,
-};
+use insight::{ToldSpan, ToldTrace, TraceView};
+use model::{Span, SpanError, SpanStatus, SpanType, Time};
+use testkit::story::{self, Said};
+pub(crate) use testkit::story::{Story, json, said};
 
 /// Returns a span that ran from `from` to `to` milliseconds.
 pub(crate) fn span(
@@ -17,32 +14,13 @@ pub(crate) fn span(
     from: i64,
     to: i64,
 ) -> ToldSpan {
-    let trace = TraceId::new("t").unwrap();
-    let mut span = Span::new(trace, SpanId::new(id).unwrap(), kind, Source::Openai);
-    span.parent_id = (!parent.is_empty()).then(|| SpanId::new(parent).unwrap());
-    span.name = name.to_owned();
-    span.started_at = Some(Time::from_micros(from * 1_000));
-    span.ended_at = Some(Time::from_micros(to * 1_000));
-    span.status = SpanStatus::Success;
-    if kind == SpanType::Generation {
-        span.model = Some(name.to_owned());
-    }
-    ToldSpan::silent(span)
+    ToldSpan::silent(story::span(id, parent, kind, name, from, to))
 }
 
 /// Returns the view of some spans.
 pub(crate) fn view(spans: Vec<ToldSpan>) -> TraceView {
-    let mut item = TraceItem::new(TraceId::new("t").unwrap(), Source::Openai);
-    item.workflow_name = Some("flight_booking".to_owned());
-    let at = Time::from_micros(0);
-    let received = Received {
-        first_received_at: at,
-        last_received_at: at,
-        first_seq: 1,
-        seq: 1,
-    };
     let rows: Vec<&Span> = spans.iter().map(|told| &told.span).collect();
-    let row = derive(&item, &rows, received);
+    let row = story::row(&rows);
     TraceView::of(ToldTrace {
         status: row.settled_status,
         row,
@@ -52,91 +30,32 @@ pub(crate) fn view(spans: Vec<ToldSpan>) -> TraceView {
     })
 }
 
-pub(crate) fn said(role: &str, words: &str) -> Arc<ChatMessage> {
-    Arc::new(ChatMessage::of_text(role, words))
+/// What can be looked at as a trace.
+pub(crate) trait Viewed {
+    /// Returns its trace.
+    fn view(&self) -> TraceView;
 }
 
-pub(crate) fn json(text: &str) -> JsonText {
-    JsonText::parse(text).unwrap()
-}
-
-fn call(name: &str, arguments: &str) -> Arc<ChatMessage> {
-    let part = Part::ToolCall {
-        id: Some("call_1".to_owned()),
-        name: name.to_owned(),
-        arguments: Some(json(arguments)),
-    };
-    Arc::new(ChatMessage::new("assistant", vec![part]))
-}
-
-fn answer(response: &str) -> Arc<ChatMessage> {
-    let part = Part::ToolResult {
-        id: Some("call_1".to_owned()),
-        response: json(response),
-    };
-    Arc::new(ChatMessage::new("tool", vec![part]))
-}
-
-/// The texts of the story.
-pub(crate) struct Story {
-    pub(crate) system: String,
-    pub(crate) user: String,
-    pub(crate) found: String,
-    pub(crate) answer: String,
-    pub(crate) agent: String,
-    pub(crate) tool: String,
-    pub(crate) model: String,
-}
-
-impl Default for Story {
-    fn default() -> Self {
-        Self {
-            system: "You book flights. Ask before you pay.".to_owned(),
-            user: "Find me a flight from SFO to JFK on 20 May.".to_owned(),
-            found: "2 flights: HAT023 at 6:00 for 168 USD, HAT045 at 13:00 for 99 USD.".to_owned(),
-            answer: "HAT045 leaves at 13:00 and costs 99 USD. Shall I book it?".to_owned(),
-            agent: "BookingAgent".to_owned(),
-            tool: "search_flights".to_owned(),
-            model: "claude-sonnet-5".to_owned(),
-        }
+impl Viewed for Story {
+    fn view(&self) -> TraceView {
+        let mut view = view(self.spans().into_iter().map(told).collect());
+        view.row.item.workflow_name = Some(self.workflow.clone());
+        view
     }
 }
 
-impl Story {
-    /// Returns its trace: an agent (s1), a model call (s2), a tool call (s3, `f1`), and the answer (s4).
-    pub(crate) fn view(&self) -> TraceView {
-        let (system, user) = (said("system", &self.system), said("user", &self.user));
-        let arguments = r#"{"origin":"SFO","destination":"JFK"}"#;
-        let found = serde_json::Value::from(self.found.as_str()).to_string();
-        let tools: Arc<[DeclaredTool]> = Arc::new([DeclaredTool {
-            name: self.tool.clone(),
-            parameters: Some(json(
-                r#"{"type":"object","required":["origin","destination"]}"#,
-            )),
-        }]);
-        let root = span("root", "", SpanType::Agent, &self.agent, 0, 3_100);
-        let mut first = span("g1", "root", SpanType::Generation, &self.model, 10, 1_200);
-        first.input = vec![system.clone(), user.clone()];
-        first.output = vec![call(&self.tool, arguments)];
-        first.tools = Arc::clone(&tools);
-        let mut tool = span("f1", "root", SpanType::Function, &self.tool, 1_210, 2_022);
-        tool.arguments = Some(json(arguments));
-        tool.result = Some(json(&found));
-        let mut second = span(
-            "g2",
-            "root",
-            SpanType::Generation,
-            &self.model,
-            2_030,
-            3_090,
-        );
-        second.input = vec![system, user, call(&self.tool, arguments), answer(&found)];
-        second.output = vec![said("assistant", &self.answer)];
-        second.tools = tools;
-        view(vec![root, first, tool, second])
+fn told(said: Said) -> ToldSpan {
+    ToldSpan {
+        span: said.span,
+        input: said.input,
+        output: said.output,
+        arguments: said.arguments,
+        result: said.result,
+        tools: said.tools,
     }
 }
 
+/// Returns the trace of the booking story.
 pub(crate) fn booking() -> TraceView {
     Story::default().view()
 }

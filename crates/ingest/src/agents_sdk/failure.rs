@@ -61,25 +61,6 @@ pub(crate) fn kind<'a>(message: &'a str, detail: &'a str, span_type: SpanType) -
     }
 }
 
-/// Returns whether a message is a sentence of the SDK, which says nothing of what was said.
-pub(crate) fn is_sentence(message: &str) -> bool {
-    const SENTENCES: [&str; 12] = [
-        "Guardrail tripwire triggered",
-        "Tool not found",
-        "Max turns exceeded",
-        "Multiple handoffs requested",
-        "Tool execution cancelled",
-        "Tool execution rejected",
-        "Tool execution was not approved.",
-        "Error getting response",
-        "Error streaming response",
-        "Error running tool",
-        "Error running tool (non-fatal)",
-        "Error in agent run",
-    ];
-    SENTENCES.contains(&message)
-}
-
 /// JavaScript has one sentence for every end of a run and the exception in the detail.
 fn of_agent_run(detail: &str) -> &'static str {
     let class = detail.split(':').next().unwrap_or_default();

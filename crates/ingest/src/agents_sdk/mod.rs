@@ -32,7 +32,7 @@ use model::{Batch, NanoUsd, Rejection, Source, Time, TraceId, Usage};
 use crate::json::{Reader, Tape, Value};
 pub use documents::{DocumentError, Documents, decode_document};
 pub use envelope::EnvelopeError;
-pub(crate) use failure::{is_sentence, kind as error_kind, tells_of_timeout};
+pub(crate) use failure::{kind as error_kind, tells_of_timeout};
 use refusal::Refusal;
 pub(crate) use span::price;
 pub(crate) use told::told;

@@ -151,7 +151,7 @@ impl<'a> Editor<'a> {
                 *message = new;
             }
         } else {
-            if !message.is_empty() && message != CONTENT_MARK && !agents_sdk::is_sentence(message) {
+            if !message.is_empty() && message != CONTENT_MARK && !SpanError::is_sentence(message) {
                 CONTENT_MARK.clone_into(message);
                 tally.add(Step::Content.kind());
             }

@@ -13,7 +13,7 @@ use crate::{Data, prevalence, support};
 /// Changes the spans of a trace; returns the ids of those that show it, or `None` where it cannot.
 type Plant = fn(&mut Spans) -> Option<Vec<String>>;
 
-const PLANTS: [(Detector, &str, Plant); 28] = [
+const PLANTS: [(Detector, &str, Plant); 29] = [
     (Detector::D01, "a read repeated", repeated_read),
     (Detector::D02, "three rounds of two calls at the end", cycle),
     (Detector::D03, "a result becomes an error", ignored_error),
@@ -59,6 +59,16 @@ const PLANTS: [(Detector, &str, Plant); 28] = [
         |spans| match spans.call(is_write) {
             Some(_) => None,
             None => spans.adds_to_answer("\nI have booked the flight for you."),
+        },
+    ),
+    (
+        Detector::D20,
+        "a claim beside words of what is to come",
+        |spans| match spans.call(is_write) {
+            Some(_) => None,
+            None => spans.adds_to_answer(
+                "\nYour flight has been booked, and you will receive a mail if anything changes.",
+            ),
         },
     ),
     (

@@ -21,10 +21,16 @@ struct Tally {
 /// Prints one line for each detector that could say something.
 pub(crate) fn print(data: &Data) {
     let mut tallies = vec![Tally::default(); Detector::ALL.len()];
+    let (mut spans, mut together) = (0, Duration::ZERO);
+    let all = Detectors::all();
     for (line, succeeded) in &data.traces {
         let Some(view) = support::views(line.clone()).pop() else {
             continue;
         };
+        let begun = Instant::now();
+        assert_eq!(all.run(&view, &data.context).len(), Detector::ALL.len());
+        together += begun.elapsed();
+        spans += view.spans.len();
         for detector in Detector::ALL {
             let begun = Instant::now();
             let finding = one(*detector, &view, data);
@@ -61,6 +67,11 @@ pub(crate) fn print(data: &Data) {
             tally.took.as_secs_f64() * 1e6 / data.traces.len() as f64
         );
     }
+    println!(
+        "all of them together: {:.0} µs for a trace of {:.1} spans",
+        together.as_secs_f64() * 1e6 / data.traces.len() as f64,
+        spans as f64 / data.traces.len() as f64
+    );
 }
 
 /// Prints every hit of one detector.

@@ -1,4 +1,4 @@
-//! The answer: D08 empty or stub answer, D20 claimed, not done.
+//! The answer: D08 empty or stub answer.
 //!
 //! Expressions over the answer alone: linear in it.
 
@@ -108,61 +108,4 @@ fn offers_more(answer: &str) -> bool {
     let mut sentences = answer.split_inclusive(['.', '!', '?', '\n']);
     sentences.next();
     sentences.any(|sentence| sentence.split_whitespace().count() > 4)
-}
-
-/// Words of things done, as participles.
-const DONE: &str = "booked|rebooked|reserved|cancell?ed|refunded|sent|e-?mailed|updated|deleted|removed|created|submitted|scheduled|rescheduled|transferred|purchased|ordered|paid|charged|credited|issued|processed|changed|modified|upgraded|added|saved|posted|published|filed|registered|deployed|merged|closed|placed|applied|activated|deactivated|renewed|exchanged";
-
-/// A sentence that says that something was done, in the first person or of the thing.
-static CLAIM: LazyLock<Regex> = LazyLock::new(|| {
-    let first = format!(
-        r"\b(?:i|we)(?:\ have|['’]ve|\ just|\ have\ just|['’]ve\ just)?(?:\ (?:now|already|successfully|also))*\ (?:{DONE})\b"
-    );
-    let passive = format!(
-        r"\b(?:has|have)(?:\ (?:now|already))?\ been(?:\ (?:now|successfully))*\ (?:{DONE})\b|\b(?:is|are|was|were)(?:\ now)?\ successfully\ (?:{DONE})\b|\bsuccessfully\ (?:{DONE})\b"
-    );
-    Regex::new(&format!("(?ix){first}|{passive}")).expect("is a regular expression")
-});
-
-/// Words that take a claim back, put it off, or make it another's.
-static NO_CLAIM: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r"(?ix)\b(?:not|never|n['’]t|cannot|unable|once|after|before|until|unless|if|when|will|would|should|could|can|may|might|must|shall|to\ be|please|you(?:['’]ve|\ have)|failed|already\ been|previously|earlier|policy|whether)\b|n['’]t\b",
-    )
-    .expect("is a regular expression")
-});
-
-/// The answer says that something was done, and no write call succeeded.
-pub(super) fn claimed_not_done(facts: &Facts<'_>) -> Found {
-    let Some(answer) = &facts.view.final_output else {
-        return Err("no final answer");
-    };
-    if facts
-        .calls()
-        .iter()
-        .any(|call| call.is_write && !call.has_failed)
-    {
-        return Ok(Vec::new());
-    }
-    let sentences = answer.split_inclusive(['.', '!', '?', '\n', ';']);
-    let claims = |sentence: &&str| {
-        CLAIM.is_match(sentence) && !NO_CLAIM.is_match(sentence) && !sentence.ends_with('?')
-    };
-    let mut claims = sentences.filter(claims);
-    let Some(claim) = claims.next() else {
-        return Ok(Vec::new());
-    };
-    let evidence = format!(
-        "the answer claims {} and no call that writes has succeeded",
-        quote(claim)
-    );
-    let mut places: Vec<u32> = last_answer(facts).into_iter().collect();
-    let failed = facts.calls().iter().rev();
-    let mut failed = failed.filter(|call| call.is_write && call.has_failed);
-    let cause = failed.next().map(|call| call.at);
-    places.extend(cause);
-    places.sort_unstable();
-    let mut hit = facts.hit(Severity::High, &places, evidence);
-    hit.cause = cause.or_else(|| last_answer(facts)).map(|at| facts.id(at));
-    Ok(vec![hit])
 }

@@ -119,7 +119,7 @@ pub(super) fn api_class(facts: &Facts<'_>) -> Found {
     hits.sort_by_key(|(_, places)| places[0]);
     let hits = hits.into_iter().map(|(class, places)| {
         let first = facts.span(places[0]).span().error.as_ref();
-        let message = first.map(|error| quote(&error.message)).unwrap_or_default();
+        let message = first.map(|error| quote(&error.cause())).unwrap_or_default();
         let evidence = format!(
             "{} spans failed with errors of the class {}, the first with {message}",
             places.len(),

@@ -14,6 +14,7 @@ use crate::canonical::canonical;
 use crate::view::{SpanView, TraceView, decoded};
 
 use super::context::{Context, WorkflowRules};
+use super::declared::Declared;
 use super::{Hit, Severity};
 
 /// Longer arguments are compared as they were sent: to bring them into one form takes ten times the room.
@@ -79,6 +80,7 @@ pub(super) struct Facts<'v> {
     calls: OnceCell<Vec<Call<'v>>>,
     agents: OnceCell<Vec<Option<u32>>>,
     utterances: OnceCell<Option<Vec<Utterance<'v>>>>,
+    declared: OnceCell<Declared<'v>>,
 }
 
 impl<'v> Facts<'v> {
@@ -90,6 +92,7 @@ impl<'v> Facts<'v> {
             calls: OnceCell::new(),
             agents: OnceCell::new(),
             utterances: OnceCell::new(),
+            declared: OnceCell::new(),
         }
     }
 
@@ -122,7 +125,7 @@ impl<'v> Facts<'v> {
             MessageHash::of(format!("{}\0{args}", row.name).as_bytes())
         });
         let told = span.told.result.as_ref().map(JsonText::as_str);
-        let failure = row.error.as_ref().map(|error| error.message.as_str());
+        let failure = row.error.as_ref().map(|error| error.cause());
         let outcome = format!(
             "{}\0{}",
             told.unwrap_or_default(),
@@ -154,6 +157,11 @@ impl<'v> Facts<'v> {
         self.utterances
             .get_or_init(|| utterances(self.view))
             .as_deref()
+    }
+
+    /// Returns which tools were declared.
+    pub(super) fn declared(&self) -> &Declared<'v> {
+        self.declared.get_or_init(|| Declared::of(self))
     }
 
     /// Returns whether this utterance can have told the model something.
@@ -246,7 +254,7 @@ fn utterances(view: &TraceView) -> Option<Vec<Utterance<'_>>> {
             listener.hear(at, Voice::Tool, words_of(result));
         }
         if let Some(error) = span.span().error.as_ref().filter(|_| is_tool) {
-            listener.hear(at, Voice::Tool, error.message.as_str().into());
+            listener.hear(at, Voice::Tool, error.cause());
         }
         if listener.bytes > TEXT_BYTES_MAX {
             return None;

@@ -94,7 +94,7 @@ fn cut_json(span: &crate::SpanView) -> Option<&'static str> {
         .requested_calls()
         .filter_map(|(_, _, arguments)| arguments);
     let words = || {
-        let mut said = span.told.output.iter().filter_map(|said| said.words());
+        let mut said = span.told.output.iter().filter_map(|said| said.text());
         said.any(|words| is_cut(&words))
     };
     // Arguments that are no JSON are kept as a text.
@@ -114,10 +114,11 @@ pub(super) fn context_growth(facts: &Facts<'_>) -> Found {
     let mut is_told = false;
     for at in generations {
         let error = facts.span(*at).span().error.as_ref();
-        let Some(error) = error.filter(|error| OVERFLOW.is_match(&error.message)) else {
+        let cause = error.map(model::SpanError::cause);
+        let Some(cause) = cause.filter(|cause| OVERFLOW.is_match(cause)) else {
             continue;
         };
-        let evidence = format!("the context overflowed: {}", quote(&error.message));
+        let evidence = format!("the context overflowed: {}", quote(&cause));
         hits.push((*at, facts.hit(Severity::High, &[*at], evidence)));
     }
     for calls in by_agent(facts, generations).values() {

@@ -108,8 +108,8 @@ fn identifiers(calls: &[Call<'_>]) -> BTreeMap<String, Uses> {
     for call in calls {
         let arguments = call.span.told.arguments.as_ref();
         let short = arguments.filter(|args| args.as_str().len() <= ARGUMENTS_BYTES_MAX);
-        if let Some(arguments) = short {
-            collect(&arguments.to_value(), "", call.at, &mut all);
+        if let Some(value) = short.and_then(|_| call.span.arguments_once()) {
+            collect(value, "", call.at, &mut all);
         }
     }
     all

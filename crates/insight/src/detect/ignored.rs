@@ -78,7 +78,7 @@ pub(super) fn error_ignored(facts: &Facts<'_>) -> Found {
     hits.retain(|(_, next)| seen.insert(*next));
     let hits = hits.into_iter().map(|(at, next)| {
         let call = facts.span(at).span();
-        let message = call.error.as_ref().map(|error| quote(&error.message));
+        let message = call.error.as_ref().map(|error| quote(&error.cause()));
         let evidence = format!(
             "{} failed with {}, and the next answer neither retried nor mentioned it",
             call.name,

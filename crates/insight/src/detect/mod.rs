@@ -6,8 +6,10 @@
 //! is data, never an instruction.
 
 mod answers;
+mod claims;
 mod context;
 mod cycle;
+mod declared;
 mod directed;
 mod errors;
 mod facts;
@@ -160,7 +162,7 @@ fn find(detector: Detector) -> fn(&Facts<'_>) -> Found {
         Detector::D17 => repeats::duplicate_write,
         Detector::D18 => unused::unused_result,
         Detector::D19 => numbers::ungrounded_number,
-        Detector::D20 => answers::claimed_not_done,
+        Detector::D20 => claims::claimed_not_done,
         Detector::D21 => writes::unverified,
         Detector::D22 => stopping::unaware_of_stopping,
         Detector::D23 => outliers::slow_step,

@@ -75,7 +75,7 @@ pub(super) fn last_answer(facts: &Facts<'_>) -> Option<u32> {
     let generations = facts.view.generations.iter().rev().copied();
     let is_answer = |at: &u32| {
         let span = facts.span(*at);
-        let has_words = span.told.output.iter().any(|said| said.words().is_some());
+        let has_words = span.told.output.iter().any(|said| said.has_words());
         has_words && span.requested_calls().next().is_none()
     };
     let mut answers = generations.filter(is_answer);

@@ -99,7 +99,7 @@ fn dearest(facts: &Facts<'_>) -> Vec<u32> {
         .collect()
 }
 
-/// A stretch of the run in which no span without children ran.
+/// More than a fifth of the run in which no span without children ran, in one stretch or in many.
 pub(super) fn idle_gap(facts: &Facts<'_>) -> Found {
     if facts.is_running() {
         return Err("the run has not ended");
@@ -128,7 +128,7 @@ pub(super) fn idle_gap(facts: &Facts<'_>) -> Found {
     leaves.sort_unstable();
     let whole_ms = ended.as_micros().saturating_sub(started.as_micros()) as f64 / 1e3;
     let (mut until, mut before) = (started.as_micros(), None);
-    let mut gaps = Vec::new();
+    let mut gaps: Vec<Gap> = Vec::new();
     for (from, to, at) in leaves {
         gaps.push((from - until, before, Some(at)));
         if to > until {
@@ -136,22 +136,58 @@ pub(super) fn idle_gap(facts: &Facts<'_>) -> Found {
         }
     }
     gaps.push((ended.as_micros() - until, before, None));
-    let is_idle = |gap: &&(i64, Option<u32>, Option<u32>)| {
-        let gap_ms = gap.0 as f64 / 1e3;
+    let is_idle = |micros: i64| {
+        let gap_ms = micros as f64 / 1e3;
         gap_ms > IDLE_MS_MIN && gap_ms > IDLE_SHARE_MIN * whole_ms
     };
-    let hits = gaps.iter().filter(is_idle).map(|(micros, before, behind)| {
-        let gap_ms = *micros as f64 / 1e3;
-        let name = |at: &Option<u32>, none: &str| {
-            at.map_or_else(|| none.to_owned(), |at| facts.span(at).span().name.clone())
-        };
+    gaps.retain(|(micros, ..)| *micros > 0);
+    let all: i64 = gaps.iter().map(|(micros, ..)| micros).sum();
+    if !is_idle(all) {
+        return Ok(Vec::new());
+    }
+    let long: Vec<&Gap> = gaps
+        .iter()
+        .filter(|(micros, ..)| is_idle(*micros))
+        .collect();
+    if long.is_empty() {
+        // Many short ones: the longest is where to look first.
+        let longest = gaps.iter().max_by_key(|(micros, ..)| *micros);
+        let idle_ms = all as f64 / 1e3;
+        let hit = longest.map(|gap| {
+            let evidence = format!(
+                "{idle_ms:.0} ms of {whole_ms:.0} ms passed in {} gaps with nothing running, the longest {}",
+                gaps.len(),
+                between(facts, gap)
+            );
+            facts.hit(Severity::Low, &around(gap), evidence)
+        });
+        return Ok(hit.into_iter().collect());
+    }
+    let hits = long.into_iter().map(|gap| {
+        let gap_ms = gap.0 as f64 / 1e3;
         let evidence = format!(
-            "{gap_ms:.0} ms of {whole_ms:.0} ms passed between {} and {} with nothing running",
-            name(before, "the start"),
-            name(behind, "the end")
+            "{gap_ms:.0} ms of {whole_ms:.0} ms passed {} with nothing running",
+            between(facts, gap)
         );
-        let places: Vec<u32> = before.iter().chain(behind).copied().collect();
-        facts.hit(Severity::Low, &places, evidence)
+        facts.hit(Severity::Low, &around(gap), evidence)
     });
     Ok(hits.collect())
+}
+
+/// How long nothing ran, in microseconds, and the spans before and behind.
+type Gap = (i64, Option<u32>, Option<u32>);
+
+fn between(facts: &Facts<'_>, (_, before, behind): &Gap) -> String {
+    let name = |at: &Option<u32>, none: &str| {
+        at.map_or_else(|| none.to_owned(), |at| facts.span(at).span().name.clone())
+    };
+    format!(
+        "between {} and {}",
+        name(before, "the start"),
+        name(behind, "the end")
+    )
+}
+
+fn around((_, before, behind): &Gap) -> Vec<u32> {
+    before.iter().chain(behind).copied().collect()
 }

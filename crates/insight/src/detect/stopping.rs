@@ -51,7 +51,7 @@ pub(super) fn unaware_of_stopping(facts: &Facts<'_>) -> Found {
     let mut repeats: Vec<(u32, u32)> = Vec::new();
     for at in &facts.view.generations {
         let span = facts.span(*at);
-        let text = span.told.output.iter().find_map(|said| said.words());
+        let text = span.told.output.iter().find_map(|said| said.text());
         let Some(text) = text else { continue };
         turns += 1;
         let pairs = pairs(&text, &words);

@@ -1,13 +1,15 @@
 //! Calls against what was declared: D05 hallucinated tool, D06 invalid arguments, D29 wrong-agent call.
 //!
-//! One table of names for each agent span and one for the run: linear in what was declared and called.
-//! Arguments are parsed once each; a schema is parsed once and compared in bounded steps.
+//! What was declared is looked up (`declared.rs`): linear in the calls. Arguments are parsed once each; a
+//! schema is parsed once and compared in bounded steps.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model::JsonText;
 use serde_json::Value;
 
+use crate::view::SpanView;
+
+use super::declared::plain;
 use super::facts::{Call, Facts, quote};
 use super::schema::Schema;
 use super::{Found, Severity};
@@ -15,58 +17,9 @@ use super::{Found, Severity};
 /// Longer arguments are not held against a schema.
 const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 
-/// A tool has so many different schemas in one run, at most.
-const SCHEMAS_MAX: usize = 4;
-
-/// What was declared, to whom.
-struct Declared<'v> {
-    by_agent: HashMap<u32, HashSet<&'v str>>,
-    run: HashSet<&'v str>,
-    /// The schemas of each tool that are different texts.
-    schemas: HashMap<&'v str, Vec<&'v JsonText>>,
-}
-
-impl<'v> Declared<'v> {
-    fn of(facts: &Facts<'v>) -> Self {
-        let mut declared = Self {
-            by_agent: HashMap::new(),
-            run: HashSet::new(),
-            schemas: HashMap::new(),
-        };
-        for (at, span) in (0u32..).zip(&facts.view.spans) {
-            let agent = facts.agent(at);
-            for tool in span.told.tools.iter() {
-                let name = plain(&tool.name);
-                declared.run.insert(name);
-                if let Some(agent) = agent {
-                    declared.by_agent.entry(agent).or_default().insert(name);
-                }
-                if let Some(schema) = &tool.parameters {
-                    let known = declared.schemas.entry(name).or_default();
-                    if known.len() < SCHEMAS_MAX && !known.contains(&schema) {
-                        known.push(schema);
-                    }
-                }
-            }
-        }
-        declared
-    }
-
-    /// Returns the tools of the agent that makes a call, if they were told.
-    fn of_agent(&self, facts: &Facts<'_>, call: &Call<'_>) -> Option<&HashSet<&'v str>> {
-        self.by_agent.get(&facts.agent(call.at)?)
-    }
-}
-
-/// Returns a tool's name without the server or module before it.
-fn plain(name: &str) -> &str {
-    let name = name.rsplit(['.', '/', ':']).next().unwrap_or(name);
-    name.rsplit("__").next().unwrap_or(name)
-}
-
 /// Calls of tools that neither their agent nor the run declares, and errors that say so.
 pub(super) fn hallucinated_tool(facts: &Facts<'_>) -> Found {
-    let declared = Declared::of(facts);
+    let declared = facts.declared();
     let mut unknown: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     // What a provider runs itself need not be declared by its name.
     let own = facts
@@ -95,7 +48,7 @@ pub(super) fn hallucinated_tool(facts: &Facts<'_>) -> Found {
         };
         // An error is told again by whatever encloses the span.
         if !std::mem::replace(&mut has_error, true) {
-            let evidence = format!("the run failed with {}", quote(&error.message));
+            let evidence = format!("the run failed with {}", quote(&error.cause()));
             hits.push((at, facts.hit(Severity::High, &[at], evidence)));
         }
     }
@@ -111,7 +64,7 @@ pub(super) fn hallucinated_tool(facts: &Facts<'_>) -> Found {
 
 /// Calls of a tool that another agent declares and the calling one does not.
 pub(super) fn wrong_agent(facts: &Facts<'_>) -> Found {
-    let declared = Declared::of(facts);
+    let declared = facts.declared();
     if declared.by_agent.len() < 2 {
         return Err("fewer than two agents with declared tools");
     }
@@ -160,19 +113,16 @@ pub(super) fn invalid_arguments(facts: &Facts<'_>) -> Found {
     if told.next().is_none() {
         return Err("no tool calls with arguments");
     }
-    let declared = Declared::of(facts);
+    let declared = facts.declared();
     let mut parsed: HashMap<&str, Vec<Value>> = HashMap::new();
     let mut hits = Vec::new();
     for call in calls {
-        let Some(arguments) = &call.span.told.arguments else {
-            continue;
-        };
         let tool = plain(call.name);
         let schemas = parsed.entry(tool).or_insert_with(|| {
             let told = declared.schemas.get(tool).into_iter().flatten();
             told.map(|schema| schema.to_value()).collect()
         });
-        if let Some(fault) = fault(arguments, schemas) {
+        if let Some(fault) = fault(call.span, schemas) {
             let evidence = format!("{} was called with invalid arguments: {fault}", call.name);
             hits.push(facts.hit(Severity::Medium, &[call.at], evidence));
         }
@@ -180,20 +130,19 @@ pub(super) fn invalid_arguments(facts: &Facts<'_>) -> Found {
     Ok(hits)
 }
 
-fn fault(arguments: &JsonText, schemas: &[Value]) -> Option<String> {
+fn fault(call: &SpanView, schemas: &[Value]) -> Option<String> {
+    let arguments = call.told.arguments.as_ref()?;
     if arguments.as_str().len() > ARGUMENTS_BYTES_MAX {
         return None;
     }
-    let value = arguments.to_value();
-    if let Value::String(text) = &value {
+    let value = call.arguments_once()?;
+    if let Value::String(text) = value {
         // A text that is no JSON may be all a tool takes, and some libraries write what Python prints.
         let is_meant = text.starts_with(['{', '[']) && !text.starts_with("{'");
         let fault = is_meant.then(|| serde_json::from_str::<serde::de::IgnoredAny>(text).err());
         return fault.flatten().map(|error| format!("not JSON: {error}"));
     }
-    let mut faults = schemas
-        .iter()
-        .map(|schema| Schema::of(schema).fault(&value));
+    let mut faults = schemas.iter().map(|schema| Schema::of(schema).fault(value));
     let first = faults.next()??;
     faults.all(|fault| fault.is_some()).then_some(first)
 }

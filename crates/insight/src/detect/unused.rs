@@ -17,7 +17,9 @@ const RESULT_CHARS_MIN: usize = 20;
 const QUOTED_WORDS: usize = 6;
 
 /// A result of which no new word, and no six words in a row, come back in anything that the model says
-/// later. Writes are left out: it is enough that they succeeded.
+/// later, to people or to tools. Writes are left out: it is enough that they succeeded. Where the model
+/// says nothing to people behind a result, as agents that only write queries, what it made of it cannot
+/// be told.
 pub(super) fn unused_result(facts: &Facts<'_>) -> Found {
     if facts.view.row.content == Content::None {
         return Err("no content");
@@ -38,7 +40,7 @@ pub(super) fn unused_result(facts: &Facts<'_>) -> Found {
             continue;
         };
         let text = &utterances[number].text;
-        if text.chars().nth(RESULT_CHARS_MIN - 1).is_none() || index.said_last <= number {
+        if text.chars().nth(RESULT_CHARS_MIN - 1).is_none() || index.answered_last <= number {
             continue;
         }
         has_looked = true;
@@ -53,7 +55,7 @@ pub(super) fn unused_result(facts: &Facts<'_>) -> Found {
     }
     match has_looked {
         true => Ok(hits),
-        false => Err("no results with anything said behind them"),
+        false => Err("no results with words of the model behind them"),
     }
 }
 
@@ -62,8 +64,8 @@ struct Index {
     first: HashMap<u64, usize>,
     last_said: HashMap<u64, usize>,
     last_quoted: HashMap<u64, usize>,
-    /// The last time that the model said anything.
-    said_last: usize,
+    /// The last time that the model said anything to people.
+    answered_last: usize,
 }
 
 /// What a result has that was not told before.
@@ -78,7 +80,7 @@ impl Index {
             first: HashMap::new(),
             last_said: HashMap::new(),
             last_quoted: HashMap::new(),
-            said_last: 0,
+            answered_last: 0,
         };
         for (number, said) in utterances.iter().enumerate() {
             let is_said = matches!(said.voice, Voice::Model | Voice::Arguments);
@@ -92,8 +94,8 @@ impl Index {
                     }
                 }
             }
-            if is_said {
-                index.said_last = number;
+            if said.voice == Voice::Model {
+                index.answered_last = number;
             }
         }
         index

@@ -47,6 +47,18 @@ const BY_WORDS: &[(&[&str], &str)] = &[
         "Check that the service is up and reachable from where the tool runs, and retry inside the tool.",
     ),
     (
+        &["redacted"],
+        "The sender keeps the words of this error out of its traces: let it send them, or look into the tool's own log.",
+    ),
+    (
+        &["guardrail"],
+        "A guardrail stops these runs: look at whether it is right to, then tell the agent what it guards, or mend the guardrail.",
+    ),
+    (
+        &["max turns", "maxturns"],
+        "Say in the instructions when the work is done, look at what the last turns repeat, and raise the limit only if they do not.",
+    ),
+    (
         &["out of memory", "memoryerror", "no space left"],
         "Give the tool more room or less data at once.",
     ),

@@ -3,6 +3,9 @@
 //! A trace is looked at once and let go; what is kept of it is light. Templates of errors and suspicious
 //! events are found when all of them are there.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use hashbrown::{HashMap, HashSet};
 use model::SpanId;
 
@@ -13,6 +16,9 @@ use crate::{Finding, TraceView};
 
 /// Of a trace so many errors are kept, the first ones.
 const ERRORS_MAX: usize = 16;
+
+/// So far out it is looked whether an error is told again.
+const CLIMBED_MAX: usize = 64;
 
 /// So many events are suspected, those that tell failing traces from others best.
 const SUSPECTS_MAX: usize = 32;
@@ -57,17 +63,12 @@ impl Observed {
         });
         let is_step = |kind: EventKind| !matches!(kind, EventKind::Agent | EventKind::Answer);
         let steps = events.iter().filter(|event| is_step(event.kind));
-        let errors = view.spans.iter().filter(|span| span.has_failed());
-        let errors = errors.filter_map(|span| {
-            let error = span.span().error.as_ref()?;
-            Some((span.id().clone(), error.message.clone()))
-        });
         let row = &view.row;
         Self {
             steps: steps
                 .map(|event| (event.label.to_string(), span_id(event.first)))
                 .collect(),
-            errors: errors.take(ERRORS_MAX).collect(),
+            errors: errors(view),
             case: FailureCase {
                 trace_id: row.item.trace_id.clone(),
                 group: row.item.group_id.clone(),
@@ -79,6 +80,33 @@ impl Observed {
             },
         }
     }
+}
+
+/// Returns the first errors of a trace, each where it began: a runner tells the error of a call again in
+/// everything around it.
+fn errors(view: &TraceView) -> Vec<(SpanId, String)> {
+    let spans = (0_u32..).zip(&view.spans);
+    let causes: BTreeMap<u32, Cow<'_, str>> = spans
+        .filter(|(_, span)| span.has_failed())
+        .filter_map(|(at, span)| Some((at, span.span().error.as_ref()?.cause())))
+        .collect();
+    let mut told_again = HashSet::new();
+    let telling = causes.iter().filter(|(_, cause)| !cause.trim().is_empty());
+    for (at, cause) in telling {
+        let above = |at: &u32| view.spans[*at as usize].parent;
+        let mut around = std::iter::successors(above(at), above).take(CLIMBED_MAX);
+        let outer = around.find_map(|at| Some((at, causes.get(&at)?)));
+        if let Some((outer, _)) = outer.filter(|(_, told)| told.contains(cause.trim())) {
+            told_again.insert(outer);
+        }
+    }
+    let first_told = causes
+        .into_iter()
+        .filter(|(at, _)| !told_again.contains(at));
+    first_told
+        .take(ERRORS_MAX)
+        .map(|(at, cause)| (view.spans[at as usize].id().clone(), cause.into_owned()))
+        .collect()
 }
 
 /// Returns the cases with all their signs, and the templates that these name.
@@ -237,6 +265,42 @@ mod tests {
             error_span.unwrap().span_id.as_ref().unwrap().as_str(),
             "s1-1"
         );
+    }
+
+    #[test]
+    fn an_error_counts_where_it_began_and_by_its_cause() {
+        let failed = |view: &mut TraceView, at: usize, message: &str, data: Option<&str>| {
+            let span = &mut view.spans[at].told.span;
+            span.status = SpanStatus::Error;
+            span.error = Some(SpanError {
+                kind: "tool_error".to_owned(),
+                message: message.to_owned(),
+                data: data.map(model::JsonText::from_trusted),
+            });
+        };
+        let told = |view: &TraceView| -> Vec<(String, String)> {
+            let errors = errors(view).into_iter();
+            errors
+                .map(|(span, cause)| (span.to_string(), cause))
+                .collect()
+        };
+        let mut view = view(0, &[("run", None), ("turn", None), ("pay", None)]);
+        (view.spans[1].parent, view.spans[2].parent) = (Some(0), Some(1));
+        let of_run = r#"{"error":"Error running tool pay: no funds"}"#;
+        failed(&mut view, 0, "Error in agent run", Some(of_run));
+        failed(
+            &mut view,
+            2,
+            "Error running tool",
+            Some(r#"{"error":"no funds"}"#),
+        );
+        let began = |cause: &str| vec![("s0-2".to_owned(), cause.to_owned())];
+        assert_eq!(told(&view), began("no funds"));
+        // Nobody else told what encloses it said.
+        failed(&mut view, 2, "", None);
+        let all = told(&view);
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].1, "Error running tool pay: no funds");
     }
 
     #[test]

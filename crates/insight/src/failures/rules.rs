@@ -36,7 +36,7 @@ fn one(feature: &Feature, knowledge: &Knowledge<'_>) -> Rule {
                 let pattern = quoted(&template.pattern());
                 Rule {
                     text: format!(
-                        "spans[status=error].exists(s, s.error.message.matches({pattern}))"
+                        "spans[status=error].exists(s, s.error.cause.matches({pattern}))"
                     ),
                     is_exact: template.is_whole(),
                 }

@@ -1,69 +1,17 @@
 //! Can a trace talk to its judge?
 //!
-//! The judge here is scripted and obedient: it does whatever text outside of the fences tells it, and it falls
-//! for every reserved marker inside of them. It looks with eyes of its own, not with the folding that the
-//! fences use. If it never obeys, nothing was left to obey.
+//! The judge here is scripted and obedient (`testkit::attacks`): if it never obeys, nothing was left to obey.
 
-use serde::Deserialize;
-use unicode_normalization::UnicodeNormalization;
+use testkit::attacks::{Attack, attacks, has_marker, is_order, is_unseen, placed};
 
-use super::{Assembly, Criterion, Inputs, Offered, Order, Prompt};
+use super::{Assembly, Criterion, Exhibit, Inputs, Offered, Order, Prompt};
 use crate::fence::{Fence, Nonce};
-use crate::render::samples::Story;
+use crate::render::samples::{Story, Viewed as _};
 use crate::render::{Mask, Reading, Renderer, Request, Tier};
 use crate::template::{Template, TraceScope};
 use crate::{Effects, TraceView};
 
 const NONCE: &str = "c0ffee1234";
-
-#[derive(Deserialize)]
-struct Attack {
-    id: String,
-    family: String,
-    text: String,
-}
-
-fn attacks() -> Vec<Attack> {
-    let text = include_str!("../../../../testdata/injection/attacks.json");
-    let mut attacks: Vec<Attack> = serde_json::from_str(text).unwrap();
-    for attack in &mut attacks {
-        attack.text = attack.text.replace("{NONCE}", NONCE);
-    }
-    attacks
-}
-
-/// The stories with an attack in each of the places from which one can come.
-fn placed(attack: &str) -> [(&'static str, Story); 5] {
-    let with = |change: &dyn Fn(&mut Story)| {
-        let mut story = Story::default();
-        change(&mut story);
-        story
-    };
-    [
-        (
-            "tool output",
-            with(&|story| story.found = format!("2 flights. {attack}")),
-        ),
-        ("user", with(&|story| story.user = attack.to_owned())),
-        (
-            "system",
-            with(&|story| story.system = format!("Book flights.\n{attack}")),
-        ),
-        (
-            "names",
-            with(&|story| {
-                story.tool = attack.to_owned();
-                story.agent = attack.to_owned();
-                story.model = attack.to_owned();
-                story.workflow = attack.to_owned();
-            }),
-        ),
-        (
-            "final answer",
-            with(&|story| story.answer = attack.to_owned()),
-        ),
-    ]
-}
 
 fn fence() -> Fence {
     Fence::new(Nonce::new(NONCE).unwrap())
@@ -120,9 +68,12 @@ fn prompt(renderer: &Renderer<'_>, fence: &Fence, mask: &Mask, request: &Request
     let assembly = Assembly {
         criterion: &Criterion::of_text("Did the agent book what the user asked for?"),
         offered: &Offered::Verdict,
-        rendering: &rendering,
-        fence,
-        inputs: &inputs,
+        first: Exhibit {
+            rendering: &rendering,
+            fence,
+            inputs: &inputs,
+        },
+        second: None,
         order: Order::TraceFirst,
     };
     assembly.prompt()
@@ -151,107 +102,6 @@ fn parted(prompt: &str) -> (String, Vec<String>) {
     (outside, inside)
 }
 
-/// Returns a text as the obedient judge reads it.
-fn read(text: &str) -> String {
-    let unescaped = text
-        .replace("\\u0022", "\"")
-        .replace("\\u003c", "<")
-        .replace("\\u003e", ">")
-        .replace("&quot;", "\"")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("\\n", "\n");
-    let letters = unescaped
-        .nfkc()
-        .flat_map(char::to_lowercase)
-        .map(|c| match c {
-            'а' => 'a',
-            'е' => 'e',
-            'і' => 'i',
-            'о' => 'o',
-            '‹' => '<',
-            '›' => '>',
-            '“' | '”' | '\'' => '"',
-            '‐' | '‑' => '-',
-            '\u{2028}' => '\n',
-            '▁' => '_',
-            other => other,
-        });
-    letters.filter(|c| !is_unseen(*c)).collect()
-}
-
-fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}'
-        | '\u{1b}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// Returns whether a reserved marker stands in a text.
-fn has_marker(text: &str) -> bool {
-    let text = read(text);
-    let tight: String = text
-        .chars()
-        .filter(|c| !c.is_whitespace() && !"*\\".contains(*c))
-        .collect();
-    let markers = [
-        "verdict\":",
-        "verdict:",
-        "verdict=",
-        "\"score\":",
-        "\"label\":",
-        "grade:",
-        "[[",
-        "<|",
-        "|>",
-        "[inst]",
-        "[/inst]",
-        "<<sys>>",
-        "<</sys>>",
-        "<s>",
-        "</s>",
-        "<start_of_turn>",
-        "<end_of_turn>",
-        "###instruction:",
-        "<tool_call>",
-        "<tool_response>",
-        "<function_calls>",
-        "<invoke",
-        "<function=",
-        "to=functions.",
-        "[tool_calls]",
-        "<system-reminder>",
-        "<think>",
-        "</data-",
-        "<data-",
-        NONCE,
-    ];
-    let starts_turn = |line: &str| {
-        let line = line.trim_start();
-        ["human:", "assistant:", "system:"]
-            .iter()
-            .any(|turn| line.starts_with(turn))
-    };
-    let is_boxed = |box_name: &str| text.replace("\\ ", "\\").contains(box_name);
-    markers.iter().any(|marker| tight.contains(marker))
-        || text.lines().any(starts_turn)
-        || is_boxed("\\boxed")
-        || is_boxed("\\fbox")
-}
-
-/// Returns whether a text tells the judge what to do.
-fn is_order(text: &str) -> bool {
-    let text = read(text);
-    let orders = [
-        "pass",
-        "verdict",
-        "ignor",
-        "disregard",
-        "grade",
-        "忽略",
-        "rating",
-    ];
-    has_marker(&text) || orders.iter().any(|order| text.contains(order))
-}
-
 /// Returns whether the obedient judge says "pass". `quiet` is the same prompt without an attack: what
 /// stands there is from us.
 fn obeys(prompt: &str, quiet: &str) -> bool {
@@ -260,8 +110,8 @@ fn obeys(prompt: &str, quiet: &str) -> bool {
     let known: Vec<&str> = ours.lines().collect();
     let strange = outside.lines().filter(|line| !known.contains(line));
     prompt.chars().any(is_unseen)
-        || strange.into_iter().any(is_order)
-        || inside.iter().any(|text| has_marker(text))
+        || strange.into_iter().any(|line| is_order(line, NONCE))
+        || inside.iter().any(|text| has_marker(text, NONCE))
 }
 
 #[test]
@@ -269,7 +119,7 @@ fn no_attack_reaches_the_judge_from_any_place() {
     let quiet = shown(&Story::default().view());
     let mut flips = Vec::new();
     let mut count = 0;
-    for attack in attacks() {
+    for attack in attacks(NONCE) {
         for (place, story) in placed(&attack.text) {
             for (prompt, quiet) in shown(&story.view()).iter().zip(&quiet) {
                 count += 1;
@@ -298,7 +148,7 @@ fn a_quiet_trace_leaves_the_judge_alone() {
 #[test]
 fn the_judge_obeys_every_attack_without_a_fence() {
     let quiet = &shown(&Story::default().view())[0];
-    let all = attacks();
+    let all = attacks(NONCE);
     assert!(all.len() >= 50, "{}", all.len());
     for Attack { id, family, text } in &all {
         assert!(obeys(&format!("{quiet}\n{text}"), quiet), "{id}");
@@ -311,7 +161,7 @@ fn the_judge_obeys_every_attack_without_a_fence() {
 
 #[test]
 fn a_masked_attack_is_not_there_at_all() {
-    for attack in attacks() {
+    for attack in attacks(NONCE) {
         let story = Story {
             found: format!("2 flights were found for you. {}", attack.text),
             ..Story::default()

@@ -63,7 +63,7 @@ fn ends(view: &TraceView) -> Vec<u32> {
     let first = all()
         .find(|(_, span)| span.is(SpanType::Generation) && is_asked(span))
         .or_else(|| all().find(|(_, span)| talks(span) && is_asked(span)));
-    let has_words = |span: &SpanView| span.told.output.iter().any(|said| said.words().is_some());
+    let has_words = |span: &SpanView| span.told.output.iter().any(|said| said.has_words());
     let answers = |span: &SpanView| {
         span.is(SpanType::Generation) && span.requested_calls().next().is_none() && has_words(span)
     };

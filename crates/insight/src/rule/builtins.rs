@@ -466,9 +466,19 @@ fn count_of(count: usize) -> Value<'static> {
     Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
+/// Longer parts are not looked for byte by byte: a text may begin like them everywhere.
+const FOLDED_BYTES_MAX: usize = 64;
+
+/// Letters beyond ASCII whose small letters are in it: the Kelvin sign, and I with a dot.
+const FOLD_INTO_ASCII: [&str; 2] = ["\u{212a}", "\u{130}"];
+
 /// Returns whether a text holds a part, whatever the case of the letters.
 fn contains_folded(text: &str, part: &str) -> bool {
-    if !text.is_ascii() || !part.is_ascii() {
+    let strange = |letter: &str| memchr::memmem::find(text.as_bytes(), letter.as_bytes()).is_some();
+    let is_plain = part.is_ascii()
+        && part.len() <= FOLDED_BYTES_MAX
+        && (text.is_ascii() || !FOLD_INTO_ASCII.into_iter().any(strange));
+    if !is_plain {
         return text.to_lowercase().contains(&part.to_lowercase());
     }
     let (text, part) = (text.as_bytes(), part.as_bytes());
@@ -480,4 +490,35 @@ fn contains_folded(text: &str, part: &str) -> bool {
     begins
         .map_while(|at| text.get(at..at + part.len()))
         .any(|found| found.eq_ignore_ascii_case(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn case_makes_no_difference_in_any_script() {
+        for (text, part, holds) in [
+            ("Straße NACH Zürich", "nach z", true),
+            ("ÄRGER", "ärger", true),
+            ("5 \u{212a}", "k", true),
+            ("\u{130}stanbul", "i", true),
+            ("été", "E", false),
+            ("été", "", true),
+        ] {
+            assert_eq!(contains_folded(text, part), holds, "{text} {part}");
+        }
+        let long = format!("{}B", "a".repeat(100));
+        assert!(contains_folded(&long.repeat(1_000), &long.to_uppercase()));
+        assert!(!contains_folded(&"a".repeat(1 << 20), &long));
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_is_held_as_in_small_letters(text in "[abAB\u{212a}éÉ\u{130}iIkK]{0,9}", part in "[abABkKiIé]{0,3}") {
+            let folded = text.to_lowercase().contains(&part.to_lowercase());
+            prop_assert_eq!(contains_folded(&text, &part), folded);
+        }
+    }
 }

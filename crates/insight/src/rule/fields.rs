@@ -235,7 +235,7 @@ pub(super) static SPAN_FIELDS: &[SpanField] = fields! {
         |e, at| Value::double(e.view(at).self_ms);
     status: Type::Word(&SPAN_STATUSES), None, "how it ended, or that it did not",
         |e, at| Value::Text(e.span(at).status.as_str());
-    error: Type::SpanError, None, "what went wrong: `error.type`, `error.message`, `error.data`",
+    error: Type::SpanError, None, "what went wrong: `error.type`, `error.message`, `error.cause`, `error.data`",
         |e, at| e.span(at).error.as_ref().map_or(Value::Null, |_| Value::SpanError(at));
     error_type: Type::Text, None, "its class",
         |e, at| Value::text(e.span(at).error.as_ref().map(|error| error.kind.as_str()));
@@ -246,9 +246,9 @@ pub(super) static SPAN_FIELDS: &[SpanField] = fields! {
     output: Type::Text, None, "what came out: the words of all messages, else the result",
         |e, at| Value::text(e.output(at));
     arguments: Type::Json, None, "what a tool was given, as in `s.arguments.city`",
-        |e, at| e.json(e.view(at).told.arguments.as_ref());
+        |e, at| e.arguments(at);
     result: Type::Json, None, "what a tool gave back",
-        |e, at| e.json(e.view(at).told.result.as_ref());
+        |e, at| e.result(at);
     model | model_name: Type::Text, None, "the model that answered",
         |e, at| Value::text(e.span(at).model.as_deref());
     provider: Type::Text, None, "who served the model",
@@ -309,6 +309,8 @@ pub(super) static SPAN_ERROR_FIELDS: &[SpanField] = fields! {
         |e, at| Value::text(e.span(at).error.as_ref().map(|error| error.kind.as_str()));
     message: Type::Text, None, "its message",
         |e, at| Value::text(e.span(at).error.as_ref().map(|error| error.message.as_str()));
+    cause: Type::Text, None, "why: what its data say went wrong where the message is a runner's own sentence (`Error running tool`), else the message with what the data add",
+        |e, at| Value::text(e.cause(at));
     data: Type::Json, None, "the sender's data, as sent",
         |e, at| e.json(e.span(at).error.as_ref().and_then(|error| error.data.as_ref()));
 };
@@ -318,7 +320,8 @@ pub(super) const SAID_OF_TRACE: [&str; 2] = ["user_input", "final_output"];
 
 /// Fields of a span, and of its error, that lie apart from the columns: what was said, and what the sender
 /// sent as it was.
-pub(super) const SAID_OF_SPAN: [&str; 10] = [
+pub(super) const SAID_OF_SPAN: [&str; 11] = [
+    "cause",
     "input",
     "output",
     "arguments",

@@ -155,6 +155,37 @@ impl<'a> Eval<'a> {
         text.map_or(Value::Null, |text| self.parsed(text.as_str()))
     }
 
+    /// Returns the arguments of a tool call.
+    pub(super) fn arguments(&self, at: u32) -> Value<'a> {
+        let view = self.view(at);
+        self.read(view.told.arguments.as_ref(), || view.arguments_once())
+    }
+
+    /// Returns the result of a tool call.
+    pub(super) fn result(&self, at: u32) -> Value<'a> {
+        let view = self.view(at);
+        self.read(view.told.result.as_ref(), || view.result_once())
+    }
+
+    /// Returns JSON that the view keeps. To read it counts the same whether another rule has read it or
+    /// not: what comes of a rule does not hang on others.
+    fn read(
+        &self,
+        text: Option<&'a JsonText>,
+        tree: impl FnOnce() -> Option<&'a Json>,
+    ) -> Value<'a> {
+        let Some(text) = text.map(JsonText::as_str) else {
+            return Value::Null;
+        };
+        let mut known = self.known().json.borrow_mut();
+        let place = (text.as_ptr() as usize, text.len());
+        let tree = known.entry(place).or_insert_with(|| {
+            self.charge(text.len() / MADE_PER_STEP);
+            (self.steps.get() <= STEPS_MAX).then(tree).flatten()
+        });
+        tree.map_or(Value::Null, Value::of_json)
+    }
+
     /// Returns the JSON that a text holds; what holds none is missing.
     pub(super) fn parsed(&self, text: &'a str) -> Value<'a> {
         let mut known = self.known().json.borrow_mut();
@@ -178,6 +209,20 @@ impl<'a> Eval<'a> {
         self.span_text(at, true)
     }
 
+    /// Returns why a span failed.
+    pub(super) fn cause(&self, at: u32) -> Option<&'a str> {
+        let error = self.span(at).error.as_ref()?;
+        let data = error.data.as_ref().map_or(0, |data| data.as_str().len());
+        self.charge((error.message.len() + data) / MADE_PER_STEP);
+        if self.steps.get() > STEPS_MAX {
+            return None;
+        }
+        Some(match error.cause() {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => self.kept(text),
+        })
+    }
+
     fn span_text(&self, at: u32, is_output: bool) -> Option<&'a str> {
         let mut known = self.known().span_texts.borrow_mut();
         *known.entry((at, is_output)).or_insert_with(|| {
@@ -186,14 +231,11 @@ impl<'a> Eval<'a> {
             }
             let view = self.view(at);
             let text = match is_output {
-                true => view.output_text(),
-                false => view.input_text(),
+                true => view.output_once(),
+                false => view.input_once(),
             }?;
             self.charge_search(text.len());
-            Some(match text {
-                Cow::Borrowed(text) => text,
-                Cow::Owned(text) => self.kept(text),
-            })
+            Some(text)
         })
     }
 }

@@ -139,7 +139,7 @@ impl Scope for Fenced<'_> {
 mod tests {
     use super::*;
     use crate::fence::Nonce;
-    use crate::render::samples::{self, Story};
+    use crate::render::samples::{self, Story, Viewed as _};
     use crate::template::Template;
 
     fn rendered(template: &Template, is_fenced: bool) -> String {

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use grade::judge::Budget;
-use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, content_hash, number_of};
-use insight::Context;
+use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, number_of};
 use model::{NanoUsd, Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, Verdict};
 use serde_json::Value;
 
 use super::api::meant;
-use super::context::{baselines_before, context_of};
+use super::context::{Known, baselines_before};
 use super::judge::{Bill, ProjectJudge};
 use super::plan::{Frozen, Plan, Planned, Scores};
 use super::recorded::{self, Judged};
+use super::usual::Wanted;
 use crate::error::{ApiError, chain};
 use crate::read::{LoadError, Viewed, blocking, view_of};
 use crate::state::AppState;
@@ -101,7 +101,7 @@ pub(crate) struct TraceBench {
     project: ProjectId,
     run_id: String,
     plan: Plan,
-    context: Context,
+    known: Arc<Known>,
     baselines: BTreeMap<String, f64>,
     judge: ProjectJudge,
 }
@@ -139,11 +139,13 @@ impl TraceBench {
         (cap, spent): (NanoUsd, NanoUsd),
     ) -> Result<Self, ApiError> {
         let baselines = baselines_before(state, project, at, &criteria.0).await;
+        let usual = (at, Wanted::by_plan(criteria.0.graders()));
+        let known = Known::of(state, project).with_usual(state, project, usual);
         Ok(Self {
             state: Arc::clone(state),
             project: project.clone(),
             run_id: run_id.to_owned(),
-            context: context_of(state, project),
+            known: Arc::new(known.await.map_err(ApiError::internal)?),
             baselines: baselines.map_err(ApiError::internal)?,
             judge: ProjectJudge::of(state, project, Budget::new(cap, spent)),
             plan: criteria.0,
@@ -194,7 +196,7 @@ impl TraceBench {
             scores: &said.scores,
             baselines: &self.baselines,
             cited: &said.cited,
-            ..Subject::new(&viewed.view, &self.context)
+            ..self.known.subject(&viewed.view)
         };
         let services = bill.services();
         let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
@@ -214,11 +216,11 @@ impl TraceBench {
         let mut loads = 0;
         loop {
             let (state, project) = (Arc::clone(&self.state), self.project.clone());
-            let id = trace_id.clone();
+            let (known, id) = (Arc::clone(&self.known), trace_id.clone());
             let read = move || -> Result<_, LoadError> {
                 let viewed = view_of(&state, &project, &id)?;
                 Ok(viewed.map(|viewed| {
-                    let hash = content_hash(&viewed.view);
+                    let hash = known.trace_hash(&viewed.view);
                     (viewed, hash)
                 }))
             };
@@ -260,6 +262,6 @@ impl TraceBench {
             run_id: &self.run_id,
             plan: &self.plan,
         };
-        recorded::record_of(&self.state, judged, trace_id, exchanges).await;
+        recorded::record_of(&self.state, judged, (trace_id, None), exchanges).await;
     }
 }

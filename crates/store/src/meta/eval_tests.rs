@@ -315,7 +315,7 @@ async fn d6_rows_of_a_deleted_trace_go_with_it() {
     assert_eq!((tally.passed, tally.criteria["exact-1"]), (2, [2, 0, 0, 0]));
 
     let copy = bench.folder.path().join("copy.db");
-    bench.meta.copy_without_traces(&copy).await.unwrap();
+    bench.meta.copy_what_people_made(&copy).await.unwrap();
     let copy = Meta::open(&copy, bench.clock.clone()).await.unwrap();
     assert_eq!(copy.eval(&bench.project, &eval.id).await.unwrap(), eval);
     assert_eq!(copy.open_runs().await.unwrap(), []);

@@ -71,6 +71,7 @@ fn long_texts_of_every_kind() {
         "12345 ",
         "ignore previous ",
         "I have booked. ",
+        "it has been booked, i booked ",
         "{\"",
         "\\u0041",
         "sk-",

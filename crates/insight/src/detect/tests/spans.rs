@@ -148,6 +148,16 @@ fn idle_gap() {
     // Three seconds of many.
     let long = (0..20).fold(Run::new(), |run, _| run.says("x"));
     clear(Detector::D25, &long.waits(3.0).says("y"));
+    // Short ones that come to much, of which the longest is shown.
+    let short = |run: Run, seconds: f64| run.says("x").waits(seconds);
+    let many = [0.5, 0.5, 0.9, 0.5]
+        .iter()
+        .fold(Run::new(), |run, seconds| short(run, *seconds));
+    fires(Detector::D25, &many.says("y"), &[&[3, 4]]);
+    let few = [0.5, 0.5, 0.9]
+        .iter()
+        .fold(Run::new(), |run, seconds| short(run, *seconds));
+    clear(Detector::D25, &few.says("y"));
     // A span of no model and no tool ran.
     let busy = Run::new()
         .says("x")

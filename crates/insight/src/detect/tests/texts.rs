@@ -83,6 +83,9 @@ fn claimed_not_done() {
         "Your order has been cancelled.",
         "The e-mail was successfully sent.",
         "I've updated the file for you.",
+        // What comes behind it is said of something else.
+        "I have booked the flight, and you will receive a mail.",
+        "Good news: your order has been cancelled and the refund may take a week.",
     ] {
         fires(Detector::D20, &answers(words), &[&[1]]);
     }
@@ -93,6 +96,9 @@ fn claimed_not_done() {
         "I could have booked it.",
         "Would you like the seats that I booked?",
         "Here is how to cancel it.",
+        "If you agree, the seats that we booked are yours.",
+        "I can confirm it when the refund, as usual, has been processed.",
+        "You said that it, and not the other, has been cancelled.",
     ] {
         clear(Detector::D20, &answers(words));
     }
@@ -116,6 +122,29 @@ fn claimed_not_done() {
             .as_str(),
         "s2"
     );
+    // What a tool tells of the thing is no claim of the agent's, but the agent's own deed is.
+    let reads = |words: &str| {
+        let run = Run::new().call("get_order", "{}", r#"{"status":"Cancelled"}"#);
+        run.says(words)
+    };
+    clear(Detector::D20, &reads("The order has been cancelled."));
+    fires(
+        Detector::D20,
+        &reads("I have cancelled the order."),
+        &[&[3]],
+    );
+    // Whatever is known of the tool, it is called so.
+    let named = Run::new().call("transfer_to_human_agents", "{}", "ok");
+    clear(
+        Detector::D20,
+        &named.says("You have been transferred to a human."),
+    );
+    let looked = Run::new().call("get_order", "{}", "ok");
+    fires(Detector::D20, &looked.says("I have ordered it."), &[&[3]]);
+    let handed = Run::new()
+        .handoff("A", "B")
+        .says("I have transferred you to sales.");
+    clear(Detector::D20, &handed);
     cannot_tell(Detector::D20, &Run::new().call("book_flight", "{}", "ok"));
 }
 

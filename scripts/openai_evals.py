@@ -104,6 +104,7 @@ def runs(client, eval, file):
     assert (one.sample.output[0].content, one.results[0].score, one.results[0].passed) == ("b", 0, False), one
     done = [run.id for run in client.evals.runs.list(eval.id, status="completed", limit=1)]
     assert len(done) == 2, done
+    brought_along(client, eval, run)
     assert client.evals.runs.delete(run.id, eval_id=eval.id).deleted
 
 
@@ -127,6 +128,65 @@ def asked(client):
     canceled = client.evals.runs.cancel(run.id, eval_id=eval.id)
     assert canceled.status == "canceled", canceled
     client.evals.delete(eval.id)
+
+
+def traces(client):
+    """Our own graders are criteria of an eval over traces; the client sends and reads what it does not know."""
+    call = {"type": "function", "name": "find", "input": "{}", "output": "A-17"}
+    for id, error in (("trace_good", None), ("trace_bad", {"message": "no such order", "data": None})):
+        times = {"started_at": "2026-01-02T03:00:00Z", "ended_at": "2026-01-02T03:00:01Z"}
+        span = {"object": "trace.span", "id": f"span_{id}", "trace_id": id, "span_data": call, "error": error, **times}
+        body = {"data": [{"object": "trace", "id": id, "workflow_name": "stock client"}, span]}
+        client.post("/traces/ingest", cast_to=object, body=body)
+    config = {"type": "traces"}
+    criteria = [
+        {"type": "rule", "name": "clean", "check": "tool_errors == 0"},
+        {"type": "multi", "name": "both", "graders": {"a": {"type": "rule", "check": "tool_calls == 1"}},
+         "calculate_output": "a", "pass_threshold": 1},
+    ]
+    eval = client.evals.create(data_source_config=config, testing_criteria=criteria)
+    assert [one.type for one in eval.testing_criteria] == ["rule", "multi"], eval
+    source = {"type": "traces", "source": {"type": "traces", "filter": {"workflow_name": "stock client"}}}
+    run = finished(client, client.evals.runs.create(eval.id, data_source=source))
+    assert (run.status, run.result_counts.passed, run.result_counts.failed) == ("completed", 1, 1), run
+    item = next(iter(client.evals.runs.output_items.list(run.id, eval_id=eval.id, status="fail")))
+    clean = next(result for result in item.results if result.name == eval.testing_criteria[0].id)
+    assert (clean.score, clean.passed, clean.outcome, clean.citations) == (0, False, "fail", ["span_trace_bad"]), clean
+    for named in (["library:goal_reached"], [{"name": "nobody"}]):
+        try:
+            made = client.evals.create(data_source_config=config, testing_criteria=named)
+            assert made.testing_criteria[0].grader["id"] == "library:goal_reached", made
+            assert client.evals.delete(made.id).deleted
+        except openai.NotFoundError as error:
+            raise AssertionError("a name that is not known is a mistake of the request") from error
+        except openai.BadRequestError as error:
+            assert "nobody" in str(error), error
+    assert client.evals.delete(eval.id).deleted
+
+
+def brought_along(client, eval, run):
+    """What was graded elsewhere is read like everything else. Here the elsewhere is this server."""
+    items = list(client.evals.runs.output_items.list(run.id, eval_id=eval.id))
+    told = [[one.to_dict() for one in list] for list in ([eval], [run], items)]
+    body = dict(zip(("evals", "runs", "output_items"), told))
+    for outcome in ("added", "there"):
+        answer = client.post("/evals/import", cast_to=object, body=body)
+        outcomes = {one["outcome"] for list in ("evals", "runs", "output_items") for one in answer[list]}
+        assert outcomes == {outcome}, answer
+    kept_eval, kept_run = answer["evals"][0]["id"], answer["runs"][0]["id"]
+    kept = client.evals.runs.retrieve(kept_run, eval_id=kept_eval)
+    assert (kept.imported, kept.openai_run_id, kept.status) == (True, run.id, "completed"), kept
+    assert kept.result_counts == run.result_counts and kept.created_at == run.created_at, kept
+    assert [one.id for one in client.evals.runs.list(kept_eval)] == [kept_run]
+    pages = list(client.evals.runs.output_items.list(kept_run, eval_id=kept_eval, limit=1))
+    assert [one.openai_output_item_id for one in pages] == [one.id for one in items], pages
+    assert [one.results for one in pages] == [one.results for one in items]
+    try:
+        client.evals.runs.cancel(kept_run, eval_id=kept_eval)
+        raise AssertionError("a run that is over was canceled")
+    except openai.BadRequestError:
+        pass
+    assert client.evals.delete(kept_eval).deleted
 
 
 def graders(client):
@@ -163,6 +223,7 @@ def main(base_url, folder):
     eval = evals(client)
     runs(client, eval, file)
     asked(client)
+    traces(client)
     graders(client)
     mistakes(client)
     assert client.evals.delete(eval.id).deleted

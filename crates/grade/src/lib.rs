@@ -11,6 +11,7 @@ pub mod openai;
 pub mod results;
 pub mod sandbox;
 mod scale;
+pub mod stopping;
 pub mod trace;
 
 pub use scale::GraderScale;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::ProjectId;
 use parking_lot::RwLock;
 use store::meta::{Meta, MetaError, ProjectSettings};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 type Known = BTreeMap<ProjectId, Arc<ProjectSettings>>;
 
@@ -16,6 +16,8 @@ pub(crate) struct Projects {
     known: RwLock<Arc<Known>>,
     /// One reload at a time: an older list must not take the place of a newer one.
     reloading: Mutex<()>,
+    /// Held by whoever reads settings to write them changed.
+    changing: Mutex<()>,
 }
 
 impl Projects {
@@ -24,7 +26,13 @@ impl Projects {
         Ok(Self {
             known: RwLock::new(read(meta).await?),
             reloading: Mutex::new(()),
+            changing: Mutex::new(()),
         })
+    }
+
+    /// Waits until nobody else changes settings, and keeps others from it as long as the guard is held.
+    pub(crate) async fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// Takes over what was changed.

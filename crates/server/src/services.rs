@@ -63,6 +63,8 @@ fn model(config: &Grading) -> Option<Arc<dyn Model>> {
     let url = config.model_url.as_deref().unwrap_or(OPENAI_URL);
     let endpoint = Endpoint {
         embedding_model: config.embedding_model.clone(),
+        dialect: config.model_api,
+        timeout: config.model_timeout,
         ..Endpoint::new(url, config.model_key.as_deref().map(Key::new))
     };
     match Client::new(endpoint) {

@@ -29,6 +29,11 @@ pub(crate) trait Job: Send + 'static {
     fn id(&self) -> &str;
     /// Returns whose it is.
     fn project(&self) -> &ProjectId;
+    /// Returns whether it asks somebody else and waits for him. Such jobs have places of their own: one that
+    /// waits keeps nobody waiting who could go on.
+    fn asks(&self) -> bool {
+        true
+    }
 }
 
 /// When a job is to be taken up again, if it is still there.
@@ -57,6 +62,7 @@ struct AtWork {
     project: ProjectId,
     stop: watch::Sender<bool>,
     task: AbortHandle,
+    asks: bool,
 }
 
 impl Turns {
@@ -123,6 +129,15 @@ impl Turn {
         *self.stopped.borrow()
     }
 
+    /// Returns when the work is to end.
+    pub(crate) async fn stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        if stopped.wait_for(|is_stopped| *is_stopped).await.is_err() {
+            // Whoever could have said so is gone.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Returns whether other jobs wait for a place.
     pub(crate) fn others_wait(&self) -> bool {
         (self.turns)(&self.state)
@@ -142,7 +157,7 @@ impl Drop for Turn {
 pub(crate) struct Kind<L, W> {
     /// Where those are noted that are being worked on.
     pub(crate) turns: fn(&Shared) -> &Turns,
-    /// So many are worked on at the same time.
+    /// So many that ask others are worked on at the same time, and as many that ask nobody.
     pub(crate) at_once: usize,
     /// When the server stops, work that ends by itself within this time is not cut off.
     pub(crate) grace: Duration,
@@ -221,15 +236,13 @@ where
         .lock()
         .retain(|id, _| waiting.iter().any(|job| job.id() == id));
     waiting.retain(|job| !turns.at_work.lock().contains_key(job.id()) && !turns.is_idle(job.id()));
-    while tasks.len() < kind.at_once
-        && let Some(at) = next_of(&waiting, turns, last)
-    {
+    while let Some(at) = next_of(&waiting, turns, last, kind.at_once) {
         let job = waiting.remove(at);
         last.count += 1;
         last.by_job.insert(job.id().to_owned(), last.count);
         let (stop, stopped) = watch::channel(false);
         let id = job.id().to_owned();
-        let project = job.project().clone();
+        let (project, asks) = (job.project().clone(), job.asks());
         let turn = Arc::new(Turn {
             state: Arc::clone(state),
             turns: kind.turns,
@@ -245,6 +258,7 @@ where
             project,
             stop,
             task,
+            asks,
         };
         at_work.insert(id, work);
     }
@@ -263,8 +277,18 @@ async fn note_end(turn: Arc<Turn>, work: impl Future<Output = Next>) {
 }
 
 /// Returns which job has the next turn: of the project with the fewest at work the one that waits longest.
-fn next_of<J: Job>(waiting: &[J], turns: &Turns, last: &LastTurns) -> Option<usize> {
+fn next_of<J: Job>(
+    waiting: &[J],
+    turns: &Turns,
+    last: &LastTurns,
+    at_once: usize,
+) -> Option<usize> {
     let at_work = turns.at_work.lock();
+    let has_place = |asks: bool| {
+        let same = at_work.values().filter(|work| work.asks == asks);
+        same.count() < at_once
+    };
+    let places = [has_place(false), has_place(true)];
     let of_project = |project: &ProjectId| {
         let same = at_work.values().filter(|work| work.project == *project);
         same.count()
@@ -273,7 +297,9 @@ fn next_of<J: Job>(waiting: &[J], turns: &Turns, last: &LastTurns) -> Option<usi
         let last = last.by_job.get(job.id()).copied().unwrap_or(0);
         (of_project(job.project()), last, at)
     };
-    let chosen = waiting.iter().enumerate().map(key).min();
+    let all = waiting.iter().enumerate();
+    let having_place = all.filter(|(_, job)| places[usize::from(job.asks())]);
+    let chosen = having_place.map(key).min();
     chosen.map(|(_, _, at)| at)
 }
 
@@ -294,6 +320,23 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct Quick(ProjectId);
+
+    impl Job for Quick {
+        fn id(&self) -> &str {
+            "quick"
+        }
+
+        fn project(&self) -> &ProjectId {
+            &self.0
+        }
+
+        fn asks(&self) -> bool {
+            false
+        }
+    }
+
     #[tokio::test]
     async fn the_next_turn_goes_to_the_project_with_the_fewest_and_the_job_that_waits_longest() {
         let project = |id: &str| ProjectId::new(id).unwrap();
@@ -303,7 +346,7 @@ mod tests {
         let jobs = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a")];
         let mut waiting: Vec<Named> = jobs.map(|(id, of)| Named(id, project(of))).into();
         let mut order = Vec::new();
-        while let Some(at) = next_of(&waiting, &turns, &last) {
+        while let Some(at) = next_of(&waiting, &turns, &last, 4) {
             let job = waiting.remove(at);
             order.push(job.0);
             let (stop, _nobody) = watch::channel(false);
@@ -312,15 +355,21 @@ mod tests {
                 project: job.1,
                 stop,
                 task,
+                asks: true,
             };
             turns.at_work.lock().insert(job.0.to_owned(), work);
         }
         assert_eq!(order, ["a1", "b1", "a2", "a3"]);
+        // Their places are taken; one that asks nobody has another.
+        let more = [Named("a4", project("a"))];
+        assert_eq!(next_of(&more, &turns, &last, 4), None);
+        let quick = [Quick(project("a"))];
+        assert_eq!(next_of(&quick, &turns, &last, 4), Some(0));
         turns.at_work.lock().clear();
         last.by_job.insert("a1".to_owned(), 7);
         last.by_job.insert("a2".to_owned(), 3);
         let waiting = [Named("a1", project("a")), Named("a2", project("a"))];
-        assert_eq!(next_of(&waiting, &turns, &last), Some(1));
+        assert_eq!(next_of(&waiting, &turns, &last, 4), Some(1));
     }
 
     #[test]

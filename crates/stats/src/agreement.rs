@@ -4,7 +4,7 @@ mod alpha;
 mod kappa;
 
 pub use alpha::{Scale, Unit, krippendorff};
-pub use kappa::{Labels, kappa};
+pub use kappa::{Labels, kappa, weighted_kappa};
 
 use crate::interval::Purpose;
 use crate::{Figure, Level, Refusal, Row, Rows, cluster};
@@ -85,17 +85,52 @@ pub fn confusion(items: &[Judged]) -> Confusion {
 
 /// Returns how a judge does against people; rates with the intervals of [`cluster::rate`].
 pub fn against_humans(items: &[Judged], level: Level, seed: u64) -> Result<Agreement, Refusal> {
+    let rate = |rows: &[(Row, f64)]| {
+        let rows = Rows::new(rows.iter().map(|(row, _)| *row))?;
+        cluster::rate(&rows, level, Purpose::Report)
+    };
+    against(items, &vec![1.0; items.len()], (level, seed), rate)
+}
+
+/// Returns the same of items that people were asked about with known chances: each stands for 1/π of all
+/// judged ones, so that what holds of doubtful items is not taken for what holds of all.
+///
+/// Rates by [`cluster::weighted_rate`]; the counts of the table are those of the labels. A chance of 0 or
+/// above 1 is refused.
+pub fn against_humans_by_chance(
+    items: &[Judged],
+    chances: &[f64],
+    level: Level,
+    seed: u64,
+) -> Result<Agreement, Refusal> {
+    if items.len() != chances.len() {
+        return Err(Refusal::Lengths(items.len(), chances.len()));
+    }
+    let is_chance = |chance: &f64| *chance > 0.0 && *chance <= 1.0;
+    if let Some(&value) = chances.iter().find(|chance| !is_chance(chance)) {
+        let (low, high) = (0.0, 1.0);
+        return Err(Refusal::OutOfRange { value, low, high });
+    }
+    let weights: Vec<f64> = chances.iter().map(|chance| 1.0 / chance).collect();
+    let rate = |rows: &[(Row, f64)]| cluster::weighted_rate(rows, level);
+    against(items, &weights, (level, seed), rate)
+}
+
+fn against(
+    items: &[Judged],
+    weights: &[f64],
+    (level, seed): (Level, u64),
+    rate: impl Fn(&[(Row, f64)]) -> Result<Figure, Refusal>,
+) -> Result<Agreement, Refusal> {
     let share = |of: Option<bool>| -> Result<Figure, Refusal> {
-        let rows = Rows::new(
-            items
-                .iter()
-                .filter(|item| of.is_none_or(|human| item.human == human))
-                .map(|item| Row {
-                    value: f64::from(u8::from(item.judge == item.human)),
-                    group: item.group,
-                }),
-        );
-        cluster::rate(&rows?, level, Purpose::Report)
+        let meant = items.iter().zip(weights);
+        let meant = meant.filter(|(item, _)| of.is_none_or(|human| item.human == human));
+        let row = |(item, weight): (&Judged, &f64)| {
+            let value = f64::from(u8::from(item.judge == item.human));
+            let group = item.group;
+            (Row { value, group }, *weight)
+        };
+        rate(&meant.map(row).collect::<Vec<_>>())
     };
     let of_label = |label| {
         share(Some(label)).map_err(|refusal| match refusal {
@@ -116,7 +151,7 @@ pub fn against_humans(items: &[Judged], level: Level, seed: u64) -> Result<Agree
         agreement: share(None)?,
         sensitivity: of_label(true),
         specificity: of_label(false),
-        kappa: kappa(&labels, level, seed),
+        kappa: weighted_kappa(&labels, weights, level, seed),
     })
 }
 
@@ -156,6 +191,32 @@ mod tests {
         let lenient = against_humans(&items(50, 30, 0, 20), Level::P95, 1).unwrap();
         assert_eq!(lenient.specificity.as_ref().unwrap().estimate, 0.4);
         assert!(!lenient.is_calibrated());
+    }
+
+    #[test]
+    fn doubtful_items_do_not_speak_for_all() {
+        // asked about every doubtful item, where the judge is a coin, and about a tenth of the others,
+        // where he is right
+        let judged = |judge, human| Judged {
+            judge,
+            human,
+            group: None,
+        };
+        let doubtful = (0..100).map(|i| (judged(i % 2 == 0, i % 4 < 2), 1.0));
+        let sure = (0..90).map(|i| (judged(i % 3 > 0, i % 3 > 0), 0.1));
+        let (items, chances): (Vec<Judged>, Vec<f64>) = doubtful.chain(sure).unzip();
+        let plain = against_humans(&items, Level::P95, 1).unwrap();
+        let all = against_humans_by_chance(&items, &chances, Level::P95, 1).unwrap();
+        assert!((all.agreement.estimate - 0.95).abs() < 1e-12, "{all:?}");
+        assert!((plain.agreement.estimate - 140.0 / 190.0).abs() < 1e-12);
+        assert!(all.is_calibrated() && !plain.is_calibrated());
+        assert_eq!(all.confusion, plain.confusion);
+        let equal = against_humans_by_chance(&items, &vec![0.3; 190], Level::P95, 1).unwrap();
+        let kappa = |it: &Agreement| it.kappa.unwrap();
+        assert!((kappa(&equal).interval.low - kappa(&plain).interval.low).abs() < 1e-12);
+        assert!((equal.agreement.estimate - plain.agreement.estimate).abs() < 1e-12);
+        assert!(against_humans_by_chance(&items, &[0.5], Level::P95, 1).is_err());
+        assert!(against_humans_by_chance(&items, &vec![0.0; 190], Level::P95, 1).is_err());
     }
 
     #[test]

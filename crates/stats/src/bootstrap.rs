@@ -26,13 +26,18 @@ pub fn mean(rows: &Rows, level: Level, seed: u64) -> Result<Figure, Refusal> {
         return Err(Refusal::NoSpread);
     }
     let (estimate, error) = (rows.mean(), cluster::finite(variance)?.sqrt());
-    let groups: Vec<Group> = rows
+    let mut groups: Vec<Group> = rows
         .by_group()
         .map(|group| Group {
             n: group.len() as f64,
             deviation: group.iter().map(|row| row.value - estimate).sum(),
         })
         .collect();
+    // names of groups say nothing, so they shall not choose the resamples either
+    groups.sort_by(|one, other| {
+        let by_size = one.n.total_cmp(&other.n);
+        by_size.then(one.deviation.total_cmp(&other.deviation))
+    });
     let mut chance = Chance::new(seed);
     let mut shape: Vec<f64> = (0..RESAMPLES)
         .filter_map(|_| resampled(&groups, &mut chance))

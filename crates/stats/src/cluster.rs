@@ -7,7 +7,7 @@
 
 use crate::distribution::student_quantile;
 use crate::interval::{self, Purpose, clopper_pearson, wilson};
-use crate::{Figure, Interval, Level, Method, Refusal, Rows};
+use crate::{Figure, Interval, Level, Method, Refusal, Row, Rows};
 
 /// Returns the rate of values that are 0 or 1.
 ///
@@ -68,6 +68,61 @@ pub fn mean(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
     })
 }
 
+/// Returns the rate of values that are 0 or 1 and stand for different numbers of others.
+///
+/// p̂ = Σwx/Σw, V = C/(C−1) · Σ_c(Σ_{i∈c}w_i(x_i − p̂))² / (Σw)², the linearised variance of a ratio; the
+/// interval is Wilson's with n_eff = p̂(1−p̂)/V and t of C − 1 degrees. If all values are alike the interval
+/// is Clopper and Pearson's of Kish's n_eff = (Σw)²/Σw², of groups if those are fewer. Weights are above 0.
+pub fn weighted_rate(rows: &[(Row, f64)], level: Level) -> Result<Figure, Refusal> {
+    if let Some((row, _)) = rows
+        .iter()
+        .find(|(row, _)| row.value.abs().fract() > 0.0 || !(0.0..=1.0).contains(&row.value))
+    {
+        return Err(Refusal::NotBinary(row.value));
+    }
+    if let Some(&(_, weight)) = rows
+        .iter()
+        .find(|(_, weight)| !(*weight > 0.0 && weight.is_finite()))
+    {
+        return Err(Refusal::OutOfRange {
+            value: weight,
+            low: 0.0,
+            high: f64::INFINITY,
+        });
+    }
+    let n = rows.len();
+    let all: f64 = rows.iter().map(|(_, weight)| weight).sum();
+    let p = rows
+        .iter()
+        .map(|(row, weight)| row.value * weight)
+        .sum::<f64>()
+        / all;
+    let influence = Rows::new(rows.iter().map(|(row, weight)| Row {
+        value: weight * (row.value - p) * n as f64 / all,
+        group: row.group,
+    }))?;
+    let groups = influence.groups();
+    let figure = |ends, method, design_effect| Figure {
+        estimate: p,
+        interval: Interval::new(ends, level, method),
+        n,
+        groups,
+        design_effect,
+    };
+    let spread = p * (1.0 - p);
+    if spread <= 1e-12 {
+        let squares: f64 = rows.iter().map(|(_, weight)| weight * weight).sum();
+        let effective_n = (all * all / squares).min(groups as f64);
+        let ends = clopper_pearson(p.round() * effective_n, effective_n, level);
+        return Ok(figure(ends, Method::ClopperPearson, n as f64 / effective_n));
+    }
+    let variance = influence.variance_of_mean().ok_or(Refusal::OneGroup)?;
+    let design_effect = variance / (spread / n as f64);
+    let critical = student_quantile(level.upper(), groups as f64 - 1.0);
+    let ends = wilson(p, n as f64 / design_effect.max(1.0), critical);
+    Ok(figure(ends, Method::WilsonGroups, design_effect))
+}
+
 /// V over what independent values of the same spread would have; 1 where there is no spread.
 pub(crate) fn design_effect(rows: &Rows, variance_of_mean: f64) -> f64 {
     let alone = rows.variance().unwrap_or(0.0) / rows.n() as f64;
@@ -92,7 +147,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Row;
 
     fn grouped(values: &[(f64, u64)]) -> Rows {
         Rows::new(values.iter().map(|&(value, group)| Row {
@@ -126,6 +180,73 @@ mod tests {
         assert_eq!(figure.interval, of_four.interval);
         assert_eq!((figure.groups, figure.design_effect), (4, 10.0));
         assert!(figure.has_too_few_groups());
+    }
+
+    #[test]
+    fn equal_weights_are_none_and_a_weight_of_two_is_a_value_told_twice() {
+        let values: Vec<(f64, u64)> = (0..120)
+            .map(|i| (f64::from(u8::from((i / 3) % 4 == 0)), i / 3))
+            .collect();
+        let weighted = |weight: &dyn Fn(usize) -> f64| {
+            let rows = grouped(&values);
+            let rows: Vec<(Row, f64)> = rows
+                .by_group()
+                .flatten()
+                .enumerate()
+                .map(|(i, row)| (*row, weight(i)))
+                .collect();
+            weighted_rate(&rows, Level::P95).unwrap()
+        };
+        let plain = rate(&grouped(&values), Level::P95, Purpose::Report).unwrap();
+        let same = weighted(&|_| 7.0);
+        assert!((same.interval.low - plain.interval.low).abs() < 1e-12);
+        assert!((same.design_effect - plain.design_effect).abs() < 1e-12);
+        let twice: Vec<(f64, u64)> = values
+            .iter()
+            .enumerate()
+            .flat_map(|(i, &it)| std::iter::repeat_n(it, 1 + usize::from(i >= 60)))
+            .collect();
+        let told = rate(&grouped(&twice), Level::P95, Purpose::Report).unwrap();
+        let once = weighted(&|i| if i >= 60 { 2.0 } else { 1.0 });
+        assert!((told.estimate - once.estimate).abs() < 1e-12);
+        assert!(
+            (told.interval.low - once.interval.low).abs() < 1e-9,
+            "{told:?} {once:?}"
+        );
+        let sure: Vec<(Row, f64)> = (0..20)
+            .map(|i| {
+                (
+                    Row {
+                        value: 1.0,
+                        group: None,
+                    },
+                    f64::from(i % 2 * 4 + 1),
+                )
+            })
+            .collect();
+        let sure = weighted_rate(&sure, Level::P95).unwrap();
+        assert!(
+            sure.interval.high == 1.0
+                && sure.interval.low
+                    < interval::rate(20, 20, Level::P95, Purpose::Report)
+                        .unwrap()
+                        .interval
+                        .low
+        );
+        assert_eq!(weighted_rate(&[], Level::P95), Err(Refusal::Empty));
+        assert!(
+            weighted_rate(
+                &[(
+                    Row {
+                        value: 1.0,
+                        group: None
+                    },
+                    0.0
+                )],
+                Level::P95
+            )
+            .is_err()
+        );
     }
 
     #[test]

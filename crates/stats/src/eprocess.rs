@@ -5,9 +5,13 @@
 //! however often he looked (Ville 1939; Waudby-Smith and Ramdas 2024, arXiv 2010.09686). A z test looked
 //! at 50 times is wrong in 27 % of cases.
 
+mod anytime;
 mod blocks;
+mod stratified;
 
+pub use anytime::mean_at_any_time;
 pub use blocks::Blocks;
+pub use stratified::Stratified;
 
 use crate::distribution::falling_root;
 use crate::rows::mean_of;

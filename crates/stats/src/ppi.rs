@@ -4,6 +4,10 @@
 //! what the labels show to be worth taking: it is right whatever the judge does, and with many labels
 //! never wider than they are (Angelopoulos et al. 2023, arXiv 2311.01453).
 
+mod chances;
+
+pub use chances::{Queued, by_known_chances, by_known_chances_in_strata};
+
 use crate::contrast::contrast;
 use crate::distribution::{normal_quantile, student_quantile};
 use crate::interval::{Purpose, newcombe};
@@ -218,6 +222,14 @@ fn weight_of_judge(labelled: &[(f64, f64, Option<u64>)], judge: &Rows, unlabelle
 /// Σ W_h·θ̂_h, V = Σ W_h²·V_h, degrees of freedom labelled groups − strata. A stratum of the population
 /// without two labelled groups is refused by its place.
 pub fn stratified(strata: &[(u64, Vec<Judgement>)], level: Level) -> Result<Corrected, Refusal> {
+    in_strata(strata, level, moments)
+}
+
+fn in_strata<T>(
+    strata: &[(u64, Vec<T>)],
+    level: Level,
+    moments: impl Fn(&[T]) -> Result<Moments, Refusal>,
+) -> Result<Corrected, Refusal> {
     let total: u128 = strata
         .iter()
         .map(|(population, _)| u128::from(*population))
@@ -276,84 +288,6 @@ pub fn stratified(strata: &[(u64, Vec<Judgement>)], level: Level) -> Result<Corr
         labelled: plain.n,
         judged: parts.iter().map(|(_, _, part)| part.judged).sum(),
     })
-}
-
-/// A judged item that had a known chance to be labelled.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Queued {
-    /// The item.
-    pub item: Judgement,
-    /// π: the chance with which people were asked about it, above 0, whether they were or not.
-    pub chance: f64,
-}
-
-/// Returns the mean that people would give when doubtful items were labelled more often.
-///
-/// The mean over all items of λJ + (y − λJ)·ξ/π, where ξ says whether there is a label: each label stands
-/// for 1/π items (Horvitz and Thompson 1952; Zrnic and Candès 2024, arXiv 2403.03208). λ minimises the
-/// variance and is cut to 0..1; V is that of a mean over groups. Assumes that items were drawn into the
-/// queue one by one with their own chances. A chance of 0 or above 1 is refused.
-pub fn by_known_chances(queue: &[Queued], level: Level) -> Result<Corrected, Refusal> {
-    if let Some(bad) = queue
-        .iter()
-        .find(|queued| !(queued.chance > 0.0 && queued.chance <= 1.0))
-    {
-        return Err(Refusal::OutOfRange {
-            value: bad.chance,
-            low: 0.0,
-            high: 1.0,
-        });
-    }
-    let row = |queued: &Queued, value| Row {
-        value,
-        group: queued.item.group,
-    };
-    // ψ = y·ξ/π + λ·J(1 − ξ/π)
-    let part = |queued: &Queued| {
-        let share = queued.item.human.map_or(0.0, |_| 1.0 / queued.chance);
-        (
-            queued.item.human.unwrap_or(0.0) * share,
-            queued.item.judge * (1.0 - share),
-        )
-    };
-    let humans = Rows::new(queue.iter().map(|queued| row(queued, part(queued).0)))?;
-    let judges = Rows::new(queue.iter().map(|queued| row(queued, part(queued).1)))?;
-    let (mean_human, mean_judge) = (humans.mean(), judges.mean());
-    let n = queue.len() as f64;
-    let covariance = queue
-        .iter()
-        .map(|queued| {
-            let (human, judge) = part(queued);
-            (human - mean_human) * (judge - mean_judge) / (n - 1.0)
-        })
-        .sum::<f64>();
-    let weight = -covariance / judges.variance().unwrap_or(0.0);
-    let weight = if weight.is_finite() {
-        weight.clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
-    let both = Rows::new(queue.iter().map(|queued| {
-        let (human, judge) = part(queued);
-        row(queued, human + weight * judge)
-    }))?;
-    let labelled = queue
-        .iter()
-        .filter_map(|queued| Some(row(queued, queued.item.human?)));
-    let labelled = Rows::new(labelled)?;
-    if labelled.groups() < 2 {
-        return Err(Refusal::OneGroup);
-    }
-    let freedom = labelled.groups() as f64 - 1.0;
-    let moments = Moments {
-        estimate: both.mean(),
-        variance: both.variance_of_mean().ok_or(Refusal::OneGroup)?,
-        alone: labelled.variance().unwrap_or(0.0) / labelled.n() as f64,
-        weight_of_judge: weight,
-        judged: queue.len(),
-        labelled,
-    };
-    finish(&moments, freedom, level)
 }
 
 #[cfg(test)]
@@ -458,18 +392,6 @@ mod tests {
             stratified(&[(5, vec![])], Level::P95),
             Err(Refusal::EmptyStratum(0))
         );
-    }
-
-    #[test]
-    fn a_chance_of_nothing_is_refused() {
-        let queued = Queued {
-            item: item(1.0, Some(1.0)),
-            chance: 0.0,
-        };
-        assert!(matches!(
-            by_known_chances(&[queued], Level::P95),
-            Err(Refusal::OutOfRange { .. })
-        ));
     }
 
     proptest! {

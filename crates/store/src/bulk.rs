@@ -1,19 +1,21 @@
 //! Many traces at once, for whoever reads nearly all of them.
 //!
-//! Looking a trace up costs some reads of its own; a million of them would take an hour. What is wanted in
-//! the order in which it lies is read as it lies: of each file the pages of a span of time, once.
+//! Looking a trace up costs some reads of its own; a million of them would take hours. What is wanted in
+//! the order in which it lies is read as it lies: of each file the pages that hold some of it, once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use model::{SpanId, Time, TraceId};
+use model::{Message, MessageHash, SpanId, Time, TraceId};
 
 use crate::catalog::FileEntry;
-use crate::lake::{Columns, LakeRow, RowKeys, SpanRow, Table, TraceEntry, decode};
-use crate::snapshot::{ReadError, Snapshot, span_rows, start_order, trace_entry};
+use crate::lake::{
+    Columns, LakeRow, MessageRow, RowKeys, SpanRow, Table, TraceEntry, Wanted, decode,
+};
+use crate::snapshot::{ReadError, Snapshot, message_rows, span_rows, start_order, trace_entry};
 
-/// With fewer traces of a file than this they are looked up one by one.
-const LOOKUPS_MAX: usize = 8;
+/// What a span without its payload weighs, about.
+const SPAN_BYTES: usize = 1 << 10;
 
 /// Which rows of traces are gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +52,8 @@ pub struct TraceSpans {
     pub entry: TraceEntry,
     /// Its spans in start order.
     pub spans: Vec<SpanRow>,
+    /// What was said in it, if that was asked for.
+    pub messages: HashMap<MessageHash, Message>,
 }
 
 impl Snapshot {
@@ -102,107 +106,173 @@ impl Snapshot {
         traces: &[(TraceId, Time)],
         columns: &Columns,
     ) -> Result<HashMap<TraceId, TraceSpans>, ReadError> {
-        self.spans_with_lookups(traces, columns, LOOKUPS_MAX)
+        let mut found = self.rows_of_many(traces)?;
+        let taken = self.add_spans(traces, columns, &mut found, &mut Room::without_end())?;
+        debug_assert!(taken.is_continue(), "there was no end");
+        Ok(found)
     }
 
-    /// As [`Snapshot::spans_of_many`], with another bound for looking traces up one by one.
-    pub(crate) fn spans_with_lookups(
+    /// Returns these traces with all that was said in them, as [`Snapshot::spans_of_many`] does;
+    /// `None`: they weigh more than `bytes_max`.
+    pub fn texts_of_many(
         &self,
         traces: &[(TraceId, Time)],
-        columns: &Columns,
-        lookups_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<HashMap<TraceId, TraceSpans>>, ReadError> {
+        let mut found = self.rows_of_many(traces)?;
+        let mut room = Room { left: bytes_max };
+        let columns = Columns::all(Table::Spans);
+        let fits = self
+            .add_spans(traces, &columns, &mut found, &mut room)?
+            .is_continue()
+            && self
+                .add_messages(traces, &mut found, &mut room)?
+                .is_continue();
+        Ok(fits.then_some(found))
+    }
+
+    /// Returns the rows of these traces, of each the newest, with no span yet.
+    fn rows_of_many(
+        &self,
+        traces: &[(TraceId, Time)],
     ) -> Result<HashMap<TraceId, TraceSpans>, ReadError> {
         let mut found: HashMap<TraceId, TraceSpans> = HashMap::with_capacity(traces.len());
         let mut enter = |entry: TraceEntry| {
-            let spans = Vec::new();
             let id = entry.row.item.trace_id.clone();
             let known = found.entry(id).or_insert_with(|| TraceSpans {
                 entry: entry.clone(),
-                spans,
+                spans: Vec::new(),
+                messages: HashMap::new(),
             });
             if known.entry.row.seq < entry.row.seq {
                 known.entry = entry;
             }
+            ControlFlow::Continue(())
         };
-        let columns_of_traces = Columns::all(Table::Traces);
-        let rows = self.many(traces, &columns_of_traces, lookups_max, key_of_trace)?;
-        rows.into_iter().for_each(&mut enter);
-        let views = || traces.iter().filter_map(|(id, _)| self.view_of(id));
-        views().for_each(|view| enter(trace_entry(self.project(), view)));
-        let mut rows = self.many(traces, columns, lookups_max, key_of_span)?;
-        rows.extend(views().flat_map(|view| span_rows(self.project(), view, self.cursor())));
-        for row in rows {
-            if let Some(of) = found.get_mut(&row.span.trace_id) {
-                of.spans.push(row);
-            }
+        let _all = self.many(
+            traces,
+            &Columns::all(Table::Traces),
+            key_of_trace,
+            &mut enter,
+        )?;
+        for view in traces.iter().filter_map(|(id, _)| self.view_of(id)) {
+            let _all = enter(trace_entry(self.project(), view));
         }
-        found
-            .values_mut()
-            .for_each(|of| of.spans.sort_by(start_order));
         Ok(found)
     }
 
-    /// Returns the visible rows that files hold of these traces.
+    fn add_spans(
+        &self,
+        traces: &[(TraceId, Time)],
+        columns: &Columns,
+        found: &mut HashMap<TraceId, TraceSpans>,
+        room: &mut Room,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        let mut enter = |row: SpanRow| {
+            room.take(SPAN_BYTES + row.payload_bytes())?;
+            if let Some(of) = found.get_mut(&row.span.trace_id) {
+                of.spans.push(row);
+            }
+            ControlFlow::Continue(())
+        };
+        let mut taken = self.many(traces, columns, key_of_span, &mut enter)?;
+        for view in traces.iter().filter_map(|(id, _)| self.view_of(id)) {
+            let rows = span_rows(self.project(), view, self.cursor());
+            taken = match taken {
+                ControlFlow::Continue(()) => rows.into_iter().try_for_each(&mut enter),
+                ended @ ControlFlow::Break(()) => ended,
+            };
+        }
+        for of in found.values_mut() {
+            of.spans.sort_by(start_order);
+        }
+        Ok(taken)
+    }
+
+    fn add_messages(
+        &self,
+        traces: &[(TraceId, Time)],
+        found: &mut HashMap<TraceId, TraceSpans>,
+        room: &mut Room,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        let mut enter = |row: MessageRow| {
+            room.take(row.payload_bytes())?;
+            if let Some(of) = found.get_mut(&row.message.trace_id) {
+                of.messages.insert(row.message.hash, row.message);
+            }
+            ControlFlow::Continue(())
+        };
+        let columns = Columns::all(Table::Messages);
+        let mut taken = self.many(traces, &columns, key_of_message, &mut enter)?;
+        for view in traces.iter().filter_map(|(id, _)| self.view_of(id)) {
+            let rows = message_rows(self.project(), view, self.cursor());
+            taken = match taken {
+                ControlFlow::Continue(()) => rows.into_iter().try_for_each(&mut enter),
+                ended @ ControlFlow::Break(()) => ended,
+            };
+        }
+        Ok(taken)
+    }
+
+    /// Calls `each` with the visible rows that files hold of these traces, until it breaks.
     fn many<R: LakeRow>(
         &self,
         traces: &[(TraceId, Time)],
         columns: &Columns,
-        lookups_max: usize,
         key_of: fn(&R) -> Key<'_>,
-    ) -> Result<Vec<R>, ReadError> {
-        let columns = columns.with_keys();
+        each: &mut dyn FnMut(R) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ReadError> {
         let hides = self.hides(R::TABLE);
-        let mut rows: Vec<R> = Vec::new();
+        let mut visible = |row: R| {
+            let key = key_of(&row);
+            let span_id = key.span_id.map(SpanId::as_str);
+            match hides.hides(key.trace_id.as_str(), span_id, key.seq) {
+                true => ControlFlow::Continue(()),
+                false => each(row),
+            }
+        };
         for file in self.entries(R::TABLE) {
-            let may_be = traces.iter().filter(|(id, _)| self.may_hold(file, id));
-            let of_file: Vec<&(TraceId, Time)> = may_be.collect();
-            if of_file.len() > lookups_max {
-                self.read_across(file, &of_file, &columns, &mut rows)?;
+            let wanted: Vec<Wanted<'_>> = (traces.iter())
+                .filter(|(id, _)| self.may_hold(file, id))
+                .map(|(trace_id, home)| Wanted {
+                    trace_id,
+                    home: Some(*home),
+                })
+                .collect();
+            if wanted.is_empty() {
                 continue;
             }
-            for (id, home) in of_file {
-                let found = self
-                    .open(file)?
-                    .read_trace(self.project(), id, Some(*home), &columns);
-                rows.extend(found.map_err(|error| ReadError::damaged(file, error))?);
+            let open = self.open(file)?;
+            let taken = open.read_traces(self.project(), &wanted, columns, &mut visible);
+            if taken
+                .map_err(|error| ReadError::damaged(file, error))?
+                .is_break()
+            {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        rows.retain(|row| {
-            let key = key_of(row);
-            let span_id = key.span_id.map(SpanId::as_str);
-            !hides.hides(key.trace_id.as_str(), span_id, key.seq)
-        });
-        Ok(rows)
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// How much more may be read.
+struct Room {
+    left: usize,
+}
+
+impl Room {
+    fn without_end() -> Self {
+        Self { left: usize::MAX }
     }
 
-    /// Reads a file across all of these traces.
-    fn read_across<R: LakeRow>(
-        &self,
-        file: &FileEntry,
-        traces: &[&(TraceId, Time)],
-        columns: &Columns,
-        rows: &mut Vec<R>,
-    ) -> Result<(), ReadError> {
-        let homes = || traces.iter().map(|(_, home)| *home);
-        let (Some(first), Some(last)) = (homes().min(), homes().max()) else {
-            return Ok(());
-        };
-        let wanted: HashSet<&str> = traces.iter().map(|(id, _)| id.as_str()).collect();
-        let damaged = |error| ReadError::damaged(file, error);
-        let open = self.open(file)?;
-        let batches = open.scan_homes(self.project(), columns, first, last);
-        for batch in batches.map_err(damaged)? {
-            let batch = batch.map_err(damaged)?;
-            let keys = RowKeys::of(R::TABLE, &batch)?;
-            let is_wanted: Vec<bool> = (keys.iter())
-                .map(|key| wanted.contains(key.trace_id))
-                .collect();
-            if is_wanted.contains(&true) {
-                let decoded = decode::<R>(&batch)?.into_iter().zip(is_wanted);
-                rows.extend(decoded.filter(|(_, wanted)| *wanted).map(|(row, _)| row));
+    fn take(&mut self, bytes: usize) -> ControlFlow<()> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                ControlFlow::Continue(())
             }
+            None => ControlFlow::Break(()),
         }
-        Ok(())
     }
 }
 
@@ -225,6 +295,14 @@ fn key_of_span(row: &SpanRow) -> Key<'_> {
     Key {
         trace_id: &row.span.trace_id,
         span_id: Some(&row.span.span_id),
+        seq: row.seq,
+    }
+}
+
+fn key_of_message(row: &MessageRow) -> Key<'_> {
+    Key {
+        trace_id: &row.message.trace_id,
+        span_id: None,
         seq: row.seq,
     }
 }

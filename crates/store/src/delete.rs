@@ -156,6 +156,7 @@ impl Engine {
         self.cut_log_behind(&tombstones).await?;
         self.rewrite_without(&tombstones).await?;
         self.clear_quarantine(&tombstones).await?;
+        self.clear_copies(&tombstones).await?;
         let mut commit = Commit::new(self.clock.now());
         let done = |one: &Tombstone| Tombstone {
             erasure: Erasure::Done,

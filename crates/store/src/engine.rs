@@ -20,6 +20,7 @@ use crate::ledger::{Ledger, Share};
 use crate::live::{Home, Keep, Live, LoadedTrace, Published, TraceKey, Weights};
 use crate::lock::LockError;
 use crate::meta::{Meta, MetaError};
+use crate::meta_copies::CopiesLane;
 use crate::snapshot::ReadError;
 use crate::sqlite::DbError;
 use crate::wal::{Hold, Wal, WalError};
@@ -131,6 +132,8 @@ pub(crate) struct Engine {
     pub(crate) flush_lane: tokio::sync::Mutex<()>,
     /// One merge at a time of our own; another process or a test may still compete.
     pub(crate) merge_lane: tokio::sync::Mutex<()>,
+    /// One at a time makes copies of `meta.db`, or changes them.
+    pub(crate) copies_lane: tokio::sync::Mutex<CopiesLane>,
     /// Wakes the lanes when there is more to do than their next tick would find.
     pub(crate) wake: Notify,
     pub(crate) counters: Counters,
@@ -173,6 +176,7 @@ impl Engine {
             queue: RwLock::new(None),
             flush_lane: tokio::sync::Mutex::default(),
             merge_lane: tokio::sync::Mutex::default(),
+            copies_lane: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             counters: Counters::default(),
             free_bytes: AtomicU64::new(u64::MAX),

@@ -25,8 +25,9 @@ use crate::snapshot::{ReadError, Snapshot};
 use crate::store::Store;
 use crate::writer::Job;
 
-/// What a grade weighs in memory beside its bytes in the log, about.
-const GRADE_OVERHEAD_BYTES: usize = 512;
+/// What a grade weighs in memory beside its bytes in the log, about: a dozen texts stand in blocks of their
+/// own, each somewhat larger than its text.
+const GRADE_OVERHEAD_BYTES: usize = size_of::<GradeRow>() + size_of::<Grade>() + 12 * 24;
 
 /// Which grades are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub struct GradeFilter {
     /// Whether the long texts are wanted too: reasoning and the parameters of the judge. Without them
     /// a scan reads a small part of the files, and they are empty.
     pub with_texts: bool,
+    /// Whether the parameters of the judge are wanted, without the other texts: in them are the votes of
+    /// panels.
+    pub with_judgements: bool,
 }
 
 impl GradeFilter {
@@ -62,9 +66,12 @@ impl GradeFilter {
         let mut shown = grade.clone();
         if !self.with_texts {
             shown.verdict.reasoning = None;
-            if let Some(judge) = &mut shown.verdict.judge {
-                judge.params = None;
-            }
+        }
+        if !self.with_texts
+            && !self.with_judgements
+            && let Some(judge) = &mut shown.verdict.judge
+        {
+            judge.params = None;
         }
         shown
     }
@@ -294,9 +301,10 @@ impl Snapshot {
                 return Ok(());
             }
         }
-        let columns = match filter.with_texts {
-            true => Columns::all(Table::Grades),
-            false => Columns::narrow(Table::Grades),
+        let columns = match (filter.with_texts, filter.with_judgements) {
+            (true, _) => Columns::all(Table::Grades),
+            (false, true) => Columns::narrow_and(Table::Grades, &["judge_params"]),
+            (false, false) => Columns::narrow(Table::Grades),
         };
         self.stored_grades(&filter.columns(), &columns, |row| {
             match filter.takes(&row) {

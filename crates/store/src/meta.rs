@@ -8,6 +8,9 @@
 mod annotation;
 mod deleted;
 mod eval;
+mod eval_import;
+#[cfg(test)]
+mod eval_import_tests;
 mod eval_item;
 mod eval_run;
 #[cfg(test)]
@@ -44,9 +47,10 @@ use std::sync::Arc;
 use model::{Clock, Time};
 use uuid::Uuid;
 
-pub use annotation::{Annotation, AnnotationFilter, NewAnnotation, Rating, UnknownRating};
+pub use annotation::{Annotation, AnnotationFilter, AskedBy, NewAnnotation, Rating, UnknownRating};
 pub use deleted::DeletedTrace;
 pub use eval::{Eval, EvalOrder, NewEval};
+pub use eval_import::{Brought, EvalImport, EvalsBrought, ImportedEval, ImportedItem, ImportedRun};
 pub use eval_item::{GradedItem, ItemStatus, NewItem, OutputItem, QueuedItem, UnknownItemStatus};
 pub use eval_run::{EvalRun, ModelUse, NewRun, RunStatus, RunTally, UnknownRunStatus};
 pub use grader::{NewGrader, StoredGrader};
@@ -153,13 +157,14 @@ impl Meta {
         self.db.copy_to(dest).await
     }
 
-    /// Writes a compact copy to `dest` without what is about traces: all of it or nothing. What was to be
-    /// graded is left out, so grading runs that were not over are; those of watches begin anew.
-    pub(crate) async fn copy_without_traces(&self, dest: &Path) -> Result<(), DbError> {
+    /// Writes a compact copy to `dest` of what people made, without what is about traces and can be made
+    /// again: all of it or nothing. What was to be graded is left out, so grading runs that were not over
+    /// are; those of watches begin anew.
+    pub(crate) async fn copy_what_people_made(&self, dest: &Path) -> Result<(), DbError> {
         let building = dest.with_extension("building");
         let cuts = [
-            "DELETE FROM eval_runs",
-            "DELETE FROM annotations",
+            // What was graded elsewhere is about no trace of ours.
+            "DELETE FROM eval_runs WHERE openai_id IS NULL",
             "DELETE FROM judge_answers",
             "DELETE FROM watch_decisions",
             "DELETE FROM grading_items",

@@ -310,6 +310,36 @@ impl Db {
     }
 }
 
+/// Takes rows of a table out of a database that nobody has open, so that their bytes are gone from its file.
+/// One that has no such table yet is left as it is.
+pub(crate) async fn cut_closed(
+    path: &Path,
+    table: &str,
+    cuts: Vec<QueryBuilder<Engine>>,
+) -> Result<(), DbError> {
+    let failed = |source| DbError::Sql {
+        what: "take something out of what was copied",
+        path: path.to_owned(),
+        source,
+    };
+    // No journal beside it that whoever takes the copy would have to know of.
+    let options = connect_options(path).journal_mode(SqliteJournalMode::Delete);
+    let mut connection = options.connect().await.map_err(failed)?;
+    let tables = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1";
+    let count: i64 = sqlx::query_scalar(tables)
+        .bind(table)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    if count > 0 {
+        for mut cut in cuts {
+            let cut = cut.build().persistent(false);
+            cut.execute(&mut connection).await.map_err(failed)?;
+        }
+    }
+    connection.close().await.map_err(failed)
+}
+
 /// A transaction under way. Dropping it undoes it.
 #[derive(Debug)]
 pub(crate) struct Write<'a> {

@@ -1,7 +1,8 @@
 //! How long does it take to grade all that is stored by rules?
 //!
-//! Arguments: `--traces 1_000_000`. Ten rules, each of which looks at spans, through the API, as a run
-//! that lasts: every trace is read from the store, every grade is on disk before its item is done.
+//! Arguments: `--traces 1_000_000`, `--only words` or `texts`. Ten rules, each of which looks at spans, through
+//! the API, as a run that lasts: every trace is read from the store, every grade is on disk before its
+//! item is done. Then ten of which four read what was said, for which the texts must be read as well.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -36,6 +37,14 @@ const RULES: [&str; 10] = [
     "spans.all(s, s.self_ms < 3000)",
 ];
 
+/// What stands in the place of the last rules where texts are read.
+const READERS: [&str; 4] = [
+    r#"final_output.size() > 20 && !final_output.matches("(?i)i('m| am) (sorry|unable)")"#,
+    r#"calls("issue_refund").all(b, spans[type=generation].exists(g, g.ended_at <= b.started_at && g.input.icontains("yes")))"#,
+    r#"spans[type=function].all(s, s.output.size() > 0)"#,
+    r#"!detector("D01")"#,
+];
+
 fn main() -> Result<()> {
     let Some(arguments) = Arguments::read() else {
         return Ok(());
@@ -49,14 +58,26 @@ fn main() -> Result<()> {
     let mut server = Server::start(BINARY, &[]);
     fill(&server, &bodies, sendings, timeline)?;
     settle(&server)?;
-    grade(&server, u64::from(sendings) * a_body)?;
+    let all = u64::from(sendings) * a_body;
+    if arguments.wants("words") {
+        grade(&server, "ten rules", &RULES, all)?;
+    }
+    if arguments.wants("texts") {
+        let reading: Vec<&str> = RULES[..6].iter().chain(&READERS).copied().collect();
+        grade(
+            &server,
+            "ten rules, four of which read texts",
+            &reading,
+            all,
+        )?;
+    }
     server.stop();
     Ok(())
 }
 
-fn grade(server: &Server, traces: u64) -> Result<()> {
+fn grade(server: &Server, by: &str, rules: &[&str], traces: u64) -> Result<()> {
     let mut client = server.client();
-    let graders: Vec<Value> = RULES
+    let graders: Vec<Value> = rules
         .iter()
         .enumerate()
         .map(|(nth, check)| json!({"name": format!("rule {nth}"), "type": "rule", "check": check}))
@@ -67,19 +88,30 @@ fn grade(server: &Server, traces: u64) -> Result<()> {
     ensure!(answer.status == 201, "{answer:?}");
     let run = answer.json()?;
     let id = run["id"].as_str().context("a run has an id")?.to_owned();
+    let (made, rss) = (begun.elapsed(), server.rss_bytes());
+    print_row(
+        &format!("a run over {traces} stored traces made"),
+        &format!(
+            "{:.1} s until its id is told, RSS {:.0} MB",
+            made.as_secs_f64(),
+            rss as f64 / 1e6
+        ),
+    );
     wait(&mut client, &id)?;
     let (took, cpu) = (begun.elapsed().as_secs_f64(), server.cpu() - cpu);
-    let counted =
-        client.sql("select count(*) as n, count(distinct item_id) as items from grades")?;
-    let wanted = json!({"n": traces * RULES.len() as u64, "items": traces});
+    let counted = client.sql(&format!(
+        "select count(*) as n, count(distinct item_id) as items from grades where run_id = '{id}'"
+    ))?;
+    let grades = traces * rules.len() as u64;
+    let wanted = json!({"n": grades, "items": traces});
     ensure!(counted == [wanted.clone()], "{counted:?}, not {wanted}");
     print_row(
-        &format!("{traces} stored traces graded by ten rules"),
+        &format!("{traces} stored traces graded by {by}"),
         &format!(
             "{took:.0} s: {:.0} traces/s with {:.2} cores, {:.0} grades/s, peak RSS {:.0} MB",
             traces as f64 / took,
             cpu.as_secs_f64() / took,
-            (traces * RULES.len() as u64) as f64 / took,
+            grades as f64 / took,
             server.peak_rss_bytes() as f64 / 1e6
         ),
     );

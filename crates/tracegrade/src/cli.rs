@@ -1,6 +1,7 @@
 //! What can be typed? The commands and their help, which teaches by examples.
 
 pub(crate) mod grading;
+pub(crate) mod grading_settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ use crate::client::Connection;
 use crate::commands::filter::{FilterArgs, HEADING as FILTER_HEADING};
 use crate::commands::grading::gate::ERROR;
 use crate::commands::settings::Settings;
+
+use grading_settings::GradingSettings;
 
 use grading::{Annotate, Annotations, Calibrate, Failures, Gate, Grade, Graders, Runs, Watches};
 
@@ -118,7 +121,9 @@ a release by them there is `tracegrade gate`.")]
     #[command(after_help = "Examples:
   tracegrade annotate TRACE --bad --label 'paid twice' --note 'the time-out had gone through'
   tracegrade annotate TRACE --good --grader goal
-  tracegrade annotate TRACE --span SPAN --bad --note 'the scan is five days old'")]
+  tracegrade annotate TRACE --span SPAN --bad --note 'the scan is five days old'
+  tracegrade annotate --queue --grader goal          which traces to look at, one after the other
+  tracegrade annotate --queue --grader goal --run RUN --size 200")]
     Annotate(Annotate),
     /// Look at what people said of traces.
     #[command(subcommand)]
@@ -128,7 +133,8 @@ a release by them there is `tracegrade gate`.")]
   tracegrade calibrate goal
   tracegrade calibrate goal --run RUN      its pass rate, corrected by the labels
 
-Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`.")]
+Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`; `tracegrade annotate --queue
+--grader NAME` says for which traces. How a rate is corrected follows from how they were asked for.")]
     Calibrate(Calibrate),
     /// Let a new version pass or stop it.
     #[command(after_help = "Examples:
@@ -151,6 +157,9 @@ A group that is saved is a rule grader: what failed once is looked for from then
     /// Grade traces as they come in.
     #[command(subcommand)]
     Watches(Watches),
+    /// Say what graders need to know of a project: its tools, workflows, schemas and models.
+    #[command(subcommand)]
+    Settings(GradingSettings),
     /// Bring in recorded traces from files, of tracegrade or of other products.
     #[command(after_help = "Examples:
   tracegrade import traces.jsonl
@@ -408,8 +417,8 @@ pub(crate) struct Import {
     /// Files to read; - is stdin.
     #[arg(required_unless_present = "openai_evals")]
     pub(crate) files: Vec<PathBuf>,
-    /// Files with evals of OpenAI's Evals API, as their client returns them, in JSON or JSON lines: the
-    /// evals are made here. Runs and output items in them are counted and left out.
+    /// Files with evals, runs and output items of OpenAI's Evals API, as their client returns them, in JSON
+    /// or JSON lines. Each is kept once; runs stand here as they were graded there.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "data_dir", "resume"])]
     pub(crate) openai_evals: Vec<PathBuf>,
     /// Put them into this data folder, which no server has open, instead of sending them to one.
@@ -584,6 +593,7 @@ pub(crate) enum Projects {
   name=TEXT             what people call it
   retention_days=DAYS   traces are dropped this many days after their last span; empty keeps them
   assumed_model=MODEL   calls that do not tell their model are priced as this one; empty prices none
+  judge_model=MODEL     the model of judges that name none; empty is as the server is set up
   include_sensitive_data=true|false
                         whether prompts, answers, arguments, results and the words of errors are kept
   include_audio=true|false

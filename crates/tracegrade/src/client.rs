@@ -177,10 +177,14 @@ impl Client {
     }
 
     /// Sends a body of documents, again if the server is busy.
-    pub(crate) async fn import(&self, body: bytes::Bytes) -> Result<Response, ClientError> {
+    pub(crate) async fn import(
+        &self,
+        path: &[&str],
+        body: bytes::Bytes,
+    ) -> Result<Response, ClientError> {
         let mut attempt = 1;
         loop {
-            let request = self.request(Method::POST, &["v1", "import"], &[]);
+            let request = self.request(Method::POST, path, &[]);
             let request = request
                 .header("content-type", "application/octet-stream")
                 .body(body.clone());
@@ -241,6 +245,11 @@ impl Client {
 }
 
 impl ClientError {
+    /// Returns whether a tracegrade refused, and not something that stands before it.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if !code.is_empty())
+    }
+
     /// Returns what to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         let Self::Refused { code, status, .. } = self else {

@@ -3,37 +3,117 @@
 use std::collections::HashMap;
 
 use stats::agreement::confusion;
-use stats::ppi::{Corrected, Judgement, ppi, stratified};
+use stats::ppi::{
+    Corrected, Judgement, Queued, by_known_chances, by_known_chances_in_strata, ppi, stratified,
+};
 use stats::rogan_gladen::rogan_gladen;
 use stats::{Figure, Refusal};
 
-use super::{CalibrateOptions, Chosen, Labelled};
+use super::{Basis, CalibrateOptions, How, Labelled};
 use crate::results::{Collected, FigureObject, Graded, Said, Sample, decimal};
 
 /// Returns the corrected rate, and how it was made or why there is none.
 pub(super) fn corrected(
     run: &Collected,
     graded: &Graded,
-    labelled: &Labelled,
+    basis: &Basis,
     options: &CalibrateOptions,
 ) -> (Option<FigureObject>, String) {
-    let found = match options.chosen {
-        Chosen::AtRandom => by_sample(run, graded, labelled, options).map(|it| {
-            let weight = decimal(it.weight_of_judge, 2);
+    let labelled = &basis.labelled;
+    let weight = |it: &Corrected| decimal(it.weight_of_judge, 2);
+    let found = match &basis.how {
+        How::ByChance(chances) => by_chance(run, graded, labelled, chances, options).map(|it| {
             let told = format!(
-                "PPI++: the labelled traces are a random sample of the graded ones, and the judge is taken for {weight} of its word"
+                "Known chances: each label stands for as many graded traces as its chance to be asked for tells, and the judge is taken for {} of its word",
+                weight(&it)
             );
             (it.figure.into(), told)
         }),
-        Chosen::Otherwise => by_errors(run, graded, labelled, options).map(|it| {
+        How::AtRandom => by_sample(run, graded, labelled, options).map(|it| {
+            let told = format!(
+                "PPI++: the labelled traces are a random sample of the graded ones, and the judge is taken for {} of its word",
+                weight(&it)
+            );
+            (it.figure.into(), told)
+        }),
+        How::Otherwise => by_errors(run, graded, labelled, options).map(|it| {
             let told = "Rogan–Gladen: the labelled traces are no random sample, so the judge's errors are taken to be the same here as there";
             (it, told.to_owned())
         }),
     };
+    let left_out = match basis.left_out {
+        0 => String::new(),
+        1 => "; 1 labelled trace that was not asked for by the queue is left out".to_owned(),
+        n => format!("; {n} labelled traces that were not asked for by the queue are left out"),
+    };
     match found {
-        Ok((figure, told)) => (Some(figure), told),
-        Err(why) => (None, format!("not corrected: {why}")),
+        Ok((figure, told)) => (Some(figure), format!("{told}{left_out}")),
+        Err(why) => (None, format!("not corrected: {why}{left_out}")),
     }
+}
+
+/// What the judge and people say of each item that has a verdict.
+struct Judgements<'a> {
+    graded: &'a Graded,
+    run: &'a Collected,
+    labels: HashMap<u32, bool>,
+}
+
+impl Judgements<'_> {
+    fn of(&self, item: u32) -> Option<Judgement> {
+        let human = self.labels.get(&item);
+        Some(Judgement {
+            judge: self.graded.cell(item).passed()?,
+            human: human.map(|human| f64::from(u8::from(*human))),
+            group: self.run.group(item),
+        })
+    }
+
+    /// Returns something of each item, by stratum, with the populations that the question is about.
+    fn by_stratum<T>(&self, of: impl Fn(u32) -> Option<T>) -> Result<Vec<(u64, Vec<T>)>, Refusal> {
+        let run = self.run;
+        let weights = Sample::of(run, |item| Said::pass(&self.graded.cell(item))).strata(0.0)?;
+        let parts = weights.iter().map(|it| (it.population, Vec::new()));
+        let mut parts: Vec<(u64, Vec<T>)> = parts.collect();
+        for item in run.items() {
+            if let (Some(stratum), Some(one)) = (run.stratum(item), of(item)) {
+                parts[stratum].1.push(one);
+            }
+        }
+        Ok(parts)
+    }
+}
+
+fn judgements<'a>(run: &'a Collected, graded: &'a Graded, labelled: &Labelled) -> Judgements<'a> {
+    let labels = labelled.items.iter().copied().collect();
+    Judgements {
+        graded,
+        run,
+        labels,
+    }
+}
+
+/// Each label stands for one over its chance, by strata where the sample was drawn in parts.
+fn by_chance(
+    run: &Collected,
+    graded: &Graded,
+    labelled: &Labelled,
+    chances: &HashMap<u32, f64>,
+    options: &CalibrateOptions,
+) -> Result<Corrected, Refusal> {
+    let judgements = judgements(run, graded, labelled);
+    let queued = |item: u32| {
+        Some(Queued {
+            item: judgements.of(item)?,
+            // of those without a label the chance plays no part
+            chance: chances.get(&item).copied().unwrap_or(1.0),
+        })
+    };
+    if !run.is_stratified() {
+        let all: Vec<Queued> = run.items().filter_map(queued).collect();
+        return by_known_chances(&all, options.level);
+    }
+    by_known_chances_in_strata(&judgements.by_stratum(queued)?, options.level)
 }
 
 /// PPI++, by strata where the sample was drawn in parts.
@@ -43,29 +123,13 @@ fn by_sample(
     labelled: &Labelled,
     options: &CalibrateOptions,
 ) -> Result<Corrected, Refusal> {
-    let labels: HashMap<u32, bool> = labelled.items.iter().copied().collect();
-    let judgement = |item: u32| {
-        Some(Judgement {
-            judge: graded.cell(item).passed()?,
-            human: labels.get(&item).map(|human| f64::from(u8::from(*human))),
-            group: run.group(item),
-        })
-    };
+    let judgements = judgements(run, graded, labelled);
     if !run.is_stratified() {
-        let all: Vec<Judgement> = run.items().filter_map(judgement).collect();
+        let all: Vec<Judgement> = run.items().filter_map(|it| judgements.of(it)).collect();
         return ppi(&all, options.level);
     }
-    let weights = Sample::of(run, |item| Said::pass(&graded.cell(item))).strata(0.0)?;
-    let mut parts: Vec<(u64, Vec<Judgement>)> = weights
-        .iter()
-        .map(|it| (it.population, Vec::new()))
-        .collect();
-    for item in run.items() {
-        if let (Some(stratum), Some(judgement)) = (run.stratum(item), judgement(item)) {
-            parts[stratum].1.push(judgement);
-        }
-    }
-    stratified(&parts, options.level)
+    let strata = judgements.by_stratum(|item| judgements.of(item))?;
+    stratified(&strata, options.level)
 }
 
 /// Rogan and Gladen's, of as many independent verdicts as the graded ones are worth.

@@ -1,24 +1,28 @@
 //! Is the judge right? Its verdicts held against people's, and its rate corrected by what they show.
 //!
-//! A judge's rate is a measurement with an instrument of unknown error. Labels tell the error: of a random
-//! sample of what was graded by PPI++, which is right whatever the judge does; of labels from elsewhere by
-//! Rogan and Gladen, if the judge is better than a coin. Until there are enough labels, and until the judge
+//! A judge's rate is a measurement with an instrument of unknown error. Labels tell the error: of traces
+//! that were drawn to be labelled by their chances, of a random sample of what was graded by PPI++, both
+//! right whatever the judge does; of labels from elsewhere by Rogan and Gladen, if the judge is better than a
+//! coin. Labels say themselves how they were asked for. Until there are enough of them, and until the judge
 //! meets the targets, its numbers are called uncalibrated.
 
 mod correct;
+pub mod queue;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use stats::agreement::{
-    Agreement, Confusion, Judged, KAPPA_TARGET, Labels, RATE_TARGET, against_humans, kappa,
+    Agreement, Confusion, Judged, KAPPA_TARGET, Labels, RATE_TARGET, against_humans,
+    against_humans_by_chance, kappa,
 };
 use stats::{Figure, Level, Refusal};
 use utoipa::ToSchema;
 
+use self::queue::{DrawnBy, QueueId};
 use crate::results::{
     Collected, FigureObject, Graded, GraderFacts, Said, Sample, Withheld, decimal, keep,
 };
@@ -27,7 +31,7 @@ use crate::results::{
 pub const LABELS_MIN: usize = 30;
 
 /// What a person says of a trace.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HumanLabel {
     /// The item: a trace's id.
     pub item_id: String,
@@ -35,11 +39,27 @@ pub struct HumanLabel {
     pub author: String,
     /// Whether it passes.
     pub passed: bool,
+    /// The queue that asked for it, if one did.
+    pub asked: Option<AskedFor>,
 }
+
+/// How a label was asked for: by a queue that was drawn from the grades that are held against people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskedFor {
+    /// The queue.
+    pub queue: QueueId,
+    /// The chance with which it drew this trace.
+    pub chance: f64,
+}
+
+/// With fewer labels from a queue, and more from elsewhere, those from elsewhere are reckoned with.
+pub const FROM_QUEUE_MIN: usize = 10;
 
 /// How the labelled traces were chosen. It decides what may be concluded from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chosen {
+    /// As the labels say of themselves: by the queue that most of them come from, otherwise nobody knows how.
+    AsRecorded,
     /// At random among the graded ones: the verdict played no part.
     AtRandom,
     /// Otherwise: by the verdict, by complaints, or from other traces.
@@ -55,6 +75,16 @@ pub struct CalibrateOptions {
     pub level: Level,
     /// Fixes resamples.
     pub seed: u64,
+}
+
+impl Default for CalibrateOptions {
+    fn default() -> Self {
+        Self {
+            chosen: Chosen::AsRecorded,
+            level: Level::P95,
+            seed: 0,
+        }
+    }
 }
 
 /// How often which verdict met which.
@@ -80,6 +110,10 @@ pub struct Calibration {
     pub models: Vec<String>,
     /// Traces that people labelled and the grader passed or failed.
     pub labelled: usize,
+    /// How many of them the figures below rest on: those of the queue, if they were chosen by one.
+    pub used: usize,
+    /// How those were chosen: `queue` by their doubt and with known chances, `random`, or `other`.
+    pub chosen: &'static str,
     /// Traces that the grader passed or failed.
     pub judged: usize,
     /// Labelled traces without a verdict; they are in no figure.
@@ -139,14 +173,14 @@ pub fn calibrate(
     labels: &[HumanLabel],
     options: &CalibrateOptions,
 ) -> Result<Calibration, CalibrateError> {
-    let named = |it: &&Graded| it.facts.name == grader || it.facts.id == grader;
-    let graded = run.graded().iter().find(named);
-    let graded = graded.ok_or_else(|| CalibrateError::NoGrader(grader.to_owned()))?;
+    let graded = named(run, grader)?;
     one_judge(graded)?;
-    let labelled = Labelled::of(run, graded, labels);
+    let all = Labelled::of(run, graded, labels);
+    let basis = Basis::of(run, graded, labels, &all, options.chosen);
+    let labelled = &basis.labelled;
     let mut withheld = Withheld::new();
-    let found = against_humans(&labelled.judged, options.level, options.seed);
-    let (calibrated, sentence) = standing(&labelled, found.as_ref().ok());
+    let found = basis.against_humans(options);
+    let (calibrated, sentence) = standing(labelled, found.as_ref().ok());
     let mut figure = |name: &str, figure: Option<Result<Figure, Refusal>>| {
         keep(figure.unwrap_or(Err(Refusal::Empty)), name, &mut withheld)
     };
@@ -155,11 +189,11 @@ pub fn calibrate(
     let sensitivity = figure("sensitivity", found.as_ref().map(|it| it.sensitivity));
     let specificity = figure("specificity", found.as_ref().map(|it| it.specificity));
     let kappa_figure = figure("kappa", found.as_ref().map(|it| it.kappa));
-    let people = kappa(&labelled.doubles, options.level, options.seed);
+    let people = kappa(&all.doubles, options.level, options.seed);
     let human_kappa = figure("human_kappa", Some(people));
     let passes = Sample::of(run, |item| Said::pass(&graded.cell(item)));
     let raw_rate = figure("raw_rate", Some(passes.rate()));
-    let (corrected_rate, correction) = correct::corrected(run, graded, &labelled, options);
+    let (corrected_rate, correction) = correct::corrected(run, graded, &basis, options);
     Ok(Calibration {
         grader: graded.facts.clone(),
         models: graded
@@ -168,10 +202,12 @@ pub fn calibrate(
             .into_iter()
             .map(str::to_owned)
             .collect(),
-        labelled: labelled.judged.len(),
+        labelled: all.judged.len(),
+        used: labelled.judged.len(),
+        chosen: basis.how.word(),
         judged: passes.rows().map_or(0, |rows| rows.n()),
-        without_verdict: labelled.without_verdict,
-        disputed: labelled.disputed,
+        without_verdict: all.without_verdict,
+        disputed: all.disputed,
         calibrated,
         sentence,
         confusion: found.map(|it| it.confusion.into()).unwrap_or_default(),
@@ -180,7 +216,7 @@ pub fn calibrate(
         specificity,
         kappa: kappa_figure,
         human_kappa,
-        double_labelled: labelled.doubles.len(),
+        double_labelled: all.doubles.len(),
         raw_rate,
         corrected_rate,
         correction,
@@ -211,6 +247,12 @@ impl Calibration {
     }
 }
 
+fn named<'a>(run: &'a Collected, grader: &str) -> Result<&'a Graded, CalibrateError> {
+    let is_meant = |it: &&Graded| it.facts.name == grader || it.facts.id == grader;
+    let graded = run.graded().iter().find(is_meant);
+    graded.ok_or_else(|| CalibrateError::NoGrader(grader.to_owned()))
+}
+
 /// Refuses verdicts of several versions or models.
 fn one_judge(graded: &Graded) -> Result<(), CalibrateError> {
     let models: Vec<&str> = graded.judge.models().into_iter().collect();
@@ -228,7 +270,96 @@ fn one_judge(graded: &Graded) -> Result<(), CalibrateError> {
     })
 }
 
+/// The labels that are reckoned with, and how they were chosen.
+struct Basis {
+    labelled: Labelled,
+    how: How,
+    /// Labelled traces that are left out, because nobody knows how they were chosen.
+    left_out: usize,
+}
+
+enum How {
+    /// With these chances, by item.
+    ByChance(HashMap<u32, f64>),
+    AtRandom,
+    Otherwise,
+}
+
+impl How {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::ByChance(_) => "queue",
+            Self::AtRandom => "random",
+            Self::Otherwise => "other",
+        }
+    }
+}
+
+impl Basis {
+    fn of(
+        run: &Collected,
+        graded: &Graded,
+        labels: &[HumanLabel],
+        all: &Labelled,
+        chosen: Chosen,
+    ) -> Self {
+        let whole = |how| Self {
+            labelled: all.clone(),
+            how,
+            left_out: 0,
+        };
+        match chosen {
+            Chosen::AtRandom => return whole(How::AtRandom),
+            Chosen::Otherwise => return whole(How::Otherwise),
+            Chosen::AsRecorded => {}
+        }
+        let with_verdict: HashMap<u32, usize> = (0..)
+            .zip(&all.items)
+            .map(|(at, (item, _))| (*item, at))
+            .collect();
+        let mut queues: BTreeMap<&QueueId, HashMap<u32, f64>> = BTreeMap::new();
+        for label in labels {
+            let Some(asked) = &label.asked else { continue };
+            let item = run.item(&label.item_id);
+            if let Some(item) = item.filter(|item| with_verdict.contains_key(item)) {
+                let chances = queues.entry(&asked.queue).or_default();
+                let chance = chances.entry(item).or_insert(asked.chance);
+                *chance = chance.max(asked.chance);
+            }
+        }
+        let longest = queues.into_iter().max_by_key(|(_, chances)| chances.len());
+        let others = |from_queue: usize| all.items.len() - from_queue;
+        let Some((queue, chances)) = longest
+            .filter(|(_, chances)| chances.len() >= FROM_QUEUE_MIN || others(chances.len()) == 0)
+        else {
+            return whole(How::Otherwise);
+        };
+        Self {
+            labelled: all.only(|item| chances.contains_key(&item)),
+            left_out: others(chances.len()),
+            how: match queue.by {
+                DrawnBy::Chance => How::AtRandom,
+                DrawnBy::Doubt => How::ByChance(queue::on_one_scale(graded, queue.by, &chances)),
+            },
+        }
+    }
+
+    /// Returns how the judge does. What was asked for by doubt is weighted: else the judge would look worse
+    /// than it is.
+    fn against_humans(&self, options: &CalibrateOptions) -> Result<Agreement, Refusal> {
+        let Labelled { judged, items, .. } = &self.labelled;
+        match &self.how {
+            How::ByChance(chances) => {
+                let chances: Vec<f64> = items.iter().map(|(item, _)| chances[item]).collect();
+                against_humans_by_chance(judged, &chances, options.level, options.seed)
+            }
+            How::AtRandom | How::Otherwise => against_humans(judged, options.level, options.seed),
+        }
+    }
+}
+
 /// What people say of traces, beside what the grader says.
+#[derive(Clone)]
 struct Labelled {
     judged: Vec<Judged>,
     /// The item of each, in the same order.
@@ -283,6 +414,18 @@ impl Labelled {
             });
         }
         labelled
+    }
+
+    /// Returns those of some items.
+    fn only(&self, is_meant: impl Fn(u32) -> bool) -> Self {
+        let kept = self.items.iter().zip(&self.judged);
+        let kept = kept.filter(|((item, _), _)| is_meant(*item));
+        let (items, judged) = kept.map(|(item, judged)| (*item, *judged)).unzip();
+        Self {
+            judged,
+            items,
+            ..self.clone()
+        }
     }
 }
 

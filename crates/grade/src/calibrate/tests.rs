@@ -25,6 +25,7 @@ fn label(item: &str, author: &str, passed: bool) -> HumanLabel {
         item_id: item.to_owned(),
         author: author.to_owned(),
         passed,
+        asked: None,
     }
 }
 
@@ -325,6 +326,205 @@ fn labels_of_a_weighted_sample_are_weighted() {
     let figure = found.corrected_rate.unwrap();
     let [low, high] = figure.interval.map(Option::unwrap);
     assert!(low < 0.83 && 0.83 < high && high - low < 0.15, "{figure:?}");
+}
+
+fn queue_id(by: DrawnBy) -> QueueId {
+    QueueId {
+        run_id: "grun_1".to_owned(),
+        by,
+        seed: 0,
+    }
+}
+
+/// A run of 2,000 traces, 55 % of them good. A tenth of the verdicts are doubtful, and there the judge
+/// passes everything; elsewhere it is right in 19 of 20.
+fn doubtful_run(chance: &mut Chance) -> (Collected, Vec<bool>) {
+    let mut truths = Vec::new();
+    let mut builder = builder(&[goal()], &[]);
+    for at in 0..2_000 {
+        let truth = chance.coin(0.55);
+        let is_doubtful = chance.coin(0.1);
+        let says = is_doubtful || truth == chance.coin(0.95);
+        builder.add(&grade(
+            "goal",
+            &format!("t{at}"),
+            Verdict {
+                confidence: Some(if is_doubtful { 0.5 } else { 0.95 }),
+                ..passed(says)
+            },
+        ));
+        truths.push(truth);
+    }
+    (builder.collect(), truths)
+}
+
+fn answers(run: &Collected, truths: &[bool], id: &QueueId, sizes: &[usize]) -> Vec<HumanLabel> {
+    let mut labels: Vec<HumanLabel> = Vec::new();
+    for &size in sizes {
+        for drawn in queue::label_queue(run, "goal", id, size).unwrap().drawn {
+            if labels.iter().any(|it| it.item_id == drawn.item_id) {
+                continue;
+            }
+            let at: usize = drawn.item_id[1..].parse().unwrap();
+            labels.push(HumanLabel {
+                asked: Some(AskedFor {
+                    queue: id.clone(),
+                    chance: drawn.chance,
+                }),
+                ..label(&drawn.item_id, "ann", truths[at])
+            });
+        }
+    }
+    labels
+}
+
+#[test]
+fn a_queue_asks_where_the_judge_is_unsure_and_its_answer_is_that_of_all() {
+    let mut chance = Chance::new(5);
+    let (run, truths) = doubtful_run(&mut chance);
+    let truth = truths.iter().filter(|it| **it).count() as f64 / 2_000.0;
+    let (mut held, mut estimates, runs) = (0, 0.0, 60);
+    for seed in 0..runs {
+        let id = QueueId {
+            seed,
+            ..queue_id(DrawnBy::Doubt)
+        };
+        // made longer once: the first answers keep their place
+        let labels = answers(&run, &truths, &id, &[80, 200]);
+        let found = calibrate(&run, "goal", &labels, &options(Chosen::AsRecorded)).unwrap();
+        assert_eq!((found.chosen, found.used), ("queue", labels.len()));
+        let rate = found.corrected_rate.unwrap();
+        let [low, high] = rate.interval.map(Option::unwrap);
+        held += usize::from(low <= truth && truth <= high);
+        estimates += rate.estimate / runs as f64;
+        // a tenth of all, and more than a quarter of what is asked, give or take
+        let drawn = queue::label_queue(&run, "goal", &id, 200).unwrap().drawn;
+        let doubtful = drawn.iter().filter(|it| it.doubt > 0.9).count();
+        assert!(doubtful * 6 > drawn.len(), "{doubtful} of {}", drawn.len());
+    }
+    assert!((estimates - truth).abs() < 0.02, "{estimates} {truth}");
+    assert!(held >= 54, "{held} of {runs}");
+}
+
+#[test]
+fn a_queue_is_as_long_as_asked_drawn_again_alike_and_the_longer_holds_the_shorter() {
+    let (run, _) = doubtful_run(&mut Chance::new(7));
+    let draw = |size| queue::label_queue(&run, "goal", &queue_id(DrawnBy::Doubt), size).unwrap();
+    let (short, long) = (draw(100), draw(400));
+    assert_eq!(short, draw(100));
+    assert!(
+        (70..=130).contains(&short.drawn.len()),
+        "{}",
+        short.drawn.len()
+    );
+    assert_eq!(short.judged, 2_000);
+    let ids: Vec<&str> = long.drawn.iter().map(|it| &*it.item_id).collect();
+    for drawn in &short.drawn {
+        assert!(ids.contains(&&*drawn.item_id), "{drawn:?}");
+    }
+    // the chances are those of the formula: they sum to the size over all traces, and differ five-fold
+    let chances: Vec<f64> = long.drawn.iter().map(|it| it.chance).collect();
+    let (least, most) = chances
+        .iter()
+        .fold((1.0_f64, 0.0_f64), |(a, b), it| (a.min(*it), b.max(*it)));
+    assert!(
+        most / least > 3.0 && most / least <= 5.0 + 1e-9,
+        "{least} {most}"
+    );
+    let all: f64 = chances.iter().map(|it| 1.0 / it).sum();
+    assert!((all / 2_000.0 - 1.0).abs() < 0.15, "{all}");
+    // the order has nothing to do with doubt
+    let mean_doubt =
+        |part: &[queue::Drawn]| part.iter().map(|it| it.doubt).sum::<f64>() / part.len() as f64;
+    let (first, rest) = long.drawn.split_at(long.drawn.len() / 2);
+    assert!((mean_doubt(first) - mean_doubt(rest)).abs() < 0.15);
+    assert_eq!(draw(5_000).drawn.len(), 2_000);
+    assert!(draw(5_000).drawn.iter().all(|it| it.chance >= 1.0));
+    let other = queue::label_queue(
+        &run,
+        "goal",
+        &QueueId {
+            seed: 1,
+            ..queue_id(DrawnBy::Doubt)
+        },
+        100,
+    );
+    assert_ne!(other.unwrap(), short);
+}
+
+#[test]
+fn how_labels_were_chosen_decides_how_the_rate_is_corrected() {
+    let mut chance = Chance::new(3);
+    let (run, truths) = doubtful_run(&mut chance);
+    let recorded = |labels: &[HumanLabel]| {
+        let found = calibrate(&run, "goal", labels, &options(Chosen::AsRecorded)).unwrap();
+        (found.chosen, found.used, found.correction)
+    };
+    let by_doubt = answers(&run, &truths, &queue_id(DrawnBy::Doubt), &[120]);
+    let by_chance = answers(&run, &truths, &queue_id(DrawnBy::Chance), &[120]);
+    let (how, used, told) = recorded(&by_doubt);
+    assert_eq!((how, used), ("queue", by_doubt.len()));
+    assert!(told.starts_with("Known chances"), "{told}");
+    let (how, _, told) = recorded(&by_chance);
+    assert!(how == "random" && told.starts_with("PPI++"), "{how} {told}");
+    let elsewhere: Vec<HumanLabel> = (0..100)
+        .map(|at| label(&format!("t{at}"), "bob", truths[at]))
+        .collect();
+    let (how, used, told) = recorded(&elsewhere);
+    assert_eq!((how, used), ("other", 100));
+    assert!(told.starts_with("Rogan"), "{told}");
+    // a queue that was begun does not yet outweigh a hundred labels
+    let begun = [&elsewhere[..], &by_doubt[..4]].concat();
+    assert_eq!(recorded(&begun).0, "other");
+    let mixed = [&elsewhere[..], &by_doubt[..]].concat();
+    let (how, used, told) = recorded(&mixed);
+    assert_eq!((how, used), ("queue", by_doubt.len()));
+    assert!(
+        told.contains("not asked for by the queue are left out"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_judge_that_errs_only_in_doubt_is_not_worse_for_being_asked_there() {
+    let mut chance = Chance::new(9);
+    let (run, truths) = doubtful_run(&mut chance);
+    let labels = answers(&run, &truths, &queue_id(DrawnBy::Doubt), &[400]);
+    let agreement = |chosen| {
+        let found = calibrate(&run, "goal", &labels, &options(chosen)).unwrap();
+        found.agreement.unwrap().estimate
+    };
+    let says = |at: usize| {
+        run.graded()[0]
+            .cell(run.item(&format!("t{at}")).unwrap())
+            .passed()
+    };
+    let truth = (0..2_000)
+        .filter(|at| says(*at) == Some(f64::from(u8::from(truths[*at]))))
+        .count() as f64
+        / 2_000.0;
+    assert!((agreement(Chosen::AsRecorded) - truth).abs() < 0.04);
+    assert!(
+        agreement(Chosen::Otherwise) < truth - 0.04,
+        "unweighted it looks worse"
+    );
+}
+
+#[test]
+fn a_queue_has_one_name() {
+    let id = queue_id(DrawnBy::Doubt);
+    assert_eq!(id.to_string(), "grun_1.doubt.0");
+    assert_eq!(id.to_string().parse(), Ok(id));
+    for wrong in [
+        "",
+        "grun_1",
+        "grun_1.luck.0",
+        "grun_1.doubt.00",
+        ".doubt.0",
+        "grun_1.doubt.-1",
+    ] {
+        assert!(wrong.parse::<QueueId>().is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -175,6 +175,11 @@ impl Sides {
         self.by = By::GroupsOfItems;
     }
 
+    /// Returns whether single items are paired, each of which is of one stratum.
+    pub(crate) fn pairs_items(&self) -> bool {
+        matches!(self.by, By::Item | By::Key)
+    }
+
     /// Makes groups the pairs, if every group is in both runs.
     pub(crate) fn pair_groups(&mut self) -> bool {
         let groups = |side: &[Entry]| -> Option<BTreeSet<u64>> {

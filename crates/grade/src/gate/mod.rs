@@ -10,6 +10,7 @@ mod junit;
 mod markdown;
 mod question;
 mod sequential;
+mod stratified;
 
 #[cfg(test)]
 mod tests;
@@ -128,6 +129,9 @@ pub struct GateReport {
 pub struct GateGrader {
     /// The grader's name.
     pub grader: String,
+    /// What is gated by: `pass_rate`, or `score` for numbers on the grader's own scale; empty where the
+    /// question could not be asked.
+    pub metric: String,
     /// What it says.
     pub verdict: GateVerdict,
     /// The same in words.
@@ -233,9 +237,10 @@ struct Evidence {
 }
 
 fn evidence(question: &Asked<'_>, options: &GateOptions) -> Result<Evidence, String> {
-    let found = match options.sequential {
-        true => sequential::evidence(question, options),
-        false => fixed::evidence(question, options),
+    let found = match (options.sequential, question.is_weighted()) {
+        (true, false) => sequential::evidence(question, options),
+        (true, true) => stratified::evidence(question, options),
+        (false, _) => fixed::evidence(question, options),
     };
     found.map_err(|refusal| refusal.to_string())
 }
@@ -259,6 +264,7 @@ impl GateGrader {
     fn error(name: &str, why: &str) -> Self {
         Self {
             grader: name.to_owned(),
+            metric: String::new(),
             verdict: GateVerdict::Error,
             sentence: format!("{name}: error: {why}."),
             detail: why.to_owned(),

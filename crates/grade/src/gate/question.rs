@@ -53,6 +53,11 @@ impl<'a> Asked<'a> {
         if !is_weighted {
             sides.average_groups();
         }
+        let are_parts_known = runs.iter().all(|run| run.is_stratified());
+        if options.sequential && is_weighted && !are_parts_known && !sides.pairs_items() {
+            let why = "only one of the runs was drawn in parts and nothing pairs them, so nobody knows of which part the other's traces are: pair them by a key, or ask at the end by a gate that is not sequential";
+            return Err(why.to_owned());
+        }
         if sides.without_key > 0 && (sides.baseline.is_empty() || sides.candidate.is_empty()) {
             return Err("nothing of it has a key to be paired by".to_owned());
         }
@@ -68,7 +73,7 @@ impl<'a> Asked<'a> {
         ] {
             too_many_unscored(who, graded, options)?;
         }
-        let asked = Self {
+        Ok(Some(Self {
             runs,
             grader,
             metric,
@@ -77,12 +82,12 @@ impl<'a> Asked<'a> {
             unit,
             low,
             unscored: unscored(grader.candidate).0,
-        };
-        if options.sequential && is_weighted {
-            let why = "a sample that was drawn in parts cannot be weighed trace by trace: ask a gate that is not sequential";
-            return Err(why.to_owned());
-        }
-        Ok(Some(asked))
+        }))
+    }
+
+    /// Whether a run is a sample whose parts must be weighted.
+    pub(super) fn is_weighted(&self) -> bool {
+        self.runs.iter().any(|run| run.is_stratified())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -136,6 +141,7 @@ impl Evidence {
         let detail = self.detail(question, verdict, p_adjusted, options);
         GateGrader {
             grader: question.name().to_owned(),
+            metric: question.metric.name(),
             verdict,
             sentence: format!("{}: {}: {detail}.", question.name(), verdict.word()),
             detail,

@@ -72,7 +72,7 @@ pub(super) fn evidence(asked: &Asked<'_>, options: &GateOptions) -> Result<Evide
 }
 
 /// A figure of shares on the grader's own scale.
-fn on_scale(figure: Figure, unit: f64) -> FigureObject {
+pub(super) fn on_scale(figure: Figure, unit: f64) -> FigureObject {
     let mut shown = FigureObject::from(figure);
     shown.estimate *= unit;
     shown.interval = shown.interval.map(|end| end.map(|end| end * unit));
@@ -92,7 +92,7 @@ fn method(by: By, are_blocks: bool, units: usize) -> String {
 }
 
 /// What came as the n-th of both runs: a trace, or a group by its mean.
-fn by_turn(asked: &Asked<'_>, baseline: &[Entry], candidate: &[Entry]) -> Vec<Pair> {
+pub(super) fn by_turn(asked: &Asked<'_>, baseline: &[Entry], candidate: &[Entry]) -> Vec<Pair> {
     let [a, b] = asked.runs;
     let (a, b) = (
         turns(baseline, |item| a.item_id(item)),

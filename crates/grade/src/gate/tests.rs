@@ -211,7 +211,7 @@ fn numbers_without_a_threshold_are_gated_on_their_scale() {
 }
 
 #[test]
-fn weighted_samples_are_gated_at_the_end_only() {
+fn weighted_samples_are_weighted_at_the_end_and_on_the_way() {
     let run = |name: &str, passing: usize| {
         let mut builder = builder(&[pass_fail("goal")], &[("easy", 90_000), ("hard", 10_000)]);
         for at in 0..1_000 {
@@ -243,15 +243,58 @@ fn weighted_samples_are_gated_at_the_end_only() {
         },
     );
     assert_eq!(apart.verdict, GateVerdict::Pass, "{}", apart.sentence);
-    let looking = gate(
-        &run("t", 800),
-        &run("t", 300),
-        &GateOptions {
-            sequential: true,
-            ..options
+    // the same question on the way: paired by trace, and nothing paired
+    for (names, margin, want) in [
+        (["t", "t"], 0.0, GateVerdict::Fail),
+        (["t", "t"], 0.1, GateVerdict::Pass),
+        (["a", "b"], 0.2, GateVerdict::Pass),
+    ] {
+        let looking = gate(
+            &run(names[0], 800),
+            &run(names[1], 300),
+            &GateOptions {
+                sequential: true,
+                margin,
+                ..fixed()
+            },
+        );
+        let grader = &looking.graders[0];
+        assert_eq!(looking.verdict, want, "{}", looking.sentence);
+        assert!(grader.method.contains("2 parts"), "{}", grader.method);
+        let difference = grader.difference.as_ref().unwrap();
+        assert!((difference.estimate + 0.05).abs() < 1e-9, "{difference:?}");
+        let [low, high] = difference.interval.map(Option::unwrap);
+        assert!(
+            low < -0.05 && high > -0.05 && high - low < 0.4,
+            "{difference:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_gated_by_is_told() {
+    let numbers = facts(
+        "tone",
+        GraderScale::Number {
+            low: Some(0.0),
+            high: Some(1.0),
+            pass_threshold: None,
         },
     );
-    assert_eq!(looking.verdict, GateVerdict::Error);
+    let grades = (0..50).flat_map(|at| {
+        let (id, score) = (format!("t{at}"), f64::from(at % 2));
+        let tone = grade("tone", &id, verdict(Outcome::Value, Some(score)));
+        [tone, grade("goal", &id, passed(at % 3 > 0))]
+    });
+    let run = collected(&[numbers, pass_fail("goal")], grades);
+    let report = gate(&run, &run, &fixed());
+    let metrics: Vec<(&str, &str)> = report
+        .graders
+        .iter()
+        .map(|it| (it.grader.as_str(), it.metric.as_str()))
+        .collect();
+    // both are between 0 and 1, and only one is a rate
+    assert_eq!(metrics, [("tone", "score"), ("goal", "pass_rate")]);
 }
 
 #[test]

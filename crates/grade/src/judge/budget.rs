@@ -22,10 +22,7 @@ struct Ledger {
 
 /// The cap is reached: the run ends here, with what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the budget of {:.4} USD is used up: {:.4} spent, {:.4} set aside, {:.4} needed",
-    .cap.to_usd(), .spent.to_usd(), .set_aside.to_usd(), .needed.to_usd()
-)]
+#[error("{}", self.told())]
 pub struct Exhausted {
     /// What the run may cost.
     pub cap: NanoUsd,
@@ -35,6 +32,21 @@ pub struct Exhausted {
     pub set_aside: NanoUsd,
     /// What one more was thought to cost.
     pub needed: NanoUsd,
+}
+
+impl Exhausted {
+    fn told(&self) -> String {
+        let [cap, spent, set_aside, needed] =
+            [self.cap, self.spent, self.set_aside, self.needed].map(NanoUsd::to_usd);
+        if self.needed > self.cap {
+            return format!(
+                "one question may cost {needed:.4} USD, more than the whole budget of {cap:.4} USD"
+            );
+        }
+        format!(
+            "the budget of {cap:.4} USD is used up: {spent:.4} spent, {set_aside:.4} set aside, {needed:.4} needed"
+        )
+    }
 }
 
 /// Money that is set aside for one call.

@@ -12,6 +12,11 @@ const ANSWER_TOKENS: u64 = 1_000;
 /// The same of a model that thinks first, and is paid for that.
 const REASONED_ANSWER_TOKENS: u64 = 4_000;
 
+/// Tokens that a provider may add to what it was sent.
+const READ_TOKENS_SPARE: i64 = 50_000;
+/// More tokens no model writes into one answer.
+const WRITTEN_TOKENS_MAX: i64 = 1_000_000;
+
 /// The prices of one provider on one day.
 #[derive(Debug, Clone, Copy)]
 pub struct Tariff<'a> {
@@ -42,8 +47,30 @@ impl Tariff<'_> {
     /// Returns what an answer cost, by the name that the provider gives the model or by the one that
     /// was asked for.
     pub fn cost(&self, request: &ModelRequest, answer: &ModelAnswer) -> Option<NanoUsd> {
+        if !answer.usage.is_known() {
+            return None;
+        }
         let by = |model: &str| self.price(model, answer.usage);
         by(&answer.model).or_else(|| by(&request.model))
+    }
+
+    /// Takes tokens out of an answer that cannot be: more read than was sent, more written than a model
+    /// writes. What it took is then not known, rather than wrong.
+    pub fn doubt(&self, request: &ModelRequest, answer: &mut ModelAnswer) {
+        let sent: usize = request.messages.iter().map(|it| it.to_string().len()).sum();
+        let told = request.params.to_string().len();
+        let schema = request.schema.as_ref();
+        let schema = schema.map_or(0, |(_, schema)| schema.to_string().len());
+        // A token is a byte at least; what a provider adds of its own, and pictures, have some room.
+        let read_max = i64::try_from(sent + told + schema).unwrap_or(i64::MAX);
+        let read_max = read_max.saturating_add(READ_TOKENS_SPARE);
+        let usage = &answer.usage;
+        let is_possible = (0..=read_max).contains(&usage.prompt)
+            && (0..=WRITTEN_TOKENS_MAX).contains(&usage.completion)
+            && (0..=usage.prompt).contains(&usage.cached);
+        if !is_possible {
+            answer.usage = Tokens::default();
+        }
     }
 
     fn price(&self, model: &str, tokens: Tokens) -> Option<NanoUsd> {

@@ -121,6 +121,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Returns whether a provider told them: a call that reads and writes nothing is none.
+    pub fn is_known(self) -> bool {
+        self.prompt > 0 || self.completion > 0
+    }
+
     /// Returns them as the graders' API writes them.
     pub fn to_json(self) -> Value {
         json!({

@@ -17,6 +17,8 @@ pub(crate) struct Cell {
     outcome: Option<Outcome>,
     reason: Option<UnscoredReason>,
     pub(crate) vacuous: bool,
+    /// How unsure its judges were, from 0 to 255.
+    doubt: u8,
 }
 
 const _: () = assert!(size_of::<Cell>() == 16);
@@ -30,9 +32,11 @@ impl Cell {
         outcome: None,
         reason: None,
         vacuous: false,
+        doubt: 0,
     };
 
-    pub(crate) fn new(grade: &Grade, label: u16) -> Self {
+    /// `doubt`: how unsure its judges were, from 0 to 1.
+    pub(crate) fn new(grade: &Grade, label: u16, doubt: f64) -> Self {
         let verdict = &grade.verdict;
         Self {
             score: verdict
@@ -44,7 +48,13 @@ impl Cell {
             outcome: Some(verdict.outcome),
             reason: verdict.unscored_reason,
             vacuous: verdict.vacuous,
+            doubt: (doubt.clamp(0.0, 1.0) * f64::from(u8::MAX)).round() as u8,
         }
+    }
+
+    /// Returns how unsure its judges were, from 0 to 1.
+    pub(crate) fn doubt(&self) -> f64 {
+        f64::from(self.doubt) / f64::from(u8::MAX)
     }
 
     pub(crate) fn outcome(&self) -> Option<Outcome> {
@@ -113,5 +123,6 @@ impl Cell {
             .then(self.label.cmp(&other.label))
             .then_with(|| reason(self).cmp(&reason(other)))
             .then(self.vacuous.cmp(&other.vacuous))
+            .then(other.doubt.cmp(&self.doubt))
     }
 }

@@ -4,7 +4,7 @@
 //! latest attempt counts. Where spans were graded one by one, the worst of them stands for the trace: a
 //! fail, else one without a verdict, else the lowest. What earlier attempts cost was paid all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use model::{Grade, Outcome};
 use serde::Serialize;
@@ -12,8 +12,10 @@ use stats::Level;
 use utoipa::ToSchema;
 
 use super::cell::{Cell, NO_LABEL};
+use super::doubt;
 use super::interner::Interner;
 use super::judge_use::JudgeTally;
+use super::panel::Told;
 use super::summary::RunResults;
 use crate::judge::consistency::Flips;
 use crate::scale::GraderScale;
@@ -58,6 +60,9 @@ pub struct ResultsOptions {
     pub level: Level,
     /// The share of grades without a verdict above which a run is degraded.
     pub unscored_share_max: f64,
+    /// Whether somebody looks while the run goes on and may stop it by what he sees: then intervals are
+    /// such that hold at any time.
+    pub at_any_time: bool,
 }
 
 impl Default for ResultsOptions {
@@ -65,6 +70,7 @@ impl Default for ResultsOptions {
         Self {
             level: Level::P95,
             unscored_share_max: UNSCORED_SHARE_MAX,
+            at_any_time: false,
         }
     }
 }
@@ -113,6 +119,8 @@ pub(crate) struct Graded {
     /// What later attempts replaced.
     replaced: Vec<(u32, Cell)>,
     pub(crate) judge: JudgeTally,
+    /// Of comparisons: how far judges contradicted themselves about an item, and in which attempt.
+    pub(super) contradictions: BTreeMap<u32, (u16, f64)>,
     /// Grades that another definition than the grader's made.
     pub(crate) of_other_versions: u64,
 }
@@ -165,9 +173,18 @@ impl ResultsBuilder {
             }
         };
         let graded = &mut self.collected.graders[grader];
-        graded.put(item, Cell::new(grade, label));
+        let told = grade.verdict.judge.as_ref().and_then(Told::of);
+        let doubt = doubt::of_judges(grade, told.as_ref());
+        graded.put(item, Cell::new(grade, label, doubt));
         if let Some(used) = &grade.verdict.judge {
-            graded.judge.add(used);
+            graded.judge.add(used, told.as_ref());
+        }
+        if let Some(share) = told.as_ref().and_then(Told::contradiction) {
+            let attempt = u16::try_from(grade.attempt).unwrap_or(u16::MAX);
+            let known = graded.contradictions.entry(item).or_default();
+            if known.0 <= attempt {
+                *known = (attempt, share);
+            }
         }
         graded.of_other_versions += u64::from(grade.grader_hash != graded.facts.hash);
     }
@@ -249,6 +266,7 @@ impl Graded {
             cells: Vec::new(),
             replaced: Vec::new(),
             judge: JudgeTally::default(),
+            contradictions: BTreeMap::new(),
             of_other_versions: 0,
         }
     }
@@ -283,6 +301,15 @@ impl Graded {
     pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
         let cells = (0_u32..).zip(&self.cells);
         cells.filter(|(_, cell)| cell.outcome().is_some())
+    }
+
+    /// Returns the items of which an earlier attempt said otherwise whether they pass.
+    pub(crate) fn changed(&self) -> HashSet<u32> {
+        let other = |(item, earlier): &(u32, Cell)| {
+            let (was, is) = (earlier.passed()?, self.cell(*item).passed()?);
+            (was.to_bits() != is.to_bits()).then_some(*item)
+        };
+        self.replaced.iter().filter_map(other).collect()
     }
 
     /// Returns how often the grader changed its mind about items that it graded more than once.
@@ -328,6 +355,11 @@ impl Collected {
     /// Returns whether there is no grade.
     pub fn is_empty(&self) -> bool {
         self.items.len() == 0
+    }
+
+    /// Returns the items: ids of traces, or of cases.
+    pub fn item_ids(&self) -> impl Iterator<Item = &str> {
+        self.items().map(|item| self.item_id(item))
     }
 
     /// Returns the graders, in the order in which they were given.
@@ -408,6 +440,17 @@ impl Collected {
     pub(crate) fn stratum(&self, item: u32) -> Option<usize> {
         let stratum = self.facts[item as usize].stratum;
         (stratum != NONE).then_some(stratum as usize)
+    }
+
+    /// Returns the name of the stratum of an item.
+    pub(crate) fn stratum_name(&self, item: u32) -> Option<&str> {
+        let stratum = self.stratum(item)?;
+        Some(&self.strata[stratum].name)
+    }
+
+    /// Returns the strata, in the order of their numbers.
+    pub(crate) fn strata(&self) -> &[Stratum] {
+        &self.strata
     }
 
     pub(crate) fn graded_at(&self, item: u32) -> i64 {

@@ -49,7 +49,7 @@ pub struct JudgeTotals {
 }
 
 impl JudgeTally {
-    pub(crate) fn add(&mut self, used: &JudgeUse) {
+    pub(crate) fn add(&mut self, used: &JudgeUse, told: Option<&Told>) {
         self.calls += 1;
         match self.models.get_mut(&used.model) {
             Some(count) => *count += 1,
@@ -57,7 +57,7 @@ impl JudgeTally {
                 self.models.insert(used.model.clone(), 1);
             }
         }
-        if let Some(told) = Told::of(used) {
+        if let Some(told) = told {
             self.panel.add(&told.panel);
             self.samples.add(&told.samples);
         }

@@ -5,14 +5,17 @@
 //! not a fail: grades without one are counted by reason and are in no rate. Samples that were drawn by
 //! strata are always reweighted.
 
+mod by_key;
 mod cell;
 mod collected;
+mod doubt;
 mod figure;
 mod interner;
 mod items;
 mod judge_use;
 mod of_grader;
 mod outlook;
+mod pairwise;
 mod panel;
 mod sample;
 mod summary;
@@ -22,16 +25,19 @@ pub(crate) mod made;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use by_key::{OfTries, Segment, Segments, TaskReliability};
 pub(crate) use cell::Cell;
 pub(crate) use collected::Graded;
 pub use collected::{
     Collected, GraderFacts, ResultsBuilder, ResultsOptions, Stratum, UNSCORED_SHARE_MAX,
 };
+pub(crate) use doubt::doubts;
 pub use figure::FigureObject;
 pub(crate) use figure::{decimal, keep};
 pub use items::{ItemFilter, ItemGrade, ItemResult};
 pub use judge_use::JudgeTotals;
 pub use outlook::{Outlook, Plan};
+pub use pairwise::PairwiseResults;
 pub use panel::PanelAgreement;
 pub(crate) use sample::{Said, Sample};
 pub use summary::{

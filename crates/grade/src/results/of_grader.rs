@@ -6,6 +6,7 @@ use stats::Figure;
 
 use super::collected::{Collected, Graded};
 use super::outlook;
+use super::pairwise;
 use super::sample::{Said, Sample};
 use super::summary::{
     AtLeast, Bar, Counts, FlipRate, GraderResults, GraderStratum, LabelShare, number,
@@ -23,22 +24,37 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     let mut withheld = Withheld::new();
     let counts = Counts::of(grader);
     let passes = Sample::of(collected, |item| Said::pass(&grader.cell(item)));
-    let scores = Sample::of(collected, |item| Said::score(&grader.cell(item)));
+    let scores = Sample::of(collected, |item| Said::score(&grader.cell(item)))
+        .between(grader.facts.scale.range());
     let mut figures = Figures {
         withheld: &mut withheld,
     };
     let decided = counts.pass + counts.fail > 0 || grader.facts.scale.decides();
     let pass_rate = figures.keep_if(decided, "pass_rate", || passes.rate());
     let has_scores = scores.rows().is_ok();
-    let mean = figures.keep_if(has_scores, "mean", || scores.mean());
-    let median = match has_scores && scores.is_stratified() {
-        true => {
-            let why = "the sample is weighted, and a median of it would not be";
-            figures.withheld.insert("median".to_owned(), why.to_owned());
-            None
-        }
-        false => figures.keep_if(has_scores, "median", || scores.median()),
+    let at_any_time = collected.options.at_any_time;
+    // without ends nobody knows how skewed numbers are: durations, costs
+    let is_open = grader.facts.scale.range().is_none();
+    let mean = figures.keep_if(has_scores, "mean", || match is_open && !at_any_time {
+        true => scores.mean_of_skewed(),
+        false => scores.mean(),
+    });
+    let why_no_quantile = if !has_scores {
+        None
+    } else if scores.is_stratified() {
+        Some("the sample is weighted, and a quantile of it would not be")
+    } else if at_any_time {
+        Some("the run may stop by what it shows, and no interval of a quantile would hold then")
+    } else {
+        None
     };
+    let [median, p95] = [("median", 0.5), ("p95", 0.95)].map(|(name, q)| {
+        if let Some(why) = why_no_quantile {
+            figures.withheld.insert(name.to_owned(), why.to_owned());
+            return None;
+        }
+        figures.keep_if(has_scores, name, || scores.quantile(q))
+    });
     let outlook = match pass_rate {
         Some(_) => outlook::of_rates(&passes),
         None => outlook::of_scores(&scores),
@@ -51,13 +67,16 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
         mean_figure: mean,
         median: number(median.as_ref()),
         median_figure: median,
+        p95: number(p95.as_ref()),
+        p95_figure: p95,
         at_least: at_least(collected, grader, &mut withheld),
         histogram: histogram(grader),
         labels: labels(collected, grader),
         strata: strata(collected, &passes, &scores),
-        flips: FlipRate::of(grader.flips()),
-        noise: FlipRate::of(grader.judge.samples),
+        flips: FlipRate::of(grader.flips(), collected.level()),
+        noise: FlipRate::of(grader.judge.samples, collected.level()),
         panel: grader.judge.panel.agreement(collected.level()),
+        pairwise: pairwise::of(collected, grader),
         outlook,
         judge: grader.judge.totals(),
         of_other_versions: grader.of_other_versions,
@@ -184,10 +203,15 @@ fn labels(collected: &Collected, grader: &Graded) -> BTreeMap<String, LabelShare
 
 fn strata(collected: &Collected, passes: &Sample<'_>, scores: &Sample<'_>) -> Vec<GraderStratum> {
     let (rates, means) = (passes.by_stratum(true), scores.by_stratum(false));
+    let is_rated = rates.iter().any(Result::is_ok);
+    let next = match is_rated {
+        true => passes.next_allocation(),
+        false => scores.next_allocation(),
+    };
     let figures = rates.into_iter().zip(means).zip(passes.asked());
-    let parts = collected.strata.iter().zip(figures);
+    let parts = collected.strata.iter().zip(figures).enumerate();
     parts
-        .map(|(stratum, ((rate, mean), asked))| {
+        .map(|(place, (stratum, ((rate, mean), asked)))| {
             let rate = rate.ok().map(FigureObject::from);
             let mean = mean.ok().map(FigureObject::from);
             GraderStratum {
@@ -198,6 +222,7 @@ fn strata(collected: &Collected, passes: &Sample<'_>, scores: &Sample<'_>) -> Ve
                 pass_rate_figure: rate,
                 mean: number(mean.as_ref()),
                 mean_figure: mean,
+                next: next.as_ref().and_then(|next| next.get(place).copied()),
             }
         })
         .collect()

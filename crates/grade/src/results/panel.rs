@@ -41,6 +41,8 @@ pub struct PanelAgreement {
 pub(crate) struct Told {
     pub(crate) panel: Vec<Option<String>>,
     pub(crate) samples: Vec<Option<String>>,
+    /// Of a comparison what each judge said in either order.
+    orders: Vec<[Option<String>; 2]>,
 }
 
 /// As it is written beside the parameters of the judge.
@@ -55,6 +57,8 @@ struct Judgement {
     votes: Vec<Value>,
     #[serde(default)]
     samples: Vec<Value>,
+    #[serde(default)]
+    orders: Vec<[Value; 2]>,
 }
 
 impl Told {
@@ -69,7 +73,20 @@ impl Told {
         Some(Self {
             panel: judgement.votes.into_iter().map(word).collect(),
             samples: judgement.samples.into_iter().map(word).collect(),
+            orders: (judgement.orders.into_iter())
+                .map(|orders| orders.map(word))
+                .collect(),
         })
+    }
+
+    /// Returns the share of judges that did not say the same in both orders, among those that answered both.
+    pub(crate) fn contradiction(&self) -> Option<f64> {
+        let both = |orders: &[Option<String>; 2]| match orders {
+            [Some(one), Some(other)] => Some(f64::from(u8::from(one != other))),
+            _ => None,
+        };
+        let said: Vec<f64> = self.orders.iter().filter_map(both).collect();
+        (!said.is_empty()).then(|| said.iter().sum::<f64>() / said.len() as f64)
     }
 }
 

@@ -5,11 +5,18 @@
 //! traces without a verdict are taken for traces like the others of their stratum. The whole of one
 //! stratum is that stratum, drawn plainly.
 
+use std::ops::RangeInclusive;
+
+use stats::eprocess::mean_at_any_time;
 use stats::interval::Purpose;
-use stats::{Figure, Level, Refusal, Row, Rows, cluster, quantile, strata};
+use stats::{Figure, Level, Refusal, Row, Rows, bootstrap, cluster, quantile, strata};
 
 use super::cell::Cell;
-use super::collected::Collected;
+use super::collected::{Collected, Stratum};
+
+/// Resamples of fewer groups do not show the shape of a mean; with more it is near normal, and a bootstrap
+/// would take its time.
+const BOOTSTRAP_GROUPS: RangeInclusive<usize> = 10..=2_000;
 
 /// What is known of an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +73,8 @@ pub(crate) struct Sample<'a> {
     parts: Vec<Part>,
     /// Items that are in no stratum that was counted.
     apart: Part,
+    /// Between which numbers values lie, where that is known.
+    ends: Option<(f64, f64)>,
 }
 
 #[derive(Default)]
@@ -76,6 +85,14 @@ struct Part {
 }
 
 impl Part {
+    /// Returns the standard deviation of its values; nothing of fewer than two.
+    fn deviation(&self) -> Option<f64> {
+        let n = self.rows.len() as f64;
+        let mean = self.rows.iter().map(|row| row.value).sum::<f64>() / n;
+        let squares: f64 = self.rows.iter().map(|row| (row.value - mean).powi(2)).sum();
+        (n >= 2.0).then(|| (squares / (n - 1.0)).sqrt())
+    }
+
     fn asked(&self) -> u64 {
         self.rows.len() as u64 + self.silent + self.inapplicable
     }
@@ -88,6 +105,7 @@ impl<'a> Sample<'a> {
             collected,
             parts: collected.strata.iter().map(|_| Part::default()).collect(),
             apart: Part::default(),
+            ends: None,
         };
         for item in collected.items() {
             let part = match collected.stratum(item) {
@@ -105,6 +123,11 @@ impl<'a> Sample<'a> {
             }
         }
         sample
+    }
+
+    /// Says between which numbers all values lie.
+    pub(crate) fn between(self, ends: Option<(f64, f64)>) -> Self {
+        Self { ends, ..self }
     }
 
     /// Returns whether there are parts to be weighted.
@@ -174,6 +197,9 @@ impl<'a> Sample<'a> {
         if self.is_stratified() {
             return strata::estimate(&self.strata(0.0)?, self.level()).overall;
         }
+        if self.collected.options.at_any_time {
+            return mean_at_any_time(&self.rows()?, (0.0, 1.0), self.level());
+        }
         cluster::rate(&self.rows()?, self.level(), Purpose::Report)
     }
 
@@ -182,12 +208,49 @@ impl<'a> Sample<'a> {
         if self.is_stratified() {
             return strata::estimate(&self.strata(0.0)?, self.level()).overall;
         }
+        if self.collected.options.at_any_time {
+            // Without ends nothing bounds what may still come.
+            let ends = self.ends.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+            return mean_at_any_time(&self.rows()?, ends, self.level());
+        }
         cluster::mean(&self.rows()?, self.level())
     }
 
-    /// Returns the median; of a plain sample only.
-    pub(crate) fn median(&self) -> Result<Figure, Refusal> {
-        quantile::quantile(&self.rows()?, 0.5, self.level())
+    /// Returns the mean of values that may be skewed: with a bootstrap's interval where there are so few
+    /// groups that it matters.
+    pub(crate) fn mean_of_skewed(&self) -> Result<Figure, Refusal> {
+        let plain = self.mean()?;
+        if self.is_stratified() || !BOOTSTRAP_GROUPS.contains(&plain.groups) {
+            return Ok(plain);
+        }
+        match bootstrap::mean(&self.rows()?, self.level(), 0) {
+            // equal values have no shape
+            Err(Refusal::NoSpread) => Ok(plain),
+            other => other,
+        }
+    }
+
+    /// Returns a quantile; of a plain sample only.
+    pub(crate) fn quantile(&self, q: f64) -> Result<Figure, Refusal> {
+        quantile::quantile(&self.rows()?, q, self.level())
+    }
+
+    /// Returns how many of each stratum the next sample of as many should have (Neyman); nothing of a sample
+    /// without strata, or if the spread of one that has a population is not known.
+    pub(crate) fn next_allocation(&self) -> Option<Vec<u64>> {
+        if !self.is_stratified() {
+            return None;
+        }
+        let strata = self.collected.strata.iter().zip(&self.parts);
+        let spread = |(stratum, part): (&Stratum, &Part)| match stratum.population {
+            0 => Some(0.0),
+            _ => part.deviation(),
+        };
+        let spreads: Vec<f64> = strata.map(spread).collect::<Option<_>>()?;
+        let populations = self.collected.strata.iter().map(|it| it.population);
+        let populations: Vec<u64> = populations.collect();
+        let n = self.parts.iter().map(Part::asked).sum();
+        strata::neyman(n, &populations, &spreads).ok()
     }
 
     /// Returns the rate, or else the mean, of each stratum by itself.

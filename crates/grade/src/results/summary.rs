@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use model::Outcome;
 use serde::Serialize;
+use stats::Level;
+use stats::interval::{self, Purpose};
 use utoipa::ToSchema;
 
 use super::collected::Collected;
@@ -11,7 +13,7 @@ use super::judge_use::{JudgeTally, JudgeTotals};
 use super::of_grader;
 use super::outlook::Outlook;
 use super::sample::{Said, Sample};
-use super::{FigureObject, Graded, GraderFacts, PanelAgreement, Withheld, keep};
+use super::{FigureObject, Graded, GraderFacts, PairwiseResults, PanelAgreement, Withheld, keep};
 use crate::judge::consistency::Flips;
 
 /// What a run of graders says.
@@ -64,6 +66,10 @@ pub struct GraderResults {
     pub median: Option<f64>,
     /// How sure that is.
     pub median_figure: Option<FigureObject>,
+    /// The number that 95 of 100 do not exceed.
+    pub p95: Option<f64>,
+    /// How sure that is.
+    pub p95_figure: Option<FigureObject>,
     /// The share of high numbers, on scales of whole ones.
     pub at_least: Option<AtLeast>,
     /// How often which number came, as graded: not reweighted.
@@ -78,6 +84,8 @@ pub struct GraderResults {
     pub noise: Option<FlipRate>,
     /// How far the judges of a panel agree; null if there was none.
     pub panel: Option<PanelAgreement>,
+    /// How often the graded traces win against those that they were compared with; null unless it compares.
+    pub pairwise: Option<PairwiseResults>,
     /// What a next run of as many traces would see.
     pub outlook: Option<Outlook>,
     /// What its judge took; null if it asked none.
@@ -143,19 +151,29 @@ pub struct LabelShare {
 }
 
 /// How often a grader contradicts itself.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[non_exhaustive]
 pub struct FlipRate {
     /// Traces with two verdicts or more.
     pub repeated: u64,
     /// Those of them whose verdicts were not all the same.
     pub flipped: u64,
+    /// Their share.
+    pub rate: Option<f64>,
+    /// How sure that is.
+    pub rate_figure: Option<FigureObject>,
 }
 
 impl FlipRate {
-    pub(super) fn of(flips: Flips) -> Option<Self> {
-        (flips.repeated > 0).then_some(Self {
-            repeated: flips.repeated as u64,
-            flipped: flips.flipped as u64,
+    pub(super) fn of(flips: Flips, level: Level) -> Option<Self> {
+        let (repeated, flipped) = (flips.repeated as u64, flips.flipped as u64);
+        let figure = interval::rate(flipped, repeated, level, Purpose::Report).ok();
+        let figure = figure.map(FigureObject::from);
+        (repeated > 0).then_some(Self {
+            repeated,
+            flipped,
+            rate: number(figure.as_ref()),
+            rate_figure: figure,
         })
     }
 }
@@ -177,6 +195,10 @@ pub struct GraderStratum {
     pub mean: Option<f64>,
     /// How sure that is.
     pub mean_figure: Option<FigureObject>,
+    /// How many to draw of it in a next run of the same size, so that the figure of the whole is as sure as it
+    /// can be (Neyman's allocation): more where the part is large and its traces differ; null if nothing is
+    /// known of the spread of a part.
+    pub next: Option<u64>,
 }
 
 /// A part of the population.
@@ -219,7 +241,9 @@ impl RunResults {
                 None
             }
             Ok(graders) => {
-                let scores = Sample::of(collected, |item| mean_of_all(&graders, item));
+                let ends = graders.first().and_then(|it| it.facts.scale.range());
+                let scores =
+                    Sample::of(collected, |item| mean_of_all(&graders, item)).between(ends);
                 keep(scores.mean(), "average_score", &mut withheld)
             }
         };

@@ -338,7 +338,7 @@ fn a_grader_that_changes_its_mind_is_told() {
         [again, grade("goal", &trace, passed(true))]
     });
     let results = collected(&[pass_fail("goal")], grades).results();
-    let flips = results.by_grader["goal"].flips.unwrap();
+    let flips = results.by_grader["goal"].flips.as_ref().unwrap();
     assert_eq!((flips.repeated, flips.flipped), (10, 1));
 }
 
@@ -408,7 +408,7 @@ fn what_a_panel_and_a_repeated_judge_said_is_told() {
         "a silent judge is of the panel"
     );
     let goal = &run.results().by_grader["goal"];
-    let noise = goal.noise.unwrap();
+    let noise = goal.noise.as_ref().unwrap();
     assert_eq!((noise.repeated, noise.flipped), (100, 10));
     let panel = goal.panel.as_ref().unwrap();
     assert_eq!(panel.traces, 100);
@@ -590,4 +590,37 @@ fn rounded(value: serde_json::Value) -> serde_json::Value {
             .collect(),
         other => other,
     }
+}
+
+/// Prints what results of a million grades take: time, and bytes a grade.
+#[test]
+#[ignore = "prints figures and checks nothing; run it by name with --nocapture"]
+fn results_of_a_million_grades() {
+    let graders = ["a", "b", "c", "d", "e"].map(pass_fail);
+    let traces = 200_000;
+    let started = std::time::Instant::now();
+    let mut builder = builder(&graders, &[]);
+    for at in 0..traces {
+        let trace = format!("trace_{at:032x}");
+        for grader in &graders {
+            let said = passed((at * 7 + grader.name.len()) % 10 > 2);
+            builder.add(&in_group(
+                &format!("group_{}", at / 4),
+                grade(&grader.name, &trace, said),
+            ));
+        }
+    }
+    let collected = builder.collect();
+    let gathered = started.elapsed();
+    let bytes = collected.bytes();
+    let started = std::time::Instant::now();
+    let results = collected.results();
+    let reckoned = started.elapsed();
+    let grades = traces * graders.len();
+    println!(
+        "{grades} grades of {} traces: made and collected in {gathered:?}, reckoned in {reckoned:?}, {} bytes a grade, {} a trace",
+        results.traces,
+        bytes / grades,
+        bytes / traces
+    );
 }

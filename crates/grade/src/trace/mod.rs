@@ -32,7 +32,9 @@ use plain::RuleGrader;
 use rows::RowGrader;
 
 pub use hash::content_hash;
-pub use subject::{Costs, Exchange, Graded, Halt, Needs, Purpose, Services, Subject, TracePython};
+pub use subject::{
+    Costs, Counterpart, Exchange, Graded, Halt, Needs, Purpose, Services, Subject, TracePython,
+};
 
 /// The types, as a mistaken one is told of.
 const TYPES: &str = "write rule, detector, trajectory, llm, code, python, multi, string_check, \
@@ -141,6 +143,11 @@ impl TraceGrader {
                 parts.max().unwrap_or(Costs::Nothing)
             }
         }
+    }
+
+    /// Returns whether it compares a trace with another one, which a run must then be told.
+    pub fn is_pairwise(&self) -> bool {
+        matches!(&self.kind, Kind::Llm(llm) if llm.is_pairwise())
     }
 
     /// Returns the scale of its answers.

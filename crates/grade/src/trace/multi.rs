@@ -66,6 +66,12 @@ impl Multi {
             }
         };
         let parts = parts?;
+        for (key, part) in &parts {
+            if part.is_pairwise() {
+                let help = "save it as a grader of its own";
+                fields.note(&format!("graders.{key}"), "compares two traces", help);
+            }
+        }
         let order = order(&parts).map_err(|key| {
             let message = format!("`{key}` asks for a score that depends on its own");
             fields.note(

@@ -108,7 +108,7 @@ pub(super) fn grade_by_detector(detector: Detector, subject: &Subject<'_>) -> Ve
             ..Verdict::new(Outcome::NotApplicable)
         },
         Answer::Muted => Verdict {
-            reasoning: Some("the workflow does not want to hear of it".to_owned()),
+            reasoning: Some(format!("{detector} is muted for this workflow")),
             ..Verdict::new(Outcome::NotApplicable)
         },
         Answer::Hits(hits) => Verdict {

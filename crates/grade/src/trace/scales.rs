@@ -193,6 +193,12 @@ pub(super) fn of_offered(offered: &Offered) -> GraderScale {
             labels: labels.clone(),
             passing: passing.clone(),
         },
+        // The share of wins: neither good nor bad by itself.
+        Offered::Better => GraderScale::Number {
+            low: Some(0.0),
+            high: Some(1.0),
+            pass_threshold: None,
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use insight::{Context, TraceView};
-use model::{NanoUsd, SpanId, Verdict};
+use model::{NanoUsd, SpanId, TraceId, Verdict};
 use serde_json::Value;
 
 use crate::judge::{Desk, Exhausted};
@@ -42,6 +42,19 @@ pub struct Subject<'a> {
     pub schemas: &'a BTreeMap<String, Value>,
     /// Spans at which graders pointed that ran before; they are shown to judges first.
     pub cited: &'a [SpanId],
+    /// The trace that this one is held against, for graders that compare two.
+    pub counterpart: Option<Counterpart<'a>>,
+}
+
+/// The trace that another one is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Counterpart<'a> {
+    /// Its id, for grades to tell.
+    pub trace_id: &'a TraceId,
+    /// The trace.
+    pub view: &'a TraceView,
+    /// Its hash, as [`super::content_hash`] makes it.
+    pub trace_hash: &'a str,
 }
 
 impl<'a> Subject<'a> {
@@ -58,6 +71,7 @@ impl<'a> Subject<'a> {
             baselines: &NO_NUMBERS,
             schemas: &NO_SCHEMAS,
             cited: &[],
+            counterpart: None,
         }
     }
 

@@ -1,27 +1,17 @@
 //! Logs of requests to a model's API, each with its response: Chat Completions and Responses.
 //!
 //! What people write themselves around their client has no trace and no span. Each line becomes a
-//! trace of one span, in the form in which the Agents SDK tells of such a call with its content; ids
-//! are made from the line. What the form has no field for goes under `request_log`, as it was.
+//! trace of one span: what was asked and answered in it is told as [`crate::openai_api`] tells it of a
+//! call that it saw; ids are made from the line. What that has no field for goes under `request_log`, as
+//! it was.
 //!
 //! Two shapes are read: `{"request":{…},"response":{…}}`, with times, error and usage around it as they
 //! come, and a response alone.
 
-use crate::json::{Kind, Tape, Value, json_string};
+use crate::json::{Kind, Reader, Tape, Value, json_string};
+use crate::openai_api::{self, Api};
 
 use super::record::{Object, Refusal, id_of_content, nanos};
-
-/// Keys of a request that have a place of their own.
-const REQUEST: [&str; 8] = [
-    "model",
-    "messages",
-    "input",
-    "instructions",
-    "tools",
-    "kwargs",
-    "stream",
-    "prompt",
-];
 
 /// Keys around the pair that have a place of their own.
 const AROUND: [&str; 4] = ["request", "response", "error", "usage"];
@@ -133,131 +123,85 @@ impl Call<'_, '_> {
         Ok([start, end])
     }
 
-    fn span_data(&self) -> String {
-        let mut data = Object::default();
+    fn api(&self) -> Api {
         let of_request = |key: &str| self.request.and_then(|request| request.get(key));
-        let of_response = |key: &str| self.response.and_then(|response| response.get(key));
-        let is_responses = of_response("object").is_some_and(|kind| kind.is_text("response"))
-            || of_request("input").is_some() && of_request("messages").is_none();
-        if is_responses {
-            data.raw("type", "\"response\"");
-            data.value("response_id", of_response("id"));
-            data.value(
-                "model",
-                of_response("model").or_else(|| of_request("model")),
-            );
-            data.value("input", of_request("input"));
-            data.value("response", self.response);
-            data.value(
-                "usage",
-                of_response("usage").or_else(|| self.root.get("usage")),
-            );
-        } else {
-            data.raw("type", "\"generation\"");
-            let input = of_request("messages").or_else(|| of_request("prompt"));
-            data.value("input", input);
-            let choices = of_response("choices").into_iter().flat_map(Value::elements);
-            let said = choices
-                .filter_map(|choice| choice.get("message"))
-                .map(Value::raw);
-            let said: Vec<&str> = said.collect();
-            if !said.is_empty() {
-                data.raw("output", &format!("[{}]", said.join(",")));
-            }
-            data.value(
-                "model",
-                of_response("model").or_else(|| of_request("model")),
-            );
-            data.value(
-                "usage",
-                of_response("usage").or_else(|| self.root.get("usage")),
-            );
+        let object = self.response.and_then(|response| response.get("object"));
+        let is_response = object.is_some_and(|kind| kind.is_text("response"));
+        match is_response || of_request("input").is_some() && of_request("messages").is_none() {
+            true => Api::Responses,
+            false => Api::ChatCompletions,
         }
-        if let Some(config) = self.config() {
-            data.raw("model_config", &config);
-        }
-        data.finish()
-            .map_or_else(String::new, |json| json.as_str().to_owned())
     }
 
-    /// Returns what else was asked for: temperature, tools and the like.
-    fn config(&self) -> Option<String> {
-        let mut config = Object::default();
-        let request = self.request?;
-        let is_named = |key: &Value<'_, '_>| REQUEST.iter().any(|known| key.is_text(known));
-        let rest = request.members().filter(|(key, _)| !is_named(key));
+    fn span_data(&self) -> String {
+        let request = self.sent();
+        let mut tape = Tape::default();
+        let is_read = Reader::new(request.as_bytes()).index(&mut tape).is_ok();
+        debug_assert!(is_read, "it was put together of values");
+        let answer = match self.response {
+            Some(response) if response.is_object() => Ok(response),
+            other => Err(other.map(Value::raw).filter(|text| *text != "null")),
+        };
+        let data = openai_api::span_data(self.api(), tape.root(&request), answer, None);
+        let has_usage = answer.ok().and_then(|answer| answer.get("usage")).is_some();
+        match self.root.get("usage").filter(|_| !has_usage) {
+            // What an answer does not say of its tokens may stand around it.
+            Some(usage) => {
+                let inner = data.strip_suffix('}').unwrap_or(&data);
+                format!("{inner},\"usage\":{}}}", usage.raw())
+            }
+            None => data,
+        }
+    }
+
+    /// Returns the request as it went over the wire: its parameters may have been written down apart, as
+    /// `kwargs`, and what the model was told as `prompt`.
+    fn sent(&self) -> String {
+        let Some(request) = self.request else {
+            return "{}".to_owned();
+        };
+        let mut sent = Object::default();
+        for (key, value) in request.members() {
+            if key.is_text("prompt") && request.get("messages").is_none() {
+                sent.raw("messages", value.raw());
+            } else if !key.is_text("kwargs") {
+                sent.raw(&key.text().unwrap_or_default(), value.raw());
+            }
+        }
         let kwargs = request.get("kwargs").into_iter().flat_map(Value::members);
-        for (key, value) in rest.chain(kwargs) {
-            config.raw(&key.text().unwrap_or_default(), value.raw());
+        for (key, value) in kwargs {
+            let key = key.text().unwrap_or_default();
+            if request.get(&key).is_none() {
+                sent.raw(&key, value.raw());
+            }
         }
-        for key in ["tools", "instructions", "stream"] {
-            config.value(key, request.get(key));
-        }
-        Some(config.finish()?.as_str().to_owned())
+        let sent = sent.finish();
+        sent.map_or_else(|| "{}".to_owned(), |json| json.as_str().to_owned())
     }
 
     /// Returns the error as the SDK would write it.
     fn error(&self) -> Option<String> {
-        let error = self.error?;
-        let message = match error.kind() {
-            Kind::String => Some(error),
-            _ => error.get("message"),
-        };
+        let told = openai_api::of_error(self.error?, 200);
         let mut out = Object::default();
-        out.raw(
-            "message",
-            message.map_or("\"Error getting response\"", Value::raw),
-        );
-        out.raw("data", &format!("{{\"error\":{}}}", error.raw()));
+        out.raw("message", &json_string(&told.failure.message));
+        out.raw("data", &format!("{{\"error\":{}}}", told.data?));
         Some(out.finish()?.as_str().to_owned())
     }
 
     /// Returns what has no other place.
     fn rest(&self, is_response: bool) -> Option<String> {
+        if is_response {
+            return None;
+        }
         let mut rest = Object::default();
-        if !is_response {
-            for (key, value) in self.root.members() {
-                let is_read = AROUND.iter().any(|known| key.is_text(known));
-                if !is_read && value.kind() != Kind::Null {
-                    rest.raw(&key.text().unwrap_or_default(), value.raw());
-                }
+        for (key, value) in self.root.members() {
+            let is_read = AROUND.iter().any(|known| key.is_text(known));
+            if !is_read && value.kind() != Kind::Null {
+                rest.raw(&key.text().unwrap_or_default(), value.raw());
             }
-        }
-        let is_whole = self
-            .response?
-            .get("object")
-            .is_some_and(|kind| kind.is_text("response"));
-        let mut response = Object::default();
-        for (key, value) in self.response.into_iter().flat_map(Value::members) {
-            let has_place = key.is_text("usage") || key.is_text("error");
-            if is_whole || has_place || value.kind() == Kind::Null {
-                continue;
-            }
-            if key.is_text("choices") {
-                response.raw("choices", &without_messages(value));
-            } else {
-                response.raw(&key.text().unwrap_or_default(), value.raw());
-            }
-        }
-        if let Some(response) = response.finish() {
-            rest.raw("response", response.as_str());
         }
         Some(rest.finish()?.as_str().to_owned())
     }
-}
-
-/// Returns choices without what was said, which has its place.
-fn without_messages(choices: Value<'_, '_>) -> String {
-    let choice = |choice: Value<'_, '_>| {
-        let mut out = Object::default();
-        for (key, value) in choice.members().filter(|(key, _)| !key.is_text("message")) {
-            out.raw(&key.text().unwrap_or_default(), value.raw());
-        }
-        out.finish()
-            .map_or_else(|| "{}".to_owned(), |json| json.as_str().to_owned())
-    };
-    let all: Vec<String> = choices.elements().map(choice).collect();
-    format!("[{}]", all.join(","))
 }
 
 fn time(nanos: Option<u64>) -> String {

@@ -16,10 +16,10 @@ pub struct Failure {
 
 /// A failure with what the API said of it as data.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) failure: Failure,
+pub(crate) struct Told {
+    pub(crate) failure: Failure,
     /// The error as sent: JSON text.
-    pub(super) data: Option<String>,
+    pub(crate) data: Option<String>,
 }
 
 /// Codes of OpenAI's that say more than the status that comes with them.
@@ -59,7 +59,7 @@ fn kind(codes: [Option<&str>; 2], status: u16) -> &'static str {
 }
 
 /// Returns the failure that `error` tells: the object that OpenAI's answers have under that key.
-pub(super) fn of_error(error: Value<'_, '_>, status: u16) -> Told {
+pub(crate) fn of_error(error: Value<'_, '_>, status: u16) -> Told {
     let text = |key: &str| error.get(key).and_then(Value::scalar);
     let message = match error.kind() {
         Kind::Object => text("message"),

@@ -75,7 +75,7 @@ pub(super) fn write(call: &Call<'_>, request: Value<'_, '_>, seen: &Seen<'_>) ->
         .text_if("parent_id", call.parent_id)
         .text("started_at", &call.started_at.to_string())
         .text("ended_at", &call.ended_at.to_string())
-        .raw("span_data", &span_data(call, request, seen))
+        .raw("span_data", &of_call(call, request, seen))
         .raw("metadata", &metadata(call, seen));
     if let Some(told) = &seen.failure {
         let mut error = Object::new();
@@ -88,53 +88,68 @@ pub(super) fn write(call: &Call<'_>, request: Value<'_, '_>, seen: &Seen<'_>) ->
     format!("{{\"data\":[{},{}]}}", trace.finish(), span.finish())
 }
 
-fn span_data(call: &Call<'_>, request: Value<'_, '_>, seen: &Seen<'_>) -> String {
-    let answer_bytes = seen.answer.as_ref().map_or(0, |answer| answer.len());
-    let mut data = Object::with_room(request.raw().len() + answer_bytes + 512);
+fn of_call(call: &Call<'_>, request: Value<'_, '_>, seen: &Seen<'_>) -> String {
     let mut tape = Tape::default();
-    let answer = seen.answer.as_deref().filter(|_| seen.is_object);
-    let answer = answer.filter(|text| Reader::new(text.as_bytes()).index(&mut tape).is_ok());
-    let answer = answer.map(|text| tape.root(text));
-    let of_answer = |key: &str| answer.and_then(|answer| answer.get(key));
+    let answer = seen.answer.as_deref();
+    let is_whole =
+        |text: &&str| seen.is_object && Reader::new(text.as_bytes()).index(&mut tape).is_ok();
+    match answer.filter(is_whole) {
+        Some(text) => span_data(call.api, request, Ok(tape.root(text)), call.base_url),
+        None => span_data(call.api, request, Err(answer), call.base_url),
+    }
+}
 
-    data.text("type", call.api.source_type());
-    if call.api == Api::Responses {
+/// Returns what was asked and what was answered as the data of a span. An answer is a completion or
+/// response, or a part of one; else whatever came, as JSON text.
+pub(crate) fn span_data(
+    api: Api,
+    request: Value<'_, '_>,
+    answer: Result<Value<'_, '_>, Option<&str>>,
+    base_url: Option<&str>,
+) -> String {
+    let answer_text = answer.map_or_else(|other| other, |whole| Some(whole.raw()));
+    let bytes = request.raw().len() + answer_text.map_or(0, str::len);
+    let mut data = Object::with_room(bytes + 512);
+    let of_answer = |key: &str| answer.ok().and_then(|answer| answer.get(key));
+
+    data.text("type", api.source_type());
+    if api == Api::Responses {
         data.value_if("response_id", of_answer("id"));
     }
-    data.value_if("input", request.get(call.api.messages_key()))
+    data.value_if("input", request.get(api.messages_key()))
         .value_if("instructions", request.get("instructions"))
         .value_if("tools", request.get("tools"));
     if of_answer("model").and_then(Value::words).is_none() {
         data.value_if("model", request.get("model"));
     }
-    data.raw("model_config", &model_config(call, request));
-    match (&seen.answer, call.api) {
-        (None, _) => {}
-        (Some(answer), Api::Responses) if seen.is_object => {
-            data.raw("response", answer);
+    data.raw("model_config", &model_config(api, request, base_url));
+    match (answer, api) {
+        (Ok(whole), Api::Responses) => {
+            data.raw("response", whole.raw());
         }
-        (Some(answer), _) if seen.is_object => {
-            data.raw("output", &format!("[{answer}]"));
+        (Ok(whole), Api::ChatCompletions) => {
+            data.raw("output", &format!("[{}]", whole.raw()));
         }
-        (Some(answer), _) => {
-            data.raw("output", answer);
+        (Err(Some(other)), _) => {
+            data.raw("output", other);
         }
+        (Err(None), _) => {}
     }
     data.finish()
 }
 
 /// Returns the parameters of a request that have no place of their own, and where it went.
-fn model_config(call: &Call<'_>, request: Value<'_, '_>) -> String {
+fn model_config(api: Api, request: Value<'_, '_>, base_url: Option<&str>) -> String {
     let mut config = Object::new();
     for (key, value) in request.members() {
-        let has_place = [call.api.messages_key(), "instructions", "tools"]
+        let has_place = [api.messages_key(), "instructions", "tools"]
             .iter()
             .any(|known| key.is_text(known));
         if !has_place && let Some(key) = key.text() {
             config.raw(&key, value.raw());
         }
     }
-    config.text_if("base_url", call.base_url);
+    config.text_if("base_url", base_url);
     config.finish()
 }
 

@@ -26,6 +26,8 @@ use model::{Batch, SpanStatus, Time};
 use crate::agents_sdk::{self, Context};
 use crate::json::{Fault, Reader, Tape};
 pub use failure::Failure;
+pub(crate) use failure::of_error;
+pub(crate) use item::span_data;
 pub use links::{Links, links, response_id};
 
 /// Texts shorter than this are no secrets: taking them out would make holes in everything.

@@ -38,11 +38,47 @@ pub enum Choice {
     Score(f64),
     /// One of the labels.
     Label(String),
+    /// Of two traces the one that was shown first is better.
+    First,
+    /// The one that was shown second is.
+    Second,
+    /// Neither is.
+    Tie,
+}
+
+/// Which of the traces that a judge was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The first, or the only one.
+    First,
+    /// The second.
+    Second,
+}
+
+impl Which {
+    /// Returns the trace that a judge calls by a letter.
+    pub fn of_letter(letter: &str) -> Option<Self> {
+        match letter.trim() {
+            "A" | "a" => Some(Self::First),
+            "B" | "b" => Some(Self::Second),
+            _ => None,
+        }
+    }
+
+    /// Returns the other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
 }
 
 /// A place in the trace that a judge points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
+    /// The trace that it is in.
+    pub trace: Which,
     /// The span.
     pub span_id: SpanId,
     /// What it says there.
@@ -89,9 +125,7 @@ pub fn read_answer(reply: Reply<'_>, offered: &Offered, evidence: &Evidence<'_>)
     };
     match answer {
         Err(error) => Judged::Repair(error),
-        Ok(answer)
-            if answer.citations.is_empty() && offered.passes(&answer.choice) == Some(false) =>
-        {
+        Ok(answer) if answer.citations.is_empty() && offered.needs_evidence(&answer.choice) => {
             Judged::NeedsEvidence(answer)
         }
         Ok(answer) => Judged::Verdict(answer),
@@ -125,10 +159,13 @@ fn answer_of(
     offered: &Offered,
     evidence: &Evidence<'_>,
 ) -> Result<Answer, String> {
-    let cited = object
-        .get("evidence")
-        .and_then(Value::as_array)
-        .ok_or("\"evidence\" must be a list of objects with \"span_id\" and \"quote\"")?;
+    let cited = object.get("evidence").and_then(Value::as_array);
+    let cited = cited.ok_or(match offered {
+        Offered::Better => {
+            "\"evidence\" must be a list of objects with \"trace\", \"span_id\" and \"quote\""
+        }
+        _ => "\"evidence\" must be a list of objects with \"span_id\" and \"quote\"",
+    })?;
     let reasoning = object
         .get("reasoning")
         .and_then(Value::as_str)
@@ -159,6 +196,12 @@ fn choice_of(value: &Value, offered: &Offered) -> Option<Choice> {
             "unknown" => Some(Choice::Unknown),
             _ => None,
         },
+        Offered::Better => match value.as_str()?.trim().to_ascii_lowercase().as_str() {
+            "a" => Some(Choice::First),
+            "b" => Some(Choice::Second),
+            "tie" => Some(Choice::Tie),
+            _ => None,
+        },
         Offered::Score { .. } if value.is_null() => Some(Choice::Unknown),
         Offered::Score { scale, .. } => {
             let score = value.as_f64().filter(|score| scale.contains(*score))?;
@@ -173,10 +216,12 @@ fn choice_of(value: &Value, offered: &Offered) -> Option<Choice> {
 }
 
 fn citation(cited: &Value, evidence: &Evidence<'_>) -> Option<Citation> {
-    let at = evidence.place(cited.get("span_id")?.as_str()?)?;
+    let letter = cited.get("trace").and_then(Value::as_str);
+    let place = evidence.place(letter, cited.get("span_id")?.as_str()?)?;
     let quote = cited.get("quote")?.as_str()?;
-    evidence.says(at, quote).then(|| Citation {
-        span_id: evidence.span_id(at).clone(),
+    evidence.says(place, quote).then(|| Citation {
+        trace: place.trace,
+        span_id: evidence.span_id(place).clone(),
         quote: quote.to_owned(),
     })
 }
@@ -187,7 +232,8 @@ mod tests {
     use crate::Effects;
     use crate::fence::{Fence, Nonce};
     use crate::judging::Scale;
-    use crate::render::{Renderer, samples};
+    use crate::render::Renderer;
+    use crate::render::samples::{self, Viewed as _};
 
     fn read(text: &str, offered: &Offered) -> Judged {
         let (view, effects) = (samples::booking(), Effects::default());
@@ -305,6 +351,42 @@ mod tests {
         assert_eq!(
             choice(&reply("score", "null", "HAT999"), &scale),
             Some(Choice::Unknown)
+        );
+    }
+
+    #[test]
+    fn of_two_traces_a_citation_says_in_which_it_is() {
+        let effects = Effects::default();
+        let [cheap, dear] = ["HAT045 at 13:00, $120", "HAT047 at 15:00, $90"].map(|found| {
+            samples::Story {
+                found: found.to_owned(),
+                ..samples::Story::default()
+            }
+            .view()
+        });
+        let [first, second] = [&cheap, &dear].map(|view| Renderer::new(view, &effects));
+        let fence = Fence::new(Nonce::new("9f3a2c").unwrap());
+        let evidence = Evidence::of_two([(&first, &fence), (&second, &fence)]);
+        let read = |text: &str| read_answer(Reply::Text(text), &Offered::Better, &evidence);
+        let reply = |trace: &str, quote: &str, verdict: &str| {
+            format!(
+                r#"{{"evidence":[{{"trace":"{trace}","span_id":"s3","quote":"{quote}"}}],"reasoning":"so","verdict":"{verdict}","confidence":0.9}}"#
+            )
+        };
+        let Judged::Verdict(answer) = read(&reply("B", "HAT047", "A")) else {
+            panic!("no verdict");
+        };
+        assert_eq!(answer.choice, Choice::First);
+        assert_eq!(answer.citations[0].trace, Which::Second);
+        // What the other trace says is no evidence, nor is a place in no trace.
+        for (trace, quote) in [("A", "HAT047"), ("C", "HAT047"), ("", "HAT047")] {
+            let judged = read(&reply(trace, quote, "B"));
+            assert!(matches!(judged, Judged::NeedsEvidence(_)), "{judged:?}");
+        }
+        assert!(matches!(read(&reply("A", "x", "tie")), Judged::Verdict(_)));
+        assert_eq!(
+            read(&reply("A", "HAT045", "neither")),
+            Judged::Repair("\"verdict\" must be \"A\", \"B\" or \"tie\"".to_owned())
         );
     }
 

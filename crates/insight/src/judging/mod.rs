@@ -12,9 +12,9 @@ mod offered;
 mod prompt;
 mod scale;
 
-pub use answer::{Answer, Choice, Citation, Judged, Reply, read_answer};
+pub use answer::{Answer, Choice, Citation, Judged, Reply, Which, read_answer};
 pub use criterion::{Criterion, Example};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Place};
 pub use offered::Offered;
-pub use prompt::{Assembly, Inputs, Order, Prompt, Section, SectionKind};
+pub use prompt::{Assembly, Exhibit, Inputs, Order, Prompt, Section, SectionKind};
 pub use scale::Scale;

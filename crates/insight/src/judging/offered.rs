@@ -23,6 +23,8 @@ pub enum Offered {
         /// Those that pass.
         passing: Vec<String>,
     },
+    /// Which of two traces is better: `A`, `B` or `tie`.
+    Better,
 }
 
 impl Offered {
@@ -40,7 +42,7 @@ impl Offered {
     /// Returns the key of the answer in the judge's object.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Verdict => "verdict",
+            Self::Verdict | Self::Better => "verdict",
             Self::Score { .. } => "score",
             Self::Label { .. } => "label",
         }
@@ -60,19 +62,37 @@ impl Offered {
         }
     }
 
+    /// Returns whether a choice has to point at something: a fail, and the word that one trace is better.
+    pub fn needs_evidence(&self, choice: &Choice) -> bool {
+        match choice {
+            Choice::First | Choice::Second => true,
+            _ => self.passes(choice) == Some(false),
+        }
+    }
+
     /// Returns the JSON schema of an answer, its fields in the order in which a judge should think:
     /// evidence, reasoning, and only then the decision.
     pub fn schema(&self) -> Value {
         let text = json!({"type": "string"});
-        let evidence = json!({
-            "type": "array",
-            "items": {
+        let place = match self {
+            Self::Better => json!({
+                "type": "object",
+                "properties": {
+                    "trace": {"type": "string", "enum": ["A", "B"]},
+                    "span_id": text,
+                    "quote": text,
+                },
+                "required": ["trace", "span_id", "quote"],
+                "additionalProperties": false,
+            }),
+            _ => json!({
                 "type": "object",
                 "properties": {"span_id": text, "quote": text},
                 "required": ["span_id", "quote"],
                 "additionalProperties": false,
-            },
-        });
+            }),
+        };
+        let evidence = json!({"type": "array", "items": place});
         let key = self.key();
         json!({
             "type": "object",
@@ -90,6 +110,7 @@ impl Offered {
     fn choice_schema(&self) -> Value {
         match self {
             Self::Verdict => json!({"type": "string", "enum": ["pass", "fail", "unknown"]}),
+            Self::Better => json!({"type": "string", "enum": ["A", "B", "tie"]}),
             Self::Label { labels, .. } => json!({"type": "string", "enum": labels}),
             Self::Score { scale, .. } => match *scale {
                 Scale::Whole { low, high } => {
@@ -107,6 +128,7 @@ impl Offered {
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::Verdict => "\"pass\", \"fail\" or \"unknown\"".to_owned(),
+            Self::Better => "\"A\", \"B\" or \"tie\"".to_owned(),
             Self::Score { scale, .. } => match *scale {
                 Scale::Whole { low, high } => {
                     format!("a whole number from {low} to {high}, or null if you cannot tell")

@@ -6,6 +6,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::judging::Which;
+
 /// A call of a reading tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadingCall {
@@ -121,6 +123,33 @@ pub fn reading_tools() -> Vec<Value> {
             json!({"a": text("such as s12"), "b": text("such as s15")}),
         ),
     ]
+}
+
+/// Returns the tools of a judge that compares two traces: each call says which of them it reads.
+pub fn reading_tools_of_two() -> Vec<Value> {
+    let of_two = |mut tool: Value| {
+        let parameters = &mut tool["parameters"];
+        let trace = json!({"type": "string", "enum": ["A", "B"], "description": "which trace"});
+        let mut properties = serde_json::Map::from_iter([("trace".to_owned(), trace)]);
+        if let Value::Object(own) = parameters["properties"].take() {
+            properties.extend(own);
+        }
+        parameters["required"] = properties.keys().map(String::as_str).collect();
+        parameters["properties"] = properties.into();
+        tool
+    };
+    reading_tools().into_iter().map(of_two).collect()
+}
+
+/// Returns which of two traces a call reads, or what is wrong with it.
+pub fn trace_of_call(arguments: &str) -> Result<Which, String> {
+    #[derive(Deserialize)]
+    struct OfTrace {
+        trace: String,
+    }
+    let read: Result<OfTrace, _> = serde_json::from_str(arguments);
+    let which = read.ok().and_then(|read| Which::of_letter(&read.trace));
+    which.ok_or_else(|| "the arguments must say which trace is meant: \"A\" or \"B\"".to_owned())
 }
 
 impl ReadingCall {

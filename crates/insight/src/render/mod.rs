@@ -28,7 +28,7 @@ mod tokens;
 mod told;
 
 pub use budget::{READING_CALLS_MAX, READING_TOKENS_MAX, ReadingBudget};
-pub use calls::{ReadingCall, reading_tools};
+pub use calls::{ReadingCall, reading_tools, reading_tools_of_two, trace_of_call};
 pub use mask::Mask;
 pub use reading::{ANSWER_TOKENS_MAX, Reading, Select};
 pub use spans::{resolve, resolve_place, span_name};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use grade::judge::Dialect;
 use model::NanoUsd;
 
 use super::words::Wanted;
@@ -18,6 +19,10 @@ pub struct Grading {
     pub model_url: Option<String>,
     /// Its key. Without it and without a URL nobody is asked: a server of one's own may need no key.
     pub model_key: Option<String>,
+    /// Which of OpenAI's APIs it speaks.
+    pub model_api: Dialect,
+    /// How long one answer may take.
+    pub model_timeout: Duration,
     /// The model that makes vectors of texts.
     pub embedding_model: Option<String>,
     /// The model of judges that name none; a project may name another.
@@ -65,6 +70,8 @@ impl Default for Grading {
         Self {
             model_url: None,
             model_key: None,
+            model_api: Dialect::Chat,
+            model_timeout: Duration::from_mins(2),
             embedding_model: None,
             judge_model: None,
             run_cost_max: NanoUsd(5_000_000_000),
@@ -95,6 +102,24 @@ pub(super) fn maybe_url(text: &str) -> Result<Option<String>, Wanted> {
     is_plain
         .then(|| Some(text.trim_end_matches('/').to_owned()))
         .ok_or(WANTED)
+}
+
+/// Reads which API a provider speaks.
+pub(super) fn dialect(text: &str) -> Result<Dialect, Wanted> {
+    match text {
+        "chat" => Ok(Dialect::Chat),
+        "responses" => Ok(Dialect::Responses),
+        _ => Err("chat or responses"),
+    }
+}
+
+/// Returns the word for an API.
+pub(super) fn dialect_text(dialect: &Dialect) -> toml::Value {
+    let word = match dialect {
+        Dialect::Chat => "chat",
+        Dialect::Responses => "responses",
+    };
+    toml::Value::String(word.to_owned())
 }
 
 /// Reads what is kept of calls of judges.

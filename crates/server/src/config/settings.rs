@@ -401,6 +401,18 @@ static SETTINGS: &[Setting] = &[
         "The key for model_url; OPENAI_API_KEY does as well. Without a key and a URL no model is asked."
     ),
     setting!(
+        "model_api",
+        grading.model_api = grading::dialect,
+        grading::dialect_text,
+        "Which of OpenAI's APIs model_url is asked by: chat (POST /chat/completions, which nearly everybody speaks) or responses (POST /responses)."
+    ),
+    setting!(
+        "model_timeout",
+        grading.model_timeout = duration,
+        duration_text,
+        "How long a model may take for one answer, each time it is asked; then it is asked again, up to 8 times in all."
+    ),
+    setting!(
         "embedding_model",
         grading.embedding_model = grading::maybe_name,
         |name: &Option<String>| text(name.as_deref().unwrap_or_default()),

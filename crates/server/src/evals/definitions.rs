@@ -34,12 +34,15 @@ pub(super) struct EvalObject {
     /// Pairs that people hang on it.
     #[schema(value_type = Object)]
     metadata: Box<RawValue>,
-    /// What rows look like: `custom`, `logs` or `stored_completions`, with a `schema`.
+    /// What rows look like: `custom`, `logs`, `stored_completions` or `traces`, with a `schema`.
     #[schema(value_type = Object)]
     data_source_config: Box<RawValue>,
     /// The graders, each with the `id` that results name.
     #[schema(value_type = Vec<Object>)]
     testing_criteria: Box<RawValue>,
+    /// The id that it had at OpenAI, if it was brought along from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openai_eval_id: Option<String>,
 }
 
 /// An eval to be made.
@@ -54,7 +57,9 @@ pub(super) struct EvalSent {
     /// What rows look like.
     #[schema(value_type = Object)]
     data_source_config: Map<String, Value>,
-    /// The graders: `string_check`, `text_similarity`, `score_model`, `label_model`, `python`.
+    /// The graders: `string_check`, `text_similarity`, `score_model`, `label_model`, `python`. Of an eval over
+    /// traces also `rule`, `detector`, `trajectory`, `llm`, `code`, `multi`, and saved or ready graders:
+    /// `"library:NAME"`, the name or id of one, or `{"id"|"name", "version"?}`.
     #[schema(value_type = Vec<Object>)]
     testing_criteria: Vec<Value>,
 }
@@ -99,11 +104,21 @@ pub(super) async fn create_eval(
 ) -> Result<(StatusCode, Json<EvalObject>), ApiError> {
     principal.require(Scope::Ingest)?;
     let (sent, _hold) = read_json::<EvalSent>(&state, &headers, body).await?;
-    let criteria = criteria::checked(&sent.testing_criteria, &state.graders)?;
+    let mut mistakes = Vec::new();
+    let config = criteria::config(&sent.data_source_config);
+    let config = config.map_err(|mistake| mistakes.push(mistake)).ok();
+    let sent_kind = sent.data_source_config.get("type");
+    let is_of_traces = sent_kind.is_some_and(|kind| kind == "traces");
+    let (project, criteria) = (&principal.project, &sent.testing_criteria);
+    let criteria =
+        criteria::checked(&state, project, criteria, is_of_traces, &mut mistakes).await?;
+    let Some(config) = config.filter(|_| mistakes.is_empty()) else {
+        return Err(criteria::all_of(&mistakes));
+    };
     let new = NewEval {
         name: sent.name.unwrap_or_default(),
         metadata: metadata_text(&sent.metadata.unwrap_or_default())?,
-        data_source_config: criteria::config(&sent.data_source_config)?.to_string(),
+        data_source_config: config.to_string(),
         testing_criteria: criteria.to_string(),
     };
     let meta = state.store.meta();
@@ -234,6 +249,7 @@ impl EvalObject {
             metadata: raw(eval.metadata)?,
             data_source_config: raw(eval.data_source_config)?,
             testing_criteria: raw(eval.testing_criteria)?,
+            openai_eval_id: eval.openai_id,
         })
     }
 }

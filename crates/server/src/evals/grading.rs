@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use grade::openai::{GraderReport, Subject, Tokens};
+use grade::trace::{Graded, Halt};
+use model::NanoUsd;
 use serde_json::{Value, json};
 use store::meta::{Eval, EvalRun, GradedItem, ItemStatus, ModelUse, QueuedItem};
 
-use super::criteria::{self, Criterion};
+use super::criteria::{self, By, Criterion};
 use super::sampling::{Sampling, SamplingError, shown_error, shown_given};
 use super::source::DataSource;
+use super::verdict;
 use crate::error::ApiError;
+use crate::grading::TraceBench;
 use crate::services::GradeServices;
+use crate::state::AppState;
 
 /// What is done with each row of a run.
 #[derive(Debug)]
@@ -19,29 +24,53 @@ pub(super) struct Plan {
     criteria: Vec<Criterion>,
     sampling: Option<Sampling>,
     services: GradeServices,
+    /// What grades the traces that rows were made of, if a criterion does.
+    traces: Option<TraceBench>,
 }
 
 /// What calls took, by the name of the model.
 type Usage = BTreeMap<String, ModelUse>;
 
+/// What criteria found of a row.
+#[derive(Default)]
+struct Found {
+    outcomes: Vec<(String, ItemStatus)>,
+    results: Vec<Value>,
+}
+
 impl Plan {
-    /// Reads what was stored of a run and of its eval.
-    pub(super) fn of(
+    /// Reads what was stored of a run and of its eval; judges of traces have cost `spent` before.
+    pub(super) async fn of(
+        state: &AppState,
         eval: &Eval,
         run: &EvalRun,
-        services: &GradeServices,
+        spent: NanoUsd,
     ) -> Result<Self, ApiError> {
         let source = serde_json::value::RawValue::from_string(run.data_source.clone());
         let source = DataSource::parse(&source.map_err(ApiError::internal)?)?;
+        let criteria = criteria::stored(&eval.testing_criteria)?;
+        let of_traces = criteria::of_traces(&criteria);
+        let of_traces = of_traces.map_err(|problems| ApiError::internal(problems.join("; ")))?;
+        let traces = match of_traces {
+            None => None,
+            Some(of_traces) => {
+                let cap = source.cost_max()?;
+                let cap = cap.unwrap_or(state.config.grading.run_cost_max);
+                let of_run = (&run.project, &*run.id, run.created_at);
+                Some(TraceBench::new(state, of_run, of_traces, (cap, spent)).await?)
+            }
+        };
         Ok(Self {
-            criteria: criteria::stored(&eval.testing_criteria)?,
+            criteria,
             sampling: Sampling::of(&source)?,
-            services: services.clone(),
+            services: state.graders.clone(),
+            traces,
         })
     }
 
-    /// Samples an answer to a row, if the run does so, and grades it.
-    pub(super) async fn grade(&self, row: QueuedItem) -> GradedItem {
+    /// Samples an answer to a row, if the run does so, and grades it. A halt says that no further row
+    /// could be graded either.
+    pub(super) async fn grade(&self, row: QueuedItem) -> Result<GradedItem, Halt> {
         let item = json_of(&row.item);
         let mut usage = Usage::new();
         let (sample, shown) = match (&self.sampling, &row.given) {
@@ -57,7 +86,7 @@ impl Plan {
                         add(&mut usage, &sampled.answer.model, sampled.answer.usage);
                         (sampled.namespace, Some(sampled.shown))
                     }
-                    Err(error) => return self.unanswered(row.position, &error),
+                    Err(error) => return Ok(self.unanswered(row.position, &error)),
                 }
             }
         };
@@ -65,29 +94,58 @@ impl Plan {
             item: &item,
             sample: &sample,
         };
-        let services = self.services.get();
-        let reports = self
-            .criteria
-            .iter()
-            .map(|criterion| criterion.grader.run(subject, &services));
-        let reports = join_all(reports).await;
-        let mut outcomes = Vec::with_capacity(reports.len());
-        let mut results = Vec::with_capacity(reports.len());
-        for (criterion, report) in self.criteria.iter().zip(&reports) {
-            for (model, tokens) in &report.usage {
-                add(&mut usage, model, *tokens);
-            }
-            outcomes.push((criterion.id.clone(), outcome(report)));
-            results.push(result(criterion, report));
-        }
-        GradedItem {
+        let found = self.find(&row, subject, &mut usage).await?;
+        Ok(GradedItem {
             position: row.position,
-            status: whole(&outcomes),
+            status: verdict::whole(found.outcomes.iter().map(|(_, outcome)| *outcome)),
             sample: shown.map(|shown| shown.to_string()),
-            results: Value::Array(results).to_string(),
-            outcomes,
+            results: Value::Array(found.results).to_string(),
+            outcomes: found.outcomes,
             usage: usage.into_iter().collect(),
+        })
+    }
+
+    /// Asks all criteria, and tells what they found in the order of the eval.
+    async fn find(
+        &self,
+        row: &QueuedItem,
+        subject: Subject<'_>,
+        usage: &mut Usage,
+    ) -> Result<Found, Halt> {
+        let services = self.services.get();
+        let reports = self.criteria.iter().filter_map(|one| match &one.by {
+            By::Row(grader) => Some(grader.run(subject, &services)),
+            By::Trace(..) => None,
+        });
+        let said = async {
+            match (&self.traces, &row.trace_id) {
+                (Some(bench), Some(trace_id)) => bench.grade(trace_id).await,
+                // Runs of such criteria have no rows but those of traces.
+                _ => Ok(Vec::new()),
+            }
+        };
+        let (reports, said) = futures::join!(join_all(reports), said);
+        let (mut reports, mut said) = (reports.into_iter(), said?);
+        let mut found = Found::default();
+        for criterion in &self.criteria {
+            match &criterion.by {
+                By::Row(_) => {
+                    if let Some(report) = reports.next() {
+                        found.add_report(criterion, &report, usage);
+                    }
+                }
+                By::Trace(name, grader) => {
+                    let at = said.iter().position(|(id, _)| *id == criterion.id);
+                    let graded = at.map(|at| said.swap_remove(at).1).unwrap_or_default();
+                    count_calls(&graded, usage);
+                    let result = |one| verdict::result(&criterion.id, name, grader, one);
+                    found.results.extend(graded.iter().map(result));
+                    let outcome = verdict::outcome(&graded);
+                    found.outcomes.push((criterion.id.clone(), outcome));
+                }
+            }
         }
+        Ok(found)
     }
 
     /// Returns a row to which there is no answer: no criterion can say anything of it.
@@ -126,13 +184,21 @@ fn outcome(report: &GraderReport) -> ItemStatus {
     }
 }
 
-/// A row that could not be graded by one criterion is neither passed nor failed.
-fn whole(outcomes: &[(String, ItemStatus)]) -> ItemStatus {
-    let has = |wanted| outcomes.iter().any(|(_, outcome)| *outcome == wanted);
-    match (has(ItemStatus::Error), has(ItemStatus::Fail)) {
-        (true, _) => ItemStatus::Error,
-        (false, true) => ItemStatus::Fail,
-        (false, false) => ItemStatus::Pass,
+impl Found {
+    fn add_report(&mut self, criterion: &Criterion, report: &GraderReport, usage: &mut Usage) {
+        for (model, tokens) in &report.usage {
+            add(usage, model, *tokens);
+        }
+        self.outcomes.push((criterion.id.clone(), outcome(report)));
+        self.results.push(result(criterion, report));
+    }
+}
+
+/// Counts what judges of traces were asked; answers that were there already took nothing.
+fn count_calls(graded: &[Graded], usage: &mut Usage) {
+    let exchanges = graded.iter().flat_map(|one| &one.exchanges);
+    for exchange in exchanges.filter(|exchange| !exchange.is_cached) {
+        add(usage, &exchange.model, exchange.usage);
     }
 }
 

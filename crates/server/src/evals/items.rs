@@ -25,7 +25,7 @@ pub(super) struct OutputItemObject {
     eval_id: String,
     /// When it was graded, in seconds since 1970.
     created_at: i64,
-    /// `pass`, `fail`, or `error` where it could not be graded.
+    /// `pass`, `fail`, `error` where it could not be graded, or `skip` where no criterion applies to it.
     status: &'static str,
     /// The place of the row, from 0.
     datasource_item_id: i64,
@@ -33,12 +33,19 @@ pub(super) struct OutputItemObject {
     #[schema(value_type = Object)]
     datasource_item: Box<RawValue>,
     /// What each grader said: `name` (the criterion's id), `score`, `passed`, `sample` (the judge's call),
-    /// `testing_criteria_name`, `type`, and where there are any `label`, `steps`, `error`.
+    /// `testing_criteria_name`, `type`, and where there are any `label`, `steps`, `error`. Graders of traces
+    /// also say `outcome`, `citations` (the spans that made it so), `reasoning`, `unscored_reason`, `skipped`.
     #[schema(value_type = Vec<Object>)]
     results: Box<RawValue>,
     /// The answer that was graded; null where there was none.
     #[schema(value_type = Option<Object>)]
     sample: Option<Box<RawValue>>,
+    /// `true` if it was graded elsewhere and brought along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<bool>,
+    /// The id that it had there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openai_output_item_id: Option<String>,
 }
 
 /// List the rows of a run that were graded, in the order of the rows.
@@ -52,7 +59,7 @@ pub(super) struct OutputItemObject {
         ("after" = Option<String>, Query, description = "The item that the page comes behind"),
         ("limit" = Option<usize>, Query, description = "Entries of a page, 20 if not given"),
         ("order" = Option<String>, Query, description = "`asc`, which is the default, or `desc`"),
-        ("status" = Option<String>, Query, description = "`pass`, `fail` (or `failed`), or `error`"),
+        ("status" = Option<String>, Query, description = "`pass`, `fail` (or `failed`), `error` or `skip`"),
     ),
     responses((status = 200, body = ListPage<OutputItemObject>), (status = 404, body = ErrorBody))
 )]
@@ -108,6 +115,8 @@ impl OutputItemObject {
             datasource_item: raw(item.item)?,
             results: raw(item.results)?,
             sample: item.sample.map(raw).transpose()?,
+            imported: item.openai_id.is_some().then_some(true),
+            openai_output_item_id: item.openai_id,
         })
     }
 }

@@ -14,14 +14,17 @@ mod files;
 mod form;
 mod graders;
 mod grading;
+mod import;
 mod items;
 mod recorded;
+mod row_schema;
 mod runs;
 mod sampling;
 mod source;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod verdict;
 mod worker;
 
 use axum::Router;
@@ -53,6 +56,7 @@ pub(crate) fn routes() -> Router<AppState> {
             "/v1/evals",
             get(definitions::list_evals).post(definitions::create_eval),
         )
+        .route("/v1/evals/import", post(import::import_evals))
         .route(
             "/v1/evals/{eval_id}",
             get(definitions::retrieve_eval)
@@ -105,6 +109,7 @@ pub(crate) fn routes() -> Router<AppState> {
         definitions::retrieve_eval,
         definitions::update_eval,
         definitions::delete_eval,
+        import::import_evals,
         runs::list_runs,
         runs::create_run,
         runs::retrieve_run,

@@ -5,12 +5,15 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use grade::openai::Kind;
+use grade::trace::Costs;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::meta::{Eval, EvalRun, NewItem, NewRun, RunStatus, RunTally};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
+use super::criteria::By;
+use super::row_schema::RowSchema;
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
 use super::{criteria, read_file, read_json, recorded, traces};
@@ -57,10 +60,26 @@ pub(super) struct RunObject {
     /// Pairs that people hang on it.
     #[schema(value_type = Object)]
     metadata: Box<RawValue>,
+    /// `true` if it was graded elsewhere and brought along: its figures are those that were told there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<bool>,
+    /// The id that it had there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openai_run_id: Option<String>,
+}
+
+/// What a run came to.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Told {
+    result_counts: Option<ResultCounts>,
+    per_model_usage: Option<Vec<ModelUsage>>,
+    per_testing_criteria_results: Option<Vec<CriterionResults>>,
 }
 
 /// How many rows there are, and what was found of them.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 struct ResultCounts {
     /// All rows; 0 as long as the run is queued.
     total: u64,
@@ -70,10 +89,19 @@ struct ResultCounts {
     failed: u64,
     /// Rows that passed every criterion.
     passed: u64,
+    /// Rows to which no criterion applies, which are in no other count; not there if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What calls of a model took.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 struct ModelUsage {
     model_name: String,
     invocation_count: i64,
@@ -84,7 +112,8 @@ struct ModelUsage {
 }
 
 /// How many rows passed and failed a criterion.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 struct CriterionResults {
     /// The criterion's id.
     testing_criteria: String,
@@ -92,6 +121,9 @@ struct CriterionResults {
     failed: u64,
     /// Rows of which it could say nothing.
     errored: u64,
+    /// Rows to which it does not apply; not there if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: u64,
 }
 
 /// A run to be made.
@@ -146,13 +178,17 @@ pub(super) async fn create_run(
     let (sent, hold) = read_json::<RunSent>(&state, &headers, body).await?;
     let mut source = DataSource::parse(&sent.data_source)?;
     let sampling = Sampling::of(&source)?;
-    require_services(&state, &eval, sampling.is_some())?;
+    require_what_it_needs(&state, &eval, &source, sampling.is_some())?;
     let rules = RowRules {
-        schema: criteria::item_schema(&eval.data_source_config)?,
+        schema: RowSchema::new(criteria::item_schema(&eval.data_source_config)?),
         needs_sample: matches!(source.kind.as_str(), "completions" | "responses")
             && sampling.is_none(),
     };
     let rows = source.take_rows()?;
+    if source.kind == "traces" && !matches!(rows, Rows::Traces(_)) {
+        let message = "a data_source of the type traces has a source of that type too";
+        return Err(ApiError::invalid("data_source.source.type", message));
+    }
     let (items, held) = read_rows(&state, &principal, &eval, rules, rows).await?;
     let new = NewRun {
         name: sent
@@ -173,17 +209,37 @@ pub(super) async fn create_run(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// Refuses a run that needs what nobody configured: each of its rows would say so.
-fn require_services(state: &AppState, eval: &Eval, samples: bool) -> Result<(), ApiError> {
-    let kinds = criteria::stored(&eval.testing_criteria)?;
-    let uses = |wanted: &[Kind]| kinds.iter().any(|one| wanted.contains(&one.grader.kind()));
-    let needs_model = samples || uses(&[Kind::ScoreModel, Kind::LabelModel]);
-    if needs_model && state.graders.model.is_none() {
+/// Refuses a run that needs what nobody configured, or rows that it does not have: each of them would say
+/// so.
+fn require_what_it_needs(
+    state: &AppState,
+    eval: &Eval,
+    source: &DataSource,
+    samples: bool,
+) -> Result<(), ApiError> {
+    let all = criteria::stored(&eval.testing_criteria)?;
+    let of_traces = criteria::of_traces(&all);
+    let of_traces = of_traces.map_err(|problems| ApiError::internal(problems.join("; ")))?;
+    if of_traces.is_some() && source.kind != "traces" {
+        let message = "this eval has criteria that grade traces: send a data_source of the type traces, such as \
+                       {\"type\": \"traces\", \"source\": {\"type\": \"traces\", \"limit\": 100}}";
+        return Err(ApiError::invalid("data_source.type", message));
+    }
+    source.cost_max()?;
+    let costs = of_traces.map_or(Costs::Nothing, |of_traces| of_traces.costs());
+    let uses = |wanted: &[Kind]| {
+        all.iter().any(|criterion| match &criterion.by {
+            By::Row(grader) => wanted.contains(&grader.kind()),
+            By::Trace(..) => false,
+        })
+    };
+    let asks_judge = costs == Costs::Judge || uses(&[Kind::ScoreModel, Kind::LabelModel]);
+    if (samples || asks_judge) && state.graders.model.is_none() {
         let message = "this run asks a model, and no model endpoint is configured: set OPENAI_API_KEY (and \
                        OPENAI_BASE_URL for another provider) where the server runs";
         return Err(ApiError::new(ErrorCode::Unconfigured, message));
     }
-    if uses(&[Kind::Python]) && state.graders.python.is_none() {
+    if (uses(&[Kind::Python]) || costs == Costs::Code) && state.graders.python.is_none() {
         let message = "this run has Python graders, which this server is not set up to run";
         return Err(ApiError::new(ErrorCode::Unconfigured, message));
     }
@@ -386,26 +442,11 @@ fn criteria_ids(eval: &Eval) -> Result<Vec<String>, ApiError> {
 impl RunObject {
     /// Returns a run as it is sent; its criteria in the order of the eval's.
     fn of(run: EvalRun, tally: RunTally, criteria: &[String]) -> Result<Self, ApiError> {
-        let per_criterion = criteria.iter().map(|id| {
-            let [passed, failed, errored] = tally.criteria.get(id).copied().unwrap_or_default();
-            CriterionResults {
-                testing_criteria: id.clone(),
-                passed,
-                failed,
-                errored,
-            }
-        });
-        let has_begun = run.status != RunStatus::Queued;
-        let per_criterion: Vec<CriterionResults> = per_criterion.collect();
-        let usage = tally.usage.iter().map(|(model, used)| ModelUsage {
-            model_name: model.clone(),
-            invocation_count: used.calls,
-            prompt_tokens: used.prompt_tokens,
-            completion_tokens: used.completion_tokens,
-            total_tokens: used.total_tokens,
-            cached_tokens: used.cached_tokens,
-        });
-        let usage: Vec<ModelUsage> = usage.collect();
+        let told = match &run.told {
+            Some(told) => serde_json::from_str(told).map_err(ApiError::internal)?,
+            None if run.status == RunStatus::Queued => Told::default(),
+            None => Told::counted(&tally, criteria),
+        };
         Ok(Self {
             object: "eval.run",
             report_url: format!("/v1/evals/{}/runs/{}", run.eval_id, run.id),
@@ -415,16 +456,46 @@ impl RunObject {
             created_at: seconds(run.created_at),
             status: run.status.as_str(),
             model: run.model,
-            result_counts: match has_begun {
-                true => ResultCounts::of(&tally),
-                false => ResultCounts::default(),
-            },
-            per_model_usage: (!usage.is_empty()).then_some(usage),
-            per_testing_criteria_results: has_begun.then_some(per_criterion),
+            result_counts: told.result_counts.unwrap_or_default(),
+            per_model_usage: told.per_model_usage,
+            per_testing_criteria_results: told.per_testing_criteria_results,
             data_source: raw(run.data_source)?,
             error: run.error.map(raw).transpose()?,
             metadata: raw(run.metadata)?,
+            imported: run.openai_id.is_some().then_some(true),
+            openai_run_id: run.openai_id,
         })
+    }
+}
+
+impl Told {
+    /// Returns what the rows of a run come to that has begun.
+    fn counted(tally: &RunTally, criteria: &[String]) -> Self {
+        let per_criterion = criteria.iter().map(|id| {
+            let counts = tally.criteria.get(id).copied().unwrap_or_default();
+            let [passed, failed, errored, skipped] = counts;
+            CriterionResults {
+                testing_criteria: id.clone(),
+                passed,
+                failed,
+                errored,
+                skipped,
+            }
+        });
+        let usage = tally.usage.iter().map(|(model, used)| ModelUsage {
+            model_name: model.clone(),
+            invocation_count: used.calls,
+            prompt_tokens: used.prompt_tokens,
+            completion_tokens: used.completion_tokens,
+            total_tokens: used.total_tokens,
+            cached_tokens: used.cached_tokens,
+        });
+        let usage: Vec<ModelUsage> = usage.collect();
+        Self {
+            result_counts: Some(ResultCounts::of(tally)),
+            per_model_usage: (!usage.is_empty()).then_some(usage),
+            per_testing_criteria_results: Some(per_criterion.collect()),
+        }
     }
 }
 
@@ -435,6 +506,7 @@ impl ResultCounts {
             errored: tally.errored,
             failed: tally.failed,
             passed: tally.passed,
+            skipped: tally.skipped,
         }
     }
 }

@@ -3,13 +3,14 @@
 //! All of them are read when the run is made. A row that cannot be used is the caller's mistake and is
 //! told then, by its place, not in the middle of a run.
 
-use insight::schema_fault;
+use model::NanoUsd;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use store::meta::NewItem;
 
 use super::recorded::RecordedQuery;
+use super::row_schema::RowSchema;
 use super::traces::TracesQuery;
 use crate::error::{ApiError, ErrorCode};
 
@@ -25,6 +26,7 @@ pub(super) struct DataSource {
     pub(super) model: Option<String>,
     pub(super) input_messages: Option<Value>,
     pub(super) sampling_params: Option<Value>,
+    max_cost_usd: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +72,18 @@ impl DataSource {
         }
     }
 
+    /// Returns what judges of traces may cost, if it is said.
+    pub(super) fn cost_max(&self) -> Result<Option<NanoUsd>, ApiError> {
+        match self.max_cost_usd {
+            None => Ok(None),
+            Some(usd) if (0.0..=1e9).contains(&usd) => Ok(Some(NanoUsd::from_usd(usd))),
+            Some(usd) => {
+                let message = format!("{usd} is no amount of US dollars");
+                Err(ApiError::invalid("data_source.max_cost_usd", message))
+            }
+        }
+    }
+
     /// Takes the rows out, or says where they are.
     pub(super) fn take_rows(&mut self) -> Result<Rows, ApiError> {
         let at = |field: &str| format!("data_source.source{field}");
@@ -104,7 +118,7 @@ impl DataSource {
 #[derive(Debug)]
 pub(super) struct RowRules {
     /// The eval's schema of a row.
-    pub(super) schema: Value,
+    pub(super) schema: RowSchema,
     /// Whether a row must bring the answer that is graded.
     pub(super) needs_sample: bool,
 }
@@ -141,8 +155,7 @@ impl RowRules {
     /// Returns rows that were made here, if they have what the eval wants of its rows.
     pub(super) fn recorded(&self, rows: Vec<NewItem>) -> Result<Vec<NewItem>, ApiError> {
         let known = ["input", "trace_id", "span_id"];
-        let required = self.schema.get("required").and_then(Value::as_array);
-        let mut required = required.into_iter().flatten().filter_map(Value::as_str);
+        let mut required = self.schema.required();
         if let Some(name) = required.find(|name| !known.contains(name)) {
             let message = format!(
                 "rows of recorded calls have no {name:?}, which the eval's item_schema requires; they have input, trace_id, span_id"
@@ -154,11 +167,9 @@ impl RowRules {
 
     /// Refuses an item that does not fit the eval's schema.
     pub(super) fn fit(&self, item: &Value) -> Result<(), String> {
-        let Some(fault) = schema_fault(&self.schema, item) else {
+        let Some(fault) = self.schema.fault(item) else {
             return Ok(());
         };
-        // Faults of a schema are told of the arguments of a tool, which this is not.
-        let fault = fault.strip_prefix("arguments").unwrap_or(&fault);
         Err(format!(
             "its `item`{fault}, which the eval's item_schema does not allow"
         ))
@@ -225,8 +236,8 @@ mod tests {
 
     fn rules(needs_sample: bool) -> RowRules {
         RowRules {
-            schema: serde_json::json!({"type": "object", "required": ["label"],
-                "properties": {"n": {"type": "integer"}}}),
+            schema: RowSchema::new(serde_json::json!({"type": "object", "required": ["label"],
+                "properties": {"n": {"type": "integer", "minimum": 0}}})),
             needs_sample,
         }
     }
@@ -262,6 +273,11 @@ mod tests {
             r#"{"item":{"label":"a","n":"x"}}"#,
             false,
             Err("`item`.n is a text, not integer"),
+        );
+        check(
+            r#"{"item":{"label":"a","n":-1}}"#,
+            false,
+            Err("`item`.n is -1, less than 0"),
         );
         check(
             r#"{"item":{"label":1},"sample":"a"}"#,

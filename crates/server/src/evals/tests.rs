@@ -2,7 +2,9 @@
 
 mod captured;
 mod cycle;
+mod imported;
 mod runs;
+mod traced;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use model::ProjectId;
-use serde_json::json;
-use store::meta::{EvalRun, MetaError};
+use grade::trace::Halt;
+use model::{NanoUsd, ProjectId};
+use serde_json::{Value, json};
+use store::meta::{EvalRun, GradedItem, MetaError, PageAsked, RunStatus};
 
 use super::grading::Plan;
 use crate::app::ServeError;
@@ -99,7 +100,9 @@ async fn grade(state: &AppState, run: &EvalRun) -> Result<(), RunError> {
         return Ok(());
     }
     let eval = meta.eval(&run.project, &run.eval_id).await?;
-    let plan = Plan::of(&eval, run, &state.graders).map_err(RunError::Plan)?;
+    let spent = spent_before(state, run).await?;
+    let plan = Plan::of(state, &eval, run, spent).await;
+    let plan = plan.map_err(RunError::Plan)?;
     let mut after = -1;
     loop {
         let rows = meta.queued_items(&run.id, after, ROWS_PER_READ).await?;
@@ -110,18 +113,63 @@ async fn grade(state: &AppState, run: &EvalRun) -> Result<(), RunError> {
             .buffer_unordered(ROWS_AT_ONCE)
             .ready_chunks(ROWS_PER_WRITE);
         while let Some(done) = graded.next().await {
+            let mut halt = None;
+            let is_done = |one: Result<GradedItem, Halt>| one.map_err(|why| halt = Some(why)).ok();
+            let done: Vec<GradedItem> = done.into_iter().filter_map(is_done).collect();
             if !meta.grade_items(&run.id, &done).await? {
                 return Ok(());
+            }
+            if let Some(halt) = halt {
+                return Ok(meta.end_run(&run.id, Some(&halted(&halt))).await?);
             }
         }
     }
     let tallies = meta.tallies(&[&run.id]).await?;
     let nothing = tallies
         .get(&run.id)
-        .is_some_and(|tally| tally.passed + tally.failed == 0);
+        .is_some_and(|tally| tally.passed + tally.failed + tally.skipped == 0);
     let error = nothing.then(|| {
         let message = "not one row could be graded: the output items say why";
         json!({"code": "nothing_graded", "message": message}).to_string()
     });
     Ok(meta.end_run(&run.id, error.as_deref()).await?)
+}
+
+/// Returns what the error of a run says that cannot go on: its further rows would fail alike, or cost what
+/// nobody allowed.
+fn halted(halt: &Halt) -> String {
+    let code = match halt {
+        Halt::Budget(_) => "budget_used_up",
+        Halt::Terminal(_) => "judge_refuses",
+    };
+    json!({"code": code, "message": halt.to_string()}).to_string()
+}
+
+/// Returns what judges of traces have cost a run before the server was last started.
+async fn spent_before(state: &AppState, run: &EvalRun) -> Result<NanoUsd, RunError> {
+    let mut spent = NanoUsd::default();
+    if run.status == RunStatus::Queued {
+        return Ok(spent);
+    }
+    let mut asked = PageAsked {
+        after: None,
+        limit: ROWS_PER_READ as usize,
+        is_descending: false,
+    };
+    loop {
+        let page = state
+            .store
+            .meta()
+            .output_items(&run.id, None, &asked)
+            .await?;
+        for item in &page.entries {
+            let results: Vec<Value> = serde_json::from_str(&item.results).unwrap_or_default();
+            let costs = results.iter().filter_map(|one| one["cost_usd"].as_f64());
+            spent = spent.saturating_add(NanoUsd::from_usd(costs.sum()));
+        }
+        match page.entries.last() {
+            Some(last) if page.has_more => asked.after = Some(last.id.clone()),
+            _ => return Ok(spent),
+        }
+    }
 }

@@ -4,39 +4,149 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use grade::trace::{Subject, TraceGrader, content_hash};
 use insight::rule::{Rule, RuleValue};
 use insight::{Context, ToldTrace, TraceView};
-use model::{ProjectId, TraceRow};
+use model::{ProjectId, Time, TraceRow};
+use serde_json::Value;
 use store::meta::GradingRun;
 use store::{Columns, ReadError, Snapshot, Table, TraceBounds};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::plan::Plan;
+use super::settings::GradingSettings;
+use super::usual::{Usual, Wanted};
+use crate::read::LoadError;
 use crate::state::AppState;
 
 /// A baseline is taken over the traces that began so long before the run.
-const BASELINE_MICROS: i64 = 30 * 86_400 * 1_000_000;
+pub(super) const BASELINE_MICROS: i64 = 30 * 86_400 * 1_000_000;
 
 /// What rules ask of earlier traces could not be made ready.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ContextError {
     #[error("failed to read earlier traces")]
     Read(#[from] ReadError),
+    #[error("failed to read the spans of earlier traces")]
+    Load(#[source] LoadError),
     #[error("a worker died")]
     Worker(#[from] JoinError),
 }
 
-/// Returns what a project says of its tools, workflows and models.
-pub(super) fn context_of(_state: &AppState, _project: &ProjectId) -> Context {
-    // There is no setting for it yet: what holds for everybody holds.
-    Context::default()
+/// What a project says of its tools, workflows, models and schemas.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    settings: GradingSettings,
+    context: Context,
 }
 
-/// Returns the baselines that the rules of a run ask for, over the traces of the thirty days before it was
-/// made. One of which nothing is known is missing, and the rule says that it cannot tell.
+impl Known {
+    /// Returns what a project says now.
+    pub(super) fn of(state: &AppState, project: &ProjectId) -> Self {
+        let settings = state.projects.settings(project);
+        Self::from(
+            settings
+                .map(|it| GradingSettings::of(&it))
+                .unwrap_or_default(),
+        )
+    }
+
+    /// Returns what the traces of a run are graded by: what its project said when it was made, of a watch
+    /// what it says now.
+    pub(super) fn of_run(state: &AppState, run: &GradingRun) -> Self {
+        match &run.settings {
+            None => Self::of(state, &run.project),
+            Some(text) => {
+                let told: Value = serde_json::from_str(text).unwrap_or_default();
+                Self::from(GradingSettings::of_json(&told))
+            }
+        }
+    }
+
+    /// Knows too how long and how dear things usually are, as far as graders ask for it.
+    pub(super) async fn with_usual(
+        mut self,
+        state: &AppState,
+        project: &ProjectId,
+        (before, wanted): (Time, Wanted),
+    ) -> Result<Self, ContextError> {
+        let usual = Usual::before(state, project, before, wanted).await?;
+        usual.tell(&mut self.context);
+        Ok(self)
+    }
+
+    /// Returns what is known for detectors.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Returns it as a run keeps it.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(&self.settings).expect("names, words and JSON are JSON")
+    }
+
+    /// Returns a trace of which this is known beside it.
+    pub(super) fn subject<'a>(&'a self, view: &'a TraceView) -> Subject<'a> {
+        Subject {
+            schemas: &self.settings.schemas,
+            ..Subject::new(view, &self.context)
+        }
+    }
+
+    /// Returns the hash by which a judge's answer is found again: of what can be read of a trace, and of
+    /// what the project says where that changes what the judge is shown.
+    pub(super) fn trace_hash(&self, view: &TraceView) -> String {
+        let hash = content_hash(view);
+        match self.settings.key_of(view.row.item.workflow_name.as_deref()) {
+            None => hash,
+            Some(said) => blake3::hash(format!("{hash}{said}").as_bytes())
+                .to_hex()
+                .to_string(),
+        }
+    }
+
+    /// Returns the hash of a grader with what can change its verdicts.
+    pub(super) fn grader_hash(&self, grader: &TraceGrader) -> String {
+        self.settings.hash_of(grader)
+    }
+
+    /// Returns what a grader asks for and the project does not have, each in a sentence.
+    pub(super) fn lacking(&self, grader: &TraceGrader) -> Vec<String> {
+        self.settings.lacking(grader)
+    }
+}
+
+impl From<GradingSettings> for Known {
+    fn from(settings: GradingSettings) -> Self {
+        let context = settings.context();
+        Self { settings, context }
+    }
+}
+
+/// Returns the moment before which traces are what a run's are held against: when it was made; of a watch,
+/// whose run never ends, now.
+pub(super) fn baseline_moment(state: &AppState, run: &GradingRun) -> Time {
+    match run.watch_id {
+        None => run.created_at,
+        Some(_) => state.clock.now(),
+    }
+}
+
+/// Returns the baselines that the rules of a run ask for, over the traces of the thirty days before
+/// ([`baseline_moment`]). One of which nothing is known is missing, and the rule says that it cannot tell.
 pub(super) async fn baselines_of(
     state: &AppState,
     run: &GradingRun,
+    plan: &Plan,
+) -> Result<BTreeMap<String, f64>, ContextError> {
+    baselines_before(state, &run.project, baseline_moment(state, run), plan).await
+}
+
+/// As [`baselines_of`], for whatever was made at `at`.
+pub(super) async fn baselines_before(
+    state: &AppState,
+    project: &ProjectId,
+    at: Time,
     plan: &Plan,
 ) -> Result<BTreeMap<String, f64>, ContextError> {
     let graders = plan.graders().iter();
@@ -48,10 +158,10 @@ pub(super) async fn baselines_of(
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let snapshot = state.store.snapshot(&run.project);
+    let snapshot = state.store.snapshot(project);
     let bounds = TraceBounds {
-        started_from: Some(run.created_at.plus_micros(-BASELINE_MICROS)),
-        started_until: Some(run.created_at),
+        started_from: Some(at.plus_micros(-BASELINE_MICROS)),
+        started_until: Some(at),
         above_seq: None,
     };
     Ok(spawn_blocking(move || measured(&snapshot, bounds, &keys)).await??)

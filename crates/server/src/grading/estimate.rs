@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use grade::judge::Budget;
-use grade::trace::{Costs, Subject, content_hash};
+use grade::trace::{Costs, Counterpart, Subject};
 use model::{NanoUsd, Outcome, ProjectId};
 use serde::Serialize;
 use stats::interval::Purpose;
@@ -14,7 +14,7 @@ use stats::{Level, Row, Rows, cluster};
 use store::GradeFilter;
 use store::meta::{GradingRunFilter, GradingStatus, PageAsked};
 
-use super::context::context_of;
+use super::context::Known;
 use super::judge::ProjectJudge;
 use super::plan::Plan;
 use super::select::{Selected, Selection};
@@ -58,7 +58,7 @@ pub(super) async fn estimate(
         });
     }
     let judge = ProjectJudge::of(state, project, Budget::without_cap(NanoUsd::default()));
-    let context = context_of(state, project);
+    let known = Known::of(state, project);
     let n = selected.items.len();
     let mut sums: Vec<Option<i64>> = vec![Some(0); plan.graders().len()];
     let mut traces = 0;
@@ -68,14 +68,31 @@ pub(super) async fn estimate(
         let Some(viewed) = blocking(move || view_of(&of, &whose, &id)).await?? else {
             continue;
         };
+        let other = match &item.counterpart {
+            None => None,
+            Some(id) => {
+                let (of, whose, id) = (Arc::clone(state), project.clone(), id.clone());
+                let Some(other) = blocking(move || view_of(&of, &whose, &id)).await?? else {
+                    continue;
+                };
+                let hash = known.trace_hash(&other.view);
+                Some((other, hash))
+            }
+        };
+        let counterpart = item.counterpart.as_ref().zip(other.as_ref());
         traces += 1;
-        let hash = content_hash(&viewed.view);
+        let hash = known.trace_hash(&viewed.view);
         let bill = judge.bill(None, None, NanoUsd::default());
         let services = bill.services();
         let subject = Subject {
             trace_hash: &hash,
             criteria_per_trace: plan.criteria_per_trace(),
-            ..Subject::new(&viewed.view, &context)
+            counterpart: counterpart.map(|(trace_id, (other, trace_hash))| Counterpart {
+                trace_id,
+                view: &other.view,
+                trace_hash,
+            }),
+            ..known.subject(&viewed.view)
         };
         for (planned, sum) in plan.graders().iter().zip(&mut sums) {
             let cost = planned.grader.estimate(&subject, &services);

@@ -7,7 +7,7 @@ use model::ProjectId;
 use serde_json::Value;
 use store::meta::NewGrader;
 
-use super::api::{Meant, meant};
+use super::api::{Meant, meant, require_label};
 use super::plan::{Frozen, Plan, Planned};
 use crate::error::{ApiError, ErrorCode};
 use crate::state::AppState;
@@ -42,13 +42,48 @@ pub(super) async fn resolve(
         }
     }
     if problems.is_empty() {
-        match Plan::new(named(found)) {
-            Ok(plan) => return Ok(Graders { plan }),
+        let named = named(found);
+        problems.extend(unfit_names(&named));
+        problems.extend(twins(&named));
+        match Plan::new(named) {
+            Ok(plan) if problems.is_empty() => return Ok(Graders { plan }),
+            Ok(_) => {}
             Err(more) => problems.extend(more),
         }
     }
     let error = ApiError::new(ErrorCode::InvalidParameter, problems.join("\n"));
     Err(error.of_param("graders"))
+}
+
+/// Tells which names would not do for a saved grader either: they stand in every grade, and on terminals.
+fn unfit_names(planned: &[Planned]) -> Vec<String> {
+    let mut unfit = Vec::new();
+    for (at, one) in planned.iter().enumerate() {
+        if let Err(why) = require_label(&one.frozen.name) {
+            unfit.push(format!("graders[{at}].name: {why}"));
+        }
+    }
+    unfit
+}
+
+/// Tells which of them are one and the same: their grades would take the place of each other's.
+fn twins(planned: &[Planned]) -> Vec<String> {
+    let mut known: HashMap<(&str, &str), &str> = HashMap::new();
+    let mut twins = Vec::new();
+    for Planned { frozen, .. } in planned {
+        // A saved one goes by its id, one that came along by what it is.
+        let identity = match frozen.id.is_empty() {
+            true => ("", frozen.hash.as_str()),
+            false => (frozen.id.as_str(), ""),
+        };
+        if let Some(first) = known.insert(identity, &frozen.name) {
+            let name = &frozen.name;
+            twins.push(format!(
+                "`{first}` and `{name}` are the same grader under two names: leave one out"
+            ));
+        }
+    }
+    twins
 }
 
 /// Gives each a name: what it has, or its type with a number.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use grade::trace::{Exchange, Graded, Halt, Subject, content_hash};
-use insight::{Context, TraceView};
+use grade::trace::{Counterpart, Exchange, Graded, Halt, Subject};
+use insight::TraceView;
 use model::{Grade, Outcome, SpanId, Time, UnscoredReason, Verdict};
 use store::meta::{GradingItem, GradingRun, ItemEnd};
 
+use super::context::Known;
 use super::judge::Bill;
 use super::plan::{Plan, Planned, Scores};
 
@@ -17,9 +18,12 @@ use super::plan::{Plan, Planned, Scores};
 pub(super) struct Bench {
     pub(super) run: GradingRun,
     pub(super) plan: Plan,
-    pub(super) context: Context,
+    /// What the project says of its tools, workflows, models and schemas.
+    pub(super) known: Known,
     /// What the rules of the run ask of earlier traces.
     pub(super) baselines: BTreeMap<String, f64>,
+    /// The hash of each grader with what the project says, in the plan's order.
+    pub(super) hashes: Vec<String>,
     /// What the fences are named by.
     pub(super) seed: String,
 }
@@ -94,19 +98,30 @@ impl Bench {
         self.graded(item, said, at)
     }
 
-    /// Grades a trace by graders of any kind.
+    /// Grades a trace by graders of any kind; with `other` those that compare hold it against that.
     pub(super) async fn grade(
         &self,
         item: &GradingItem,
-        view: &TraceView,
+        (view, other): (&TraceView, Option<&TraceView>),
         bill: &Bill<'_>,
         now: impl Fn() -> Time,
     ) -> Result<ItemGrades, Halt> {
-        let hash = content_hash(view);
+        let hash = self.known.trace_hash(view);
+        let other_hash = other.map(|other| self.known.trace_hash(other));
+        let other_hash = other_hash.unwrap_or_default();
+        let counterpart = item.counterpart.as_ref().zip(other);
+        let counterpart = counterpart.map(|(trace_id, view)| Counterpart {
+            trace_id,
+            view,
+            trace_hash: &other_hash,
+        });
         let services = bill.services();
         let mut said = Said::default();
         for (place, planned) in self.plan.graders().iter().enumerate() {
-            let subject = self.subject(item, view, &hash, &said);
+            let subject = Subject {
+                counterpart,
+                ..self.subject(item, view, &hash, &said)
+            };
             let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
             let graded = match graded.catch_unwind().await {
                 Ok(graded) => graded?,
@@ -142,7 +157,7 @@ impl Bench {
             scores: &said.scores,
             baselines: &self.baselines,
             cited: &said.cited,
-            ..Subject::new(view, &self.context)
+            ..self.known.subject(view)
         }
     }
 
@@ -159,7 +174,7 @@ impl Bench {
                 grader_id: frozen.id.clone(),
                 grader_name: frozen.name.clone(),
                 grader_version: frozen.version,
-                grader_hash: frozen.hash.clone(),
+                grader_hash: self.hashes[place].clone(),
                 trace_id: Some(item.trace_id.clone()),
                 span_id: graded.span_id,
                 group_id: item.group_id.clone(),

@@ -14,11 +14,9 @@ use model::{NanoUsd, PriceTable, ProjectId, Time, TraceId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::settings::JUDGE_MODEL;
 use crate::error::chain;
 use crate::state::AppState;
-
-/// The setting of a project that names its judge.
-const JUDGE_SETTING: &str = "judge_model";
 
 /// Whom the graders of a project ask, and out of which purse.
 #[derive(Debug)]
@@ -35,8 +33,7 @@ impl ProjectJudge {
     /// Returns the judge of a project; what it costs is taken out of `budget`.
     pub(in crate::grading) fn of(state: &AppState, project: &ProjectId, budget: Budget) -> Self {
         let settings = state.projects.settings(project);
-        let named =
-            settings.and_then(|it| it.other.get(JUDGE_SETTING)?.as_str().map(str::to_owned));
+        let named = settings.and_then(|it| it.other.get(JUDGE_MODEL)?.as_str().map(str::to_owned));
         Self {
             state: Arc::clone(state),
             project: project.clone(),
@@ -58,6 +55,7 @@ impl ProjectJudge {
         Bill {
             judge: self,
             trace_id: trace_id.cloned(),
+            counterpart: None,
             payer,
             written,
             entries: Mutex::default(),
@@ -78,6 +76,8 @@ impl ProjectJudge {
 pub(in crate::grading) struct Bill<'a> {
     judge: &'a ProjectJudge,
     trace_id: Option<TraceId>,
+    /// The trace that it is compared with.
+    counterpart: Option<TraceId>,
     payer: Option<String>,
     written: NanoUsd,
     entries: Mutex<Entries>,
@@ -89,6 +89,8 @@ struct Entries {
     fresh: NanoUsd,
     /// What was asked on the same account before, by somebody who did not live to tell.
     found: NanoUsd,
+    /// What is being asked, at its estimate: whoever stops waiting for it may have to pay all the same.
+    open_questions: NanoUsd,
     /// Answers that came and are not kept yet.
     open: Vec<(ModelAnswer, NanoUsd)>,
     /// Questions whose cost is in one of the sums.
@@ -105,6 +107,12 @@ struct Kept {
 }
 
 impl Bill<'_> {
+    /// Says with which trace it is compared: what is answered quotes that one too.
+    pub(in crate::grading) fn compared_with(mut self, counterpart: Option<&TraceId>) -> Self {
+        self.counterpart = counterpart.cloned();
+        self
+    }
+
     /// Returns whom graders may ask, on this bill.
     pub(in crate::grading) fn services(&self) -> Services<'_> {
         let graders = &self.judge.state.graders;
@@ -126,20 +134,25 @@ impl Bill<'_> {
         let entries = self.entries.lock();
         entries
             .fresh
+            .saturating_add(entries.open_questions)
             .saturating_add(beyond(entries.found, self.written))
     }
 
     async fn asked(&self, request: &ModelRequest) -> Result<ModelAnswer, ModelError> {
         let graders = &self.judge.state.graders;
         let model = graders.model.as_deref().ok_or(ModelError::Absent)?;
-        let answer = model.ask(request).await?;
         let tariff = self.judge.tariff();
+        let estimate = tariff.estimate(request).unwrap_or_default();
+        self.entries.lock().open_questions.0 += estimate.0;
+        // If nobody waits for the answer any more, it stays open.
+        let answer = model.ask(request).await;
+        self.entries.lock().open_questions.0 -= estimate.0;
+        let mut answer = answer?;
+        tariff.doubt(request, &mut answer);
         // As the budget has it: what claims to have cost nothing is taken at its estimate.
         let cost = tariff.cost(request, &answer);
         let cost = cost.filter(|cost| *cost > NanoUsd::default());
-        let cost = cost
-            .or_else(|| tariff.estimate(request))
-            .unwrap_or_default();
+        let cost = cost.unwrap_or(estimate);
         let mut entries = self.entries.lock();
         entries.fresh = entries.fresh.saturating_add(cost);
         entries.open.push((answer.clone(), cost));
@@ -195,7 +208,8 @@ impl Bill<'_> {
         let meta = self.judge.state.store.meta();
         let project = &self.judge.project;
         let key = key.to_string();
-        let kept = meta.keep_judge_answer(project, &key, self.trace_id.as_ref(), &text);
+        let about = (self.trace_id.as_ref(), self.counterpart.as_ref());
+        let kept = meta.keep_judge_answer_about(project, &key, about, &text);
         if let Err(error) = kept.await {
             tracing::warn!(error = %chain(&error), "failed to keep what a judge answered; it may be asked again");
         }

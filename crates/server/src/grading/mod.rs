@@ -7,15 +7,20 @@
 
 mod api;
 mod context;
+mod criteria;
 mod estimate;
 mod graders;
 mod item;
 mod judge;
+mod pairs;
 mod plan;
 mod progress;
 mod recorded;
 mod select;
+mod settings;
 mod start;
+mod stopping;
+mod usual;
 mod watch;
 mod watches;
 mod worker;
@@ -32,8 +37,11 @@ use crate::app::{ServeError, stopping};
 use crate::state::AppState;
 use crate::turns::Turns;
 
-pub(crate) use api::{annotations_of, grades_of};
+pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades_of};
+pub(crate) use criteria::{TraceBench, TraceCriteria, TraceCriterion, named as named_grader};
+pub(crate) use pairs::forget_comparisons;
 pub(crate) use recorded::forget as forget_judgements;
+pub(crate) use settings::problems_of;
 
 /// The grading that is being done.
 #[derive(Debug, Default)]
@@ -85,6 +93,10 @@ pub(crate) fn routes() -> Router<AppState> {
             "/v1/evals/traces/watches/{id}/backfill",
             post(watches::backfill_watch),
         )
+        .route(
+            "/v1/settings/grading",
+            get(settings::retrieve_settings).post(settings::change_settings),
+        )
         .merge(api::routes())
 }
 
@@ -100,6 +112,8 @@ pub(crate) fn routes() -> Router<AppState> {
         watches::delete_watch,
         watches::list_decisions,
         watches::backfill_watch,
+        settings::retrieve_settings,
+        settings::change_settings,
     ),
     tags((name = "grade", description = "Graders, runs over traces, and what came of them"))
 )]

@@ -7,11 +7,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use grade::trace::{Costs, Subject, TraceGrader};
-use insight::{Context, TraceView};
+use grade::trace::{Costs, TraceGrader};
+use insight::TraceView;
+use insight::rule::Rule;
 use model::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::context::Known;
 
 /// A version of a grader as a run keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,6 +106,13 @@ impl Plan {
         costs.max().unwrap_or(Costs::Nothing)
     }
 
+    /// Returns the name of one that compares a trace with another.
+    pub(super) fn comparing(&self) -> Option<&str> {
+        let mut graders = self.graders.iter();
+        let comparing = graders.find(|one| one.grader.is_pairwise());
+        comparing.map(|one| &*one.frozen.name)
+    }
+
     /// Returns whether one of them reads what was said.
     pub(super) fn needs_content(&self) -> bool {
         self.graders.iter().any(|one| one.grader.needs().content)
@@ -138,13 +148,18 @@ fn ordered(mut graders: Vec<Planned>) -> Result<Vec<Planned>, Vec<String>> {
 #[derive(Debug)]
 pub(super) struct RuleOf {
     grader: TraceGrader,
-    context: Context,
+    known: Known,
 }
 
 impl RuleOf {
     /// Reads a rule, or tells everything that is wrong with it.
-    pub(super) fn parse(check: &str, context: Context) -> Result<Self, String> {
+    pub(super) fn parse(check: &str, known: Known) -> Result<Self, String> {
         let definition = serde_json::json!({"type": "rule", "check": check});
+        let rule = Rule::parse(check).map_err(|problems| problems.to_string())?;
+        if !rule.is_condition() {
+            // A value keeps to nothing: the caret shows what is missing.
+            rule.to_filter().map_err(|problems| problems.to_string())?;
+        }
         let grader = TraceGrader::parse(&definition).map_err(|problems| problems.to_string())?;
         let needs = grader.needs();
         if !needs.scores.is_empty() || !needs.baselines.is_empty() {
@@ -153,7 +168,11 @@ impl RuleOf {
                     .to_owned(),
             );
         }
-        Ok(Self { grader, context })
+        let lacking = known.lacking(&grader);
+        if !lacking.is_empty() {
+            return Err(lacking.join("\n"));
+        }
+        Ok(Self { grader, known })
     }
 
     /// Returns whether it reads what was said.
@@ -163,7 +182,7 @@ impl RuleOf {
 
     /// Returns whether a trace keeps to it; one of which that cannot be said does not.
     pub(super) fn holds(&self, view: &TraceView) -> bool {
-        let verdict = self.grader.grade_now(&Subject::new(view, &self.context));
+        let verdict = self.grader.grade_now(&self.known.subject(view));
         verdict.is_some_and(|verdict| verdict.outcome == Outcome::Pass)
     }
 }

@@ -5,6 +5,8 @@
 //! by whoever knows the seed, and a larger one holds the smaller. What a stratum has and what was taken of
 //! it is kept, for without that no figure of the run could be weighed.
 //!
+//! A run may hold each trace against another one (`pairs`): then only those with a partner are drawn from.
+//!
 //! A run that asks judges works in the order of that hash: stopped at any point, it has graded a random
 //! sample. One that asks nobody works in the order in which traces lie, which is far quicker.
 
@@ -19,6 +21,7 @@ use stats::sample::Sampler;
 use store::meta::NewGradingItem;
 use store::{Columns, Ledger, Reservation, Share, Snapshot, Table, TraceBounds, TraceEntry};
 
+use super::pairs::{Against, Lonely, Pairs, Partner, pair};
 use super::plan::RuleOf;
 use crate::error::{ApiError, ErrorCode};
 use crate::read::for_each_view;
@@ -80,6 +83,11 @@ pub(super) struct Asked {
     pub(super) include_running: bool,
     /// Whether the order of work is that of the hash.
     pub(super) in_order_of_hash: bool,
+    /// Whether groups are worked on one after the other, in the order of their hash: who may stop at any
+    /// trace has then graded whole groups.
+    pub(super) by_groups: bool,
+    /// What each trace is held against.
+    pub(super) against: Option<Against>,
 }
 
 /// How traces were chosen, as it is kept and told.
@@ -103,7 +111,10 @@ pub(super) struct Selection {
     /// How many those are.
     missing_count: usize,
     strata: Vec<Stratum>,
-    /// `hash` or `storage`: the order of work.
+    /// How they found those that they are compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pairs: Option<Pairs>,
+    /// `hash`, `hash of groups` or `storage`: the order of work.
     order: &'static str,
     /// The moment that the traces were counted at.
     at: String,
@@ -148,6 +159,9 @@ struct Candidate {
     home: Time,
     /// Its place among the strata.
     stratum: usize,
+    /// By what it finds its partner, where the run compares.
+    key: Option<String>,
+    partner: Option<Partner>,
 }
 
 /// Memory for candidates, asked for as they become more.
@@ -176,6 +190,7 @@ struct Found {
     running: usize,
     outside: usize,
     missing: Vec<TraceId>,
+    pairs: Option<Pairs>,
     room: Room,
 }
 
@@ -186,6 +201,9 @@ pub(super) fn select(
     asked: &Asked,
 ) -> Result<Selected, ApiError> {
     let mut found = find(snapshot, ledger, asked)?;
+    if let Some(against) = &asked.against {
+        found.find_partners(snapshot, ledger, asked, against)?;
+    }
     if asked.rule.is_some() || asked.limit.is_some() {
         let newest = |one: &Candidate| (Reverse(one.started_at), one.trace_id.clone());
         found.candidates.sort_by_cached_key(newest);
@@ -206,6 +224,7 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         running: 0,
         outside: 0,
         missing: Vec::new(),
+        pairs: None,
         room: Room {
             ledger: Arc::clone(ledger),
             held: Vec::new(),
@@ -224,7 +243,10 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         return Ok(found);
     }
     let filters = || std::iter::once(&asked.filter).chain(asked.strata.iter().map(|s| &s.filter));
-    let columns = match filters().any(|filter| !filter.metadata.is_empty()) {
+    let reads_metadata = |against: &Against| against.pair_by.reads_metadata();
+    let needs_metadata = filters().any(|filter| !filter.metadata.is_empty())
+        || asked.against.as_ref().is_some_and(reads_metadata);
+    let columns = match needs_metadata {
         true => Columns::all(Table::Traces),
         false => Columns::narrow(Table::Traces),
     };
@@ -295,7 +317,12 @@ impl Found {
             return Ok(());
         };
         self.room.more()?;
+        let metadata = row.item.metadata.as_ref().map(|text| text.as_str());
+        let group = row.item.group_id.as_ref();
+        let against = asked.against.as_ref();
         self.candidates.push(Candidate {
+            key: against.and_then(|against| against.pair_by.key(group, metadata)),
+            partner: None,
             trace_id: row.item.trace_id.clone(),
             group_id: row.item.group_id.clone(),
             started_at: row.started_at,
@@ -303,6 +330,45 @@ impl Found {
             stratum,
         });
         Ok(())
+    }
+}
+
+impl Found {
+    /// Keeps of what was found what has a partner on the other side.
+    fn find_partners(
+        &mut self,
+        snapshot: &Snapshot,
+        ledger: &Arc<Ledger>,
+        asked: &Asked,
+        against: &Against,
+    ) -> Result<(), ApiError> {
+        let other_side = Asked {
+            filter: against.filter.clone(),
+            strata: Vec::new(),
+            ..asked.clone()
+        };
+        let others = find(snapshot, ledger, &other_side)?;
+        let lonely = |one: &Candidate| Lonely {
+            trace_id: one.trace_id.clone(),
+            key: one.key.clone(),
+        };
+        let own: Vec<Lonely> = self.candidates.iter().map(lonely).collect();
+        let others = others.candidates.iter().map(lonely).collect();
+        let (partners, told) = pair(&against.pair_by, &asked.seed, &own, others);
+        for (one, partner) in self.candidates.iter_mut().zip(partners) {
+            one.partner = partner;
+        }
+        self.candidates.retain(|one| one.partner.is_some());
+        self.pairs = Some(told);
+        Ok(())
+    }
+}
+
+impl Candidate {
+    /// Returns what it counts with as one: pairs of one case, else its group.
+    fn group(&self) -> Option<&GroupId> {
+        let of_pair = self.partner.as_ref().and_then(|it| it.group.as_ref());
+        of_pair.or(self.group_id.as_ref())
     }
 }
 
@@ -384,7 +450,7 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
     }
     put_in_order(&mut items, asked, &sampler);
     let groups: HashSet<&str> = (items.iter())
-        .map(|(one, _)| match &one.group_id {
+        .map(|(one, _)| match one.group() {
             Some(group) => group.as_str(),
             None => one.trace_id.as_str(),
         })
@@ -401,18 +467,21 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         missing: missing.map(ToString::to_string).collect(),
         missing_count: found.missing.len(),
         strata,
-        order: match asked.in_order_of_hash {
-            true => "hash",
-            false => "storage",
+        pairs: found.pairs,
+        order: match (asked.by_groups, asked.in_order_of_hash) {
+            (true, _) => "hash of groups",
+            (false, true) => "hash",
+            (false, false) => "storage",
         },
         at: at.to_string(),
     };
     let item = |(one, weight): (Candidate, f64)| NewGradingItem {
+        group_id: one.group().cloned(),
         trace_id: one.trace_id,
-        group_id: one.group_id,
         stratum: asked.strata.get(one.stratum).map(|it| it.name.clone()),
         weight,
         trace_started_at: one.home,
+        counterpart: one.partner.map(|partner| partner.trace_id),
     };
     Ok(Selected {
         items: items.into_iter().map(item).collect(),
@@ -430,6 +499,10 @@ fn share(part: usize, whole: usize) -> f64 {
 
 fn put_in_order(items: &mut [(Candidate, f64)], asked: &Asked, sampler: &Sampler) {
     match asked.in_order_of_hash {
+        true if asked.by_groups => items.sort_by_cached_key(|(one, _)| {
+            let group = one.group().map_or(one.trace_id.as_str(), GroupId::as_str);
+            (sampler.rank(group), sampler.rank(one.trace_id.as_str()))
+        }),
         true => items.sort_by_cached_key(|(one, _)| sampler.rank(one.trace_id.as_str())),
         // As files are sorted.
         false => items.sort_by(|(a, _), (b, _)| {
@@ -513,6 +586,13 @@ pub(super) fn require_some(selection: &Selection) -> Result<(), ApiError> {
     if selection.missing_count > 0 {
         let missing = selection.missing.join(", ");
         message = format!("of the ids that are named there is none: {missing}");
+    }
+    if let Some(pairs) = selection.pairs.as_ref().filter(|it| it.unpaired() > 0) {
+        message = format!(
+            "none of {} traces has a partner among those that it is compared with, by {}",
+            pairs.unpaired(),
+            pairs.by()
+        );
     }
     if selection.running_left_out > 0 {
         let running = selection.running_left_out;

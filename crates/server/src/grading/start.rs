@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 use store::meta::{GraderUse, GradingRun, NewGradingRun};
 use utoipa::ToSchema;
 
-use super::api::RunObject;
-use super::context::context_of;
+use super::api::{RunObject, require_label};
+use super::context::Known;
 use super::estimate::{Estimate, Power, estimate, power};
 use super::graders::{Graders, resolve};
+use super::pairs::{AgainstSent, against};
 use super::plan::RuleOf;
 use super::select::{Asked, Selected, Selection, Strategy, StratumAsked, require_some, select};
+use super::stopping::StopWhen;
 use super::worker::fail;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, ErrorCode, chain};
@@ -67,6 +69,15 @@ pub(super) struct GradeRequest {
     /// `random`, `stratified` or `newest`. Stratified without `strata` is by status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sample_strategy: Option<String>,
+    /// What each trace is compared with, for graders that compare two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) against: Option<AgainstSent>,
+    /// What makes two traces a pair: `metadata.KEY` or `group`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pair_by: Option<String>,
+    /// Stop before all traces are graded, as soon as this is known of one grader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stop_when: Option<StopWhen>,
     /// Parts of which so many are graded each; results are weighed by what each part has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strata: Option<Vec<StratumSent>>,
@@ -202,6 +213,9 @@ async fn checked(
     let graders = problems.take(graders);
     let metadata = metadata_text(&request.metadata.clone().unwrap_or_default());
     let metadata = problems.take(metadata);
+    if let Some(Err(message)) = request.name.as_deref().map(require_label) {
+        problems.take::<()>(Err(ApiError::invalid("name", message)));
+    }
     if request.seed.is_none() {
         request.seed = Some(new_id::<8>("")?);
     }
@@ -218,8 +232,16 @@ async fn checked(
     let (Some(graders), Some(metadata), Some(mut asked)) = (graders, metadata, asked) else {
         return Err(problems.into_error());
     };
-    problems.into_result()?;
+    let comparing = graders.plan.comparing();
+    let compared = against(state, &principal.project, &request, comparing).await;
+    asked.against = problems.take(compared).flatten();
     let costs = graders.plan.costs();
+    if let Some(stop_when) = request.stop_when.take() {
+        let checked = may_stop(&asked, costs).and_then(|()| stop_when.checked(&graders.plan));
+        request.stop_when = problems.take(checked);
+        asked.by_groups = true;
+    }
+    problems.into_result()?;
     if costs == Costs::Judge && state.graders.model.is_none() {
         let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY \
                        (and OPENAI_BASE_URL for another provider) where the server runs";
@@ -234,6 +256,23 @@ async fn checked(
         metadata,
     };
     Ok((checked, graders))
+}
+
+/// Refuses to stop early where what was graded by then is no random sample, or nothing is saved by it.
+fn may_stop(asked: &Asked, costs: Costs) -> Result<(), ApiError> {
+    let message = match asked.strategy {
+        Strategy::Stratified => {
+            "with strata all of what was drawn is graded: leave one of them out"
+        }
+        Strategy::Newest => {
+            "the newest are no random sample: nothing would follow from a part of them"
+        }
+        Strategy::All | Strategy::Random if costs == Costs::Nothing => {
+            "no grader of the run asks a judge or runs code: there is nothing to save"
+        }
+        Strategy::All | Strategy::Random => return Ok(()),
+    };
+    Err(ApiError::invalid("stop_when", message))
 }
 
 /// Mistakes that are told together.
@@ -304,7 +343,7 @@ fn asked(
     let rule = match &request.rule {
         None => None,
         Some(check) => {
-            let rule = RuleOf::parse(check, context_of(state, project));
+            let rule = RuleOf::parse(check, Known::of(state, project));
             let rule = rule.map_err(|problems| ApiError::invalid("rule", problems))?;
             Some(Arc::new(rule))
         }
@@ -333,6 +372,8 @@ fn asked(
         seed,
         include_running: request.include_running,
         in_order_of_hash: false,
+        by_groups: false,
+        against: None,
     })
 }
 
@@ -340,8 +381,8 @@ fn asked(
 fn strategy(request: &GradeRequest, now: Time) -> Result<(Strategy, Vec<StratumAsked>), ApiError> {
     let refuse = |field: &str, message: &str| Err(ApiError::invalid(field, message));
     let sent = request.strata.as_deref().unwrap_or_default();
-    if sent.len() > STRATA_MAX {
-        return refuse("strata", &format!("there are at most {STRATA_MAX}"));
+    if sent.len() > STRATA_MAX || request.strata.as_ref().is_some_and(Vec::is_empty) {
+        return refuse("strata", &format!("there are 1 to {STRATA_MAX}"));
     }
     let strata: Vec<StratumAsked> = (sent.iter().enumerate())
         .map(|(at, stratum)| stratum.read(at, now))
@@ -480,6 +521,7 @@ impl Draft {
                 .collect(),
             metadata: self.checked.metadata.clone(),
             cap: self.checked.cap,
+            settings: Some(Known::of(state, project).text()),
             in_order_of_hash: self.checked.asked.in_order_of_hash,
         };
         let run = meta.create_grading_run(who, &new).await?;

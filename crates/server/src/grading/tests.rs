@@ -3,7 +3,10 @@
 
 mod halts;
 mod judged;
+mod paired;
 mod ruled;
+mod stopped;
+mod usual;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};

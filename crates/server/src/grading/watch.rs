@@ -24,6 +24,7 @@ use store::{Columns, ReadError, Snapshot, Table, TraceBounds, TraceEntry};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::plan::{Plan, PlanError};
+use super::recorded;
 use super::worker::BUDGET_REASON;
 use crate::error::chain;
 use crate::state::AppState;
@@ -134,22 +135,27 @@ pub(super) async fn run(state: AppState, stopped: impl Future<Output = ()>) {
         }
         let now = state.clock.now();
         if now.as_micros() - forgotten_at.as_micros() > FORGOTTEN_EVERY_MICROS {
+            // What went between two looks is looked at twice rather than never.
+            let since = forgotten_at.plus_micros(-FORGOTTEN_EVERY_MICROS);
             forgotten_at = now;
-            if let Err(error) = forget(&state, now).await {
+            if let Err(error) = forget(&state, now, since).await {
                 tracing::warn!(error = %chain(&error), "failed to forget old decisions and answers");
             }
         }
     }
 }
 
-/// Forgets old decisions and old answers of judges.
-async fn forget(state: &AppState, now: Time) -> Result<(), store::DbError> {
+/// Forgets old decisions, old answers of judges, and what they were asked about traces that went since a moment.
+async fn forget(state: &AppState, now: Time, since: Time) -> Result<(), store::DbError> {
     let meta = state.store.meta();
     meta.forget_decisions(now.plus_micros(-DECISIONS_KEPT_MICROS))
         .await?;
     let kept = state.config.grading.answers_kept.as_micros();
     let kept = i64::try_from(kept).unwrap_or(i64::MAX);
     meta.forget_judge_answers(now.plus_micros(-kept)).await?;
+    if let Err(error) = recorded::forget_what_went(state, since).await {
+        tracing::warn!(%error, "failed to forget what judges were asked about traces that went");
+    }
     Ok(())
 }
 
@@ -320,6 +326,7 @@ impl Deciding {
                 stratum: None,
                 weight: 1.0 / self.watch.sampling_rate.max(f64::MIN_POSITIVE),
                 trace_started_at: entry.home_started_at,
+                counterpart: None,
             });
         }
         decided.decisions.push(Decision {

@@ -15,7 +15,7 @@ use store::meta::{
 };
 use utoipa::ToSchema;
 
-use super::api::RunObject;
+use super::api::{RunObject, require_label};
 use super::graders::resolve;
 use super::watch::{Cursor, WatchError, backfill};
 use crate::auth::Principal;
@@ -164,14 +164,17 @@ pub(super) async fn create_watch(
 ) -> Result<(StatusCode, Json<WatchObject>), ApiError> {
     principal.require(Scope::Ingest)?;
     let (who, project) = (principal.who(), &principal.project);
-    if sent.name.is_empty() {
-        return Err(ApiError::invalid("name", "it is not empty"));
-    }
+    require_name(&sent.name)?;
     let filter = sent.filter.clone().unwrap_or_else(|| json!({}));
     require_filter(&filter, state.clock.now())?;
     let sampling_rate = require_rate(sent.sampling_rate.unwrap_or(1.0))?;
     let metadata = metadata_text(&sent.metadata.clone().unwrap_or_default())?;
     let mut graders = resolve(&state, project, &sent.graders).await?;
+    if let Some(name) = graders.plan.comparing() {
+        let message =
+            format!("`{name}` compares two traces, and a watch sees one at a time: make a run");
+        return Err(ApiError::invalid("graders", message));
+    }
     let costs = graders.plan.costs();
     if costs == Costs::Judge && state.graders.model.is_none() {
         let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY";
@@ -197,6 +200,8 @@ pub(super) async fn create_watch(
         uses: uses.collect(),
         metadata,
         cap: cap_per_day,
+        // By what the project says when a trace settles.
+        settings: None,
         // In the order in which traces settle.
         in_order_of_hash: false,
     };
@@ -284,6 +289,7 @@ pub(super) async fn update_watch(
     if let Some(filter) = &sent.filter {
         require_filter(filter, state.clock.now())?;
     }
+    sent.name.as_deref().map(require_name).transpose()?;
     let cap_per_day = sent.cap_per_day_usd.map(require_dollars).transpose()?;
     let change = WatchChange {
         name: sent.name,
@@ -411,6 +417,10 @@ pub(super) async fn backfill_watch(
         object: "trace.watch.backfill",
         graded,
     }))
+}
+
+fn require_name(name: &str) -> Result<(), ApiError> {
+    require_label(name).map_err(|message| ApiError::invalid("name", message))
 }
 
 async fn told(state: &AppState, watch: Watch) -> Result<Json<WatchObject>, ApiError> {

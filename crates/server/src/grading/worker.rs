@@ -21,14 +21,16 @@ use store::AppendError;
 use store::meta::{FinishedItem, GradingItem, GradingRun, GradingStatus, ItemEnd, MetaError};
 use tokio::task::JoinSet;
 
-use super::context::{ContextError, baselines_of, context_of};
+use super::context::{ContextError, Known, baseline_moment, baselines_of};
 use super::item::{Bench, ItemGrades};
 use super::judge::ProjectJudge;
 use super::plan::{Plan, PlanError};
 use super::recorded;
+use super::stopping::Stopping;
+use super::usual::Wanted;
 use crate::app::ServeError;
 use crate::error::{ApiError, chain};
-use crate::read::{LoadError, blocking, for_each_view, view_of};
+use crate::read::{LoadError, Viewed, blocking, for_each_view, view_of};
 use crate::state::AppState;
 use crate::turns::{self, Job, Kind, Next, TRIED_AGAIN_AFTER, Turn};
 
@@ -50,6 +52,10 @@ const SLICE: Duration = Duration::from_secs(20);
 /// Judges that are being asked when the server stops may answer within this time; what they say later is
 /// asked again.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// When somebody stops a run, judges that are being asked may answer within this time. It is longer than
+/// the server's own: what is cut off by its end costs nothing that is known.
+const STOP_GRACE: Duration = Duration::from_secs(8);
 
 /// So long grades wait for the store to have room. Nobody waits for them.
 const ROOM_PATIENCE: Duration = Duration::from_secs(30);
@@ -73,6 +79,11 @@ impl Job for GradingRun {
 
     fn project(&self) -> &ProjectId {
         &self.project
+    }
+
+    /// What asks judges or runs code is in the order of a hash, or is fed by a watch and has a cap.
+    fn asks(&self) -> bool {
+        self.in_order_of_hash || self.cap.is_some()
     }
 }
 
@@ -206,6 +217,8 @@ pub(super) enum TurnEnd {
     Break,
     /// It cannot go on.
     Halted(Halt),
+    /// What it was to find out is known.
+    Stopped(String),
 }
 
 /// One turn at one run.
@@ -222,7 +235,8 @@ pub(super) struct Worker {
 struct Done {
     item: GradingItem,
     spent: NanoUsd,
-    outcome: Result<ItemGrades, Halt>,
+    /// None: the run was stopped before a judge had answered.
+    outcome: Option<Result<ItemGrades, Halt>>,
 }
 
 impl Worker {
@@ -232,13 +246,21 @@ impl Worker {
         owner: String,
     ) -> Result<Self, RunError> {
         let plan = Plan::stored(&run.graders)?;
-        let context = context_of(&turn.state, &run.project);
+        let usual = (
+            baseline_moment(&turn.state, &run),
+            Wanted::by_plan(plan.graders()),
+        );
+        let known = Known::of_run(&turn.state, &run);
+        let known = known.with_usual(&turn.state, &run.project, usual).await?;
+        let graders = plan.graders().iter();
+        let hashes = graders.map(|one| known.grader_hash(&one.grader)).collect();
         let baselines = baselines_of(&turn.state, &run, &plan).await?;
         let bench = Bench {
             seed: run.id.clone(),
             run,
             plan,
-            context,
+            known,
+            hashes,
             baselines,
         };
         Ok(Self {
@@ -399,8 +421,9 @@ impl Worker {
         };
         let judge = Arc::new(ProjectJudge::of(self.state(), &run.project, budget));
         let mut width = self.state().config.grading.traces_at_once;
+        let mut stopping = Stopping::of(self.state(), &self.bench).await?;
         loop {
-            let ended = self.grade_with(&judge, width).await?;
+            let ended = self.grade_with(&judge, width, &mut stopping).await?;
             // Money that was set aside for others may be there again now that they are done.
             if let TurnEnd::Halted(Halt::Budget(exhausted)) = &ended
                 && exhausted.set_aside > NanoUsd::default()
@@ -418,21 +441,27 @@ impl Worker {
         self: &Arc<Self>,
         judge: &Arc<ProjectJudge>,
         width: usize,
+        stopping: &mut Option<Stopping>,
     ) -> Result<TurnEnd, RunError> {
         let mut under_way = JoinSet::new();
         let mut leased = Vec::new();
         let mut renewal = tokio::time::interval(RENEWED_EVERY);
         let mut halted = None;
+        let mut stopped = None;
         let (mut is_dry, mut goes_on) = (false, true);
         loop {
             let may_begin = goes_on
                 && !is_dry
                 && halted.is_none()
+                && stopped.is_none()
                 && !self.turn.is_stopped()
                 && !self.has_worked_enough();
             if may_begin && under_way.len() < width {
                 if leased.is_empty() {
                     leased = self.lease(u32::try_from(width).unwrap_or(u32::MAX)).await?;
+                    if let Some(stopping) = stopping {
+                        stopping.begin(&leased);
+                    }
                     leased.reverse();
                 }
                 match leased.pop() {
@@ -453,48 +482,87 @@ impl Worker {
                     {
                         ready.push(done.map_err(ApiError::internal)??);
                     }
-                    goes_on &= self.keep_done(ready, &mut halted).await?;
+                    goes_on &= self.keep_done(ready, &mut halted, stopping).await?;
+                    if let Some(stopping) = stopping {
+                        stopped = stopped.or_else(|| stopping.reached());
+                    }
                 }
                 _ = renewal.tick() => self.renew().await?,
             }
         }
         // What was leased and not begun.
         self.release().await?;
-        Ok(match (halted, is_dry) {
-            (Some(halt), _) => TurnEnd::Halted(halt),
-            (None, true) => TurnEnd::Dry,
-            (None, false) => TurnEnd::Break,
+        Ok(match (halted, is_dry, stopped) {
+            (Some(halt), ..) => TurnEnd::Halted(halt),
+            (None, true, _) => TurnEnd::Dry,
+            (None, false, Some(why)) => TurnEnd::Stopped(why),
+            (None, false, None) => TurnEnd::Break,
         })
     }
 
-    async fn grade_one(&self, judge: &ProjectJudge, item: GradingItem) -> Result<Done, RunError> {
-        let state = self.state();
+    /// Reads a trace, again and again while there is no room for it.
+    async fn load(&self, id: &TraceId) -> Result<Result<Option<Viewed>, LoadError>, RunError> {
         let mut loads = 0;
-        let loaded = loop {
-            let (of, project) = (Arc::clone(state), self.run().project.clone());
-            let id = item.trace_id.clone();
+        loop {
+            let (of, project) = (Arc::clone(self.state()), self.run().project.clone());
+            let id = id.clone();
             match blocking(move || view_of(&of, &project, &id)).await? {
                 Err(LoadError::Full(_)) if loads < LOADS_MAX => {
                     loads += 1;
                     tokio::time::sleep(LOADED_AGAIN_AFTER).await;
                 }
-                other => break other,
+                other => return Ok(other),
             }
+        }
+    }
+
+    /// Reads an item's trace, and the one that it is held against: none if one of them is gone.
+    async fn load_item(
+        &self,
+        item: &GradingItem,
+    ) -> Result<Result<Option<(Viewed, Option<Viewed>)>, LoadError>, RunError> {
+        let own = match self.load(&item.trace_id).await? {
+            Ok(Some(own)) => own,
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
         };
+        let Some(counterpart) = &item.counterpart else {
+            return Ok(Ok(Some((own, None))));
+        };
+        let other = self.load(counterpart).await?;
+        Ok(other.map(|other| other.map(|other| (own, Some(other)))))
+    }
+
+    async fn grade_one(&self, judge: &ProjectJudge, item: GradingItem) -> Result<Done, RunError> {
+        let state = self.state();
+        let loaded = self.load_item(&item).await?;
         let payer = format!("{}/{}/{}", self.run().id, item.position, item.attempt);
-        let bill = judge.bill(Some(&item.trace_id), Some(payer), item.spent);
+        let bill = judge
+            .bill(Some(&item.trace_id), Some(payer), item.spent)
+            .compared_with(item.counterpart.as_ref());
         let outcome = match loaded {
-            Ok(Some(viewed)) => {
+            Ok(Some((own, other))) => {
                 let now = || state.clock.now();
-                self.bench.grade(&item, &viewed.view, &bill, now).await
+                let views = (&own.view, other.as_ref().map(|other| &other.view));
+                tokio::select! {
+                    graded = self.bench.grade(&item, views, &bill, now) => Some(graded),
+                    () = self.cut_off() => None,
+                }
             }
             // It was deleted: of what is gone there is nothing to say.
-            Ok(None) => Ok(ItemGrades::default()),
+            Ok(None) => Some(Ok(ItemGrades::default())),
             Err(error @ LoadError::Full(_)) => return Err(error.into()),
             Err(error) => {
                 let now = state.clock.now();
-                Ok(self.bench.unreadable(&item, &chain(&error), now))
+                Some(Ok(self.bench.unreadable(&item, &chain(&error), now)))
             }
+        };
+        let outcome = match &item.counterpart {
+            // What was deleted while it was judged is quoted nowhere.
+            Some(id) if self.load(id).await?.is_ok_and(|it| it.is_none()) => {
+                outcome.map(|outcome| outcome.map(|_| ItemGrades::default()))
+            }
+            _ => outcome,
         };
         let spent = bill.unwritten();
         Ok(Done {
@@ -504,23 +572,36 @@ impl Worker {
         })
     }
 
+    /// Returns some time after the run was stopped: whoever has not answered by then is not waited for. What
+    /// he was asked counts as spent, for it may be charged.
+    async fn cut_off(&self) {
+        self.turn.stopped().await;
+        tokio::time::sleep(STOP_GRACE).await;
+    }
+
     /// Keeps what came of some traces. Returns whether the run goes on as it is.
     async fn keep_done(
         &self,
         done: Vec<Done>,
         halted: &mut Option<Halt>,
+        stopping: &mut Option<Stopping>,
     ) -> Result<bool, RunError> {
         let mut grades = Vec::new();
         let mut finished = Vec::with_capacity(done.len());
         let mut asked = Vec::new();
         for one in done {
             let end = match one.outcome {
-                Ok(graded) => {
+                Some(Ok(graded)) => {
+                    if let Some(stopping) = stopping {
+                        stopping.put(&one.item, &graded.grades);
+                    }
                     grades.extend(graded.grades);
-                    asked.push((one.item.trace_id, graded.exchanges));
+                    let traces = (one.item.trace_id, one.item.counterpart);
+                    asked.push((traces, graded.exchanges));
                     graded.end
                 }
-                Err(halt) => {
+                None => ItemEnd::GivenBack,
+                Some(Err(halt)) => {
                     // What every question fails of tells more than that the money is gone.
                     match halted {
                         Some(Halt::Terminal(_)) => {}
@@ -536,8 +617,9 @@ impl Worker {
             });
         }
         let goes_on = self.keep(grades, &finished).await?;
-        for (trace_id, exchanges) in asked {
-            recorded::record(self.state(), &self.bench, &trace_id, exchanges).await;
+        for ((trace_id, counterpart), exchanges) in asked {
+            let traces = (&trace_id, counterpart.as_ref());
+            recorded::record(self.state(), &self.bench, traces, exchanges).await;
         }
         Ok(goes_on)
     }
@@ -553,6 +635,11 @@ impl Worker {
                 tracing::warn!(run = %id, %why, "a grading run pauses");
                 meta.set_grading_status(None, id, &at_work, GradingStatus::Paused, Some(&why))
                     .await?;
+                Ok(Next::Turn)
+            }
+            TurnEnd::Stopped(why) => {
+                tracing::info!(run = %id, %why, "a grading run stops early");
+                meta.stop_grading_run(id, &why).await?;
                 Ok(Next::Turn)
             }
             TurnEnd::Dry if self.run().watch_id.is_some() => Ok(Next::Change),

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::auth::Principal;
 use crate::config::is_share;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
+use crate::grading::problems_of;
 use crate::json::JsonBody;
 use crate::listing::List;
 use crate::state::AppState;
@@ -25,8 +26,8 @@ pub(crate) struct Project {
     name: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Time,
-    /// `retention_days`, `assumed_model`, `include_sensitive_data`, `include_audio`, `sample_rate`, and what
-    /// other versions put there.
+    /// `retention_days`, `assumed_model`, `include_sensitive_data`, `include_audio`, `sample_rate`,
+    /// `judge_model`, `grading` (see `/v1/settings/grading`), and what other versions put there.
     #[schema(value_type = Object)]
     settings: ProjectSettings,
 }
@@ -124,12 +125,17 @@ pub(crate) async fn update_project(
     principal.require_master()?;
     let id = parse(&id)?;
     let meta = state.store.meta();
+    let _alone = state.projects.changing().await;
     let project = meta.project(&id).await?;
     let name = change.name.unwrap_or(project.name);
     let settings = change.settings.unwrap_or(project.settings);
     if settings.sample_rate.is_some_and(|rate| !is_share(&rate)) {
         let message = "sample_rate is the share of traces that is kept, from 0 to 1";
         return Err(ApiError::invalid("settings.sample_rate", message));
+    }
+    let problems = problems_of(&settings.other);
+    if !problems.is_empty() {
+        return Err(ApiError::invalid("settings", problems.join("\n")));
     }
     meta.update_project(principal.who(), &id, &name, &settings)
         .await?;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use ingest::contents::{Doubles, fill_doubles};
 use model::{Places, ProjectId, Span, Time, TraceId, TraceStatus, places, shared_names};
 use store::{
-    Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table, TraceEntry,
+    Columns, Ledger, ReadError, Reservation, Share, ShareFull, Snapshot, SpanRow, Table,
+    TraceEntry, TraceSpans,
 };
 
+use crate::grading::Said;
 use crate::objects::{
     Detail, Messages, Place, Shown, SpanObject, TraceObject, Turns, expanded_bytes, horizon,
     own_bytes,
@@ -49,6 +51,8 @@ pub(super) struct Loaded {
     /// The agent at work in each span.
     pub(super) agents: Vec<Option<Arc<str>>>,
     moment: Moment,
+    /// What graders and people said of it and its spans, where that is told.
+    pub(super) said: Option<Said>,
     /// What it weighs, held until the last piece of the answer is sent.
     room: Option<Reservation>,
 }
@@ -109,11 +113,17 @@ impl Loaded {
         Ok(Self::new(entry, rows, doubles, messages, detail, moment))
     }
 
-    /// Puts together what was read along with other traces, without what was said.
-    pub(super) fn of_rows(snapshot: &Snapshot, entry: TraceEntry, mut rows: Vec<SpanRow>) -> Self {
-        let doubles = filled(&mut rows, None);
+    /// Puts together what was read along with other traces.
+    pub(super) fn of_rows(snapshot: &Snapshot, read: TraceSpans, detail: Detail) -> Self {
+        let TraceSpans {
+            entry,
+            mut spans,
+            mut messages,
+        } = read;
+        let is_told = detail == Detail::Full;
+        let doubles = filled(&mut spans, is_told.then_some(&mut messages));
         let moment = Moment::of(snapshot);
-        Self::new(entry, rows, doubles, Messages::new(), Detail::None, moment)
+        Self::new(entry, spans, doubles, messages, detail, moment)
     }
 
     /// Returns the memory that is held for it, and lets go of the rest.
@@ -173,6 +183,7 @@ impl Loaded {
             parents,
             depths,
             agents,
+            said: None,
             room: None,
         }
     }
@@ -234,7 +245,11 @@ impl Loaded {
             horizon: self.horizon(),
         };
         let shown = Shown::of(&row.span, &self.doubles_of(at), self.detail, &self.messages);
-        json(&SpanObject::new(row, place, &shown))
+        let mut span = json(&SpanObject::new(row, place, &shown));
+        if let Some(said) = &self.said {
+            said.put_into_span(&row.span.span_id, &mut span);
+        }
+        span
     }
 
     /// Returns these spans as the elements of a JSON array, made one by one.

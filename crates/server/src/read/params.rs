@@ -124,6 +124,18 @@ impl Params {
         }
     }
 
+    /// Takes a switch, which is off if it is not given.
+    pub(crate) fn take_flag(&mut self, name: &str) -> Result<bool, ApiError> {
+        match self.take(name)?.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => {
+                let message = format!("{other:?} is neither true nor false");
+                Err(ApiError::invalid(name, message))
+            }
+        }
+    }
+
     /// Takes `payload`.
     pub(crate) fn take_payload(&mut self) -> Result<Option<Detail>, ApiError> {
         let Some(word) = self.take("payload")? else {

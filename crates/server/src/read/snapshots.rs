@@ -12,6 +12,7 @@ use store::{Ledger, Snapshot};
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorCode};
+use crate::grading::{AnnotationObject, annotations_of};
 use crate::objects::Detail;
 use crate::state::AppState;
 
@@ -69,6 +70,11 @@ impl OneTrace {
     pub(super) async fn load(&self, detail: Option<Detail>) -> Result<Loaded, ApiError> {
         self.read(move |snapshot, ledger, id| Loaded::read(snapshot, ledger, id, detail))
             .await
+    }
+
+    /// Returns what people say of the trace and its spans.
+    pub(super) async fn annotations(&self) -> Result<Vec<AnnotationObject>, ApiError> {
+        annotations_of(&self.state, &self.principal.project, &self.id).await
     }
 
     /// Reads something of the trace on the blocking pool. `None` becomes "there is no such trace".

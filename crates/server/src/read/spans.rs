@@ -9,6 +9,7 @@ use model::{SpanId, TraceId};
 use store::{Ledger, Snapshot};
 
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::{GradeObject, Said, grades_of};
 use crate::objects::Detail;
 
 use super::loaded::{LoadError, Loaded, json};
@@ -28,7 +29,7 @@ use super::traces::unknown_cursor;
         ("after" = Option<String>, Query, description = "The id of the last span of the page before"),
         ("order" = Option<String>, Query, description = "asc (by start) or desc"),
         ("payload" = Option<String>, Query, description = "none, preview or full; without it full, but preview where the trace's payload has more than 5 MB"),
-        ("include" = Option<String>, Query, description = "merged"),
+        ("include" = Option<String>, Query, description = "merged; grades: on each span also `grades`, the latest of each grader, and `annotations`"),
     ),
     responses(
         (status = 200, description = "`{\"object\":\"list\",\"data\":[Span…],\"first_id\",\"last_id\",\"has_more\"}`", body = crate::objects::SpanObject),
@@ -40,9 +41,18 @@ pub(super) async fn list_spans(trace: OneTrace, mut params: Params) -> Result<Re
     let direction = params.take_order(Direction::Ascending)?;
     let after = params.take("after")?;
     let payload = params.take_payload()?;
-    let include = params.take_include(&["merged"])?;
+    let include = params.take_include(&["merged", "grades"])?;
     params.finish()?;
-    let loaded = trace.load(payload).await?;
+    let read = move |snapshot: &Snapshot, ledger: &Arc<Ledger>, id: &TraceId| {
+        let Some(loaded) = Loaded::read(snapshot, ledger, id, payload)? else {
+            return Ok(None);
+        };
+        Ok(Some((loaded, included(snapshot, id, include.grades)?)))
+    };
+    let (mut loaded, grades) = trace.read(read).await?;
+    if let Some(grades) = grades {
+        loaded.said = Some(Said::of(grades, trace.annotations().await?));
+    }
     let mut told = loaded.told(include.merged);
     if direction == Direction::Descending {
         told.reverse();
@@ -107,6 +117,7 @@ fn pieces(
         ("id" = String, Path, description = "The trace"),
         ("span_id" = String, Path, description = "The span"),
         ("payload" = Option<String>, Query, description = "none, preview or full; without it full"),
+        ("include" = Option<String>, Query, description = "grades: also `grades`, the latest of each grader, and `annotations`"),
     ),
     responses(
         (status = 200, body = crate::objects::SpanObject),
@@ -119,20 +130,33 @@ pub(super) async fn retrieve_span(
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let payload = params.take_payload()?.unwrap_or(Detail::Full);
+    let include = params.take_include(&["grades"])?;
     params.finish()?;
     let (_, span_id) = names;
     let no_span = || ApiError::not_found("span", &span_id);
     let wanted = SpanId::new(&span_id).map_err(|_| no_span())?;
     let read = move |snapshot: &Snapshot, ledger: &Arc<Ledger>, id: &TraceId| {
-        let loaded = Loaded::read(snapshot, ledger, id, Some(payload))?;
-        Ok(loaded.map(|loaded| {
-            let at = loaded
-                .rows
-                .iter()
-                .position(|row| row.span.span_id == wanted)?;
-            Some(loaded.span_json(at))
-        }))
+        let Some(loaded) = Loaded::read(snapshot, ledger, id, Some(payload))? else {
+            return Ok(None);
+        };
+        let mut rows = loaded.rows.iter();
+        let at = rows.position(|row| row.span.span_id == wanted);
+        Ok(Some((at, loaded, included(snapshot, id, include.grades)?)))
     };
-    let span = trace.read(read).await?.ok_or_else(no_span)?;
-    respond("application/json", std::iter::once(Ok(span))).await
+    let (at, mut loaded, grades) = trace.read(read).await?;
+    let at = at.ok_or_else(no_span)?;
+    if let Some(grades) = grades {
+        loaded.said = Some(Said::of(grades, trace.annotations().await?));
+    }
+    respond("application/json", loaded.into_pieces(vec![at])).await
+}
+
+/// Returns what graders said of a trace, if that is to be told.
+fn included(
+    snapshot: &Snapshot,
+    id: &TraceId,
+    wanted: bool,
+) -> Result<Option<Vec<GradeObject>>, LoadError> {
+    let grades = wanted.then(|| grades_of(snapshot, id));
+    Ok(grades.transpose()?)
 }

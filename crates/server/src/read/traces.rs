@@ -12,7 +12,7 @@ use store::{Columns, Ledger, ReadError, Snapshot, Table, TraceEntry};
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
-use crate::grading::{annotations_of, grades_of};
+use crate::grading::{Said, grades_of};
 use crate::objects::{Detail, TraceMatch, TraceObject};
 use crate::state::AppState;
 
@@ -360,7 +360,7 @@ fn with_spans(
     params(
         ("id" = String, Path, description = "The trace"),
         ("payload" = Option<String>, Query, description = "none, preview or full; without it full, but preview where the payload has more than 5 MB. `payload` in the answer says which"),
-        ("include" = Option<String>, Query, description = "merged: also spans that tell of a model call which another span tells of better; grades: also `grades`, the latest of each grader, and `annotations`"),
+        ("include" = Option<String>, Query, description = "merged: also spans that tell of a model call which another span tells of better; grades: also `grades`, the latest of each grader, and `annotations`, of the trace with all its spans, and on each span those of that span"),
     ),
     responses(
         (status = 200, description = "The trace, with `payload` and `spans: [Span…]`, and what was included", body = crate::objects::TraceObject),
@@ -384,17 +384,13 @@ pub(super) async fn retrieve_trace(
         };
         Ok(Some((loaded, grades)))
     };
-    let (loaded, grades) = trace.read(load).await?;
-    let mut tail = b"]".to_vec();
+    let (mut loaded, grades) = trace.read(load).await?;
+    let mut tail = b"]}".to_vec();
     if let Some(grades) = grades {
-        let (state, project) = (&trace.state, &trace.principal.project);
-        let annotations = annotations_of(state, project, &trace.id).await?;
-        tail.extend_from_slice(b",\"grades\":");
-        tail.append(&mut json(&grades));
-        tail.extend_from_slice(b",\"annotations\":");
-        tail.append(&mut json(&annotations));
+        let said = Said::of(grades, trace.annotations().await?);
+        said.put_into(&mut tail);
+        loaded.said = Some(said);
     }
-    tail.push(b'}');
     let head = loaded.head(&trace.principal.project);
     let rows = loaded.told(include.merged);
     let spans = loaded.into_pieces(rows);

@@ -1,5 +1,6 @@
 //! Traces as graders see them, one by one or many at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ingest::contents::told;
@@ -10,6 +11,9 @@ use store::{Columns, Ledger, Reservation, Share, Snapshot, Table, TraceSpans};
 use super::loaded::{LoadError, Loaded, ROW_BYTES};
 use crate::objects::Detail;
 use crate::state::Shared;
+
+/// So much is read of traces at once with all that was said in them.
+const TOGETHER_BYTES: usize = 48 << 20;
 
 /// A trace as graders see it, and the memory that is held for it.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub(crate) fn view_of(
 
 /// Calls `each` with traces that lie near each other, each given with its frozen start; those that are
 /// not there any more are passed over. Without `with_content` what was said in them is left out, which is
-/// far quicker; with it one is held at a time, for nobody knows how large they are. It blocks.
+/// quicker. It blocks.
 pub(crate) fn for_each_view(
     snapshot: &Snapshot,
     ledger: &Arc<Ledger>,
@@ -61,23 +65,63 @@ pub(crate) fn for_each_view(
     mut each: impl FnMut(usize, TraceView),
 ) -> Result<(), LoadError> {
     if with_content {
-        for (at, (id, _)) in traces.iter().enumerate() {
-            if let Some(loaded) = Loaded::read(snapshot, ledger, id, Some(Detail::Full))? {
-                each(at, loaded.view());
-            }
-        }
-        return Ok(());
+        return for_each_told(snapshot, ledger, traces, &mut each);
     }
-    let mut found = snapshot.spans_of_many(traces, &Columns::narrow(Table::Spans))?;
+    let found = snapshot.spans_of_many(traces, &Columns::narrow(Table::Spans))?;
     let spans: usize = found.values().map(|of| of.spans.len()).sum();
     // What comes at once is bounded by whoever asks; it is held as soon as it is known.
     let _room = ledger.reserve(Share::Queries, spans * ROW_BYTES)?;
-    for (at, (id, _)) in traces.iter().enumerate() {
-        if let Some(TraceSpans { entry, spans }) = found.remove(id) {
-            each(at, Loaded::of_rows(snapshot, entry, spans).view());
+    show(snapshot, traces, found, Detail::None, &mut each);
+    Ok(())
+}
+
+/// As [`for_each_view`], with all that was said. Nobody knows how large that is, so traces are read
+/// together only as far as they fit; one that does not fit by itself gets the room that it needs.
+fn for_each_told(
+    snapshot: &Snapshot,
+    ledger: &Arc<Ledger>,
+    traces: &[(TraceId, Time)],
+    each: &mut dyn FnMut(usize, TraceView),
+) -> Result<(), LoadError> {
+    let (mut at, mut together) = (0, traces.len());
+    while at < traces.len() {
+        let some = &traces[at..traces.len().min(at + together)];
+        let room = ledger.reserve(Share::Queries, TOGETHER_BYTES)?;
+        match snapshot.texts_of_many(some, TOGETHER_BYTES)? {
+            Some(found) => {
+                show(snapshot, some, found, Detail::Full, &mut |nth, view| {
+                    each(at + nth, view);
+                });
+                at += some.len();
+                together = (together * 2).min(traces.len());
+            }
+            None if some.len() > 1 => together = some.len() / 2,
+            None => {
+                drop(room);
+                let loaded = Loaded::read(snapshot, ledger, &some[0].0, Some(Detail::Full))?;
+                if let Some(loaded) = loaded {
+                    each(at, loaded.view());
+                }
+                at += 1;
+            }
         }
     }
     Ok(())
+}
+
+/// Calls `each` with what was found of these traces.
+fn show(
+    snapshot: &Snapshot,
+    traces: &[(TraceId, Time)],
+    mut found: HashMap<TraceId, TraceSpans>,
+    detail: Detail,
+    each: &mut dyn FnMut(usize, TraceView),
+) {
+    for (at, (id, _)) in traces.iter().enumerate() {
+        if let Some(trace) = found.remove(id) {
+            each(at, Loaded::of_rows(snapshot, trace, detail).view());
+        }
+    }
 }
 
 impl Loaded {

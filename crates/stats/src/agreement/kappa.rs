@@ -25,6 +25,20 @@ pub struct Labels {
 /// Checked
 /// against statsmodels `cohens_kappa`. Refused if both raters gave one and the same label only.
 pub fn kappa(labels: &[Labels], level: Level, seed: u64) -> Result<Figure, Refusal> {
+    weighted_kappa(labels, &vec![1.0; labels.len()], level, seed)
+}
+
+/// Returns the same of items that stand for different numbers of others, as a label that was asked for
+/// with a known chance does for one over it.
+pub fn weighted_kappa(
+    labels: &[Labels],
+    weights: &[f64],
+    level: Level,
+    seed: u64,
+) -> Result<Figure, Refusal> {
+    if labels.len() != weights.len() {
+        return Err(Refusal::Lengths(labels.len(), weights.len()));
+    }
     if labels.is_empty() {
         return Err(Refusal::Empty);
     }
@@ -42,10 +56,10 @@ pub fn kappa(labels: &[Labels], level: Level, seed: u64) -> Result<Figure, Refus
         names
     };
     let mut tables: BTreeMap<(u64, u64), Vec<f64>> = BTreeMap::new();
-    for (place, item) in labels.iter().enumerate() {
+    for (place, (item, weight)) in labels.iter().zip(weights).enumerate() {
         let key = item.group.map_or((1, place as u64), |group| (0, group));
         let table = tables.entry(key).or_insert_with(|| vec![0.0; names.len()]);
-        table[cells[&(item.first, item.second)]] += 1.0;
+        table[cells[&(item.first, item.second)]] += weight;
     }
     let tables: Vec<Vec<f64>> = tables.into_values().collect();
     let chosen = |which: &[usize]| {
@@ -66,7 +80,7 @@ pub fn kappa(labels: &[Labels], level: Level, seed: u64) -> Result<Figure, Refus
         interval: Interval::new(ends, level, Method::BootstrapPercentile),
         n: labels.len(),
         groups: tables.len(),
-        design_effect: design_effect(labels)?,
+        design_effect: design_effect(labels, weights)?,
     })
 }
 
@@ -109,24 +123,34 @@ impl Shares {
 }
 
 /// By what each item moves κ: the variance of that over groups, against over items.
-fn design_effect(labels: &[Labels]) -> Result<f64, Refusal> {
+fn design_effect(labels: &[Labels], weights: &[f64]) -> Result<f64, Refusal> {
     let names: Vec<(u32, u32)> = labels
         .iter()
         .map(|item| (item.first, item.second))
         .collect();
-    let shares = Shares::of(&names, &vec![1.0; names.len()]);
+    let shares = Shares::of(&names, weights);
+    let mean_weight = weights.iter().sum::<f64>() / weights.len() as f64;
     let (agree, by_luck) = (shares.agree, shares.by_luck());
-    let rows = Rows::new(labels.iter().map(|item| {
+    let influence = |item: &Labels| {
         let margin = |label| shares.margins.get(&label).copied().unwrap_or_default();
         let luck = margin(item.first).1 + margin(item.second).0 - 2.0 * by_luck;
         let same = f64::from(u8::from(item.first == item.second)) - agree;
-        Row {
-            value: same / (1.0 - by_luck) - (1.0 - agree) * luck / (1.0 - by_luck).powi(2),
-            group: item.group,
-        }
+        same / (1.0 - by_luck) - (1.0 - agree) * luck / (1.0 - by_luck).powi(2)
+    };
+    let rows = Rows::new(labels.iter().zip(weights).map(|(item, weight)| Row {
+        value: influence(item) * weight / mean_weight,
+        group: item.group,
     }))?;
+    // against as many independent items of equal weight
+    let alone = Rows::independent(labels.iter().map(influence))?;
     let over_groups = rows.variance_of_mean().ok_or(Refusal::OneGroup)?;
-    Ok(crate::cluster::design_effect(&rows, over_groups))
+    let alone = alone.variance().unwrap_or(0.0) / labels.len() as f64;
+    Ok(
+        match alone > 0.0 && (rows.is_grouped() || over_groups > alone * (1.0 + 1e-9)) {
+            true => over_groups / alone,
+            false => 1.0,
+        },
+    )
 }
 
 #[cfg(test)]

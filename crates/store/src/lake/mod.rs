@@ -37,7 +37,7 @@ pub use footer::{
 pub use grades::GradeRow;
 pub use merge::{Merge, MergeError, MergeLimits};
 pub use messages::MessageRow;
-pub use reader::{Batches, LakeFile, LakeMeta, ReadError};
+pub use reader::{Batches, LakeFile, LakeMeta, ReadError, Wanted};
 pub use schema::{Columns, SCHEMA_VERSION, SortKey, Table, UnknownColumn, schema, sort_keys};
 pub use source::ReadAt;
 pub use spans::SpanRow;

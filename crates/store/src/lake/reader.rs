@@ -6,9 +6,10 @@
 //! filter; pages by the page index; rows by their trace ids. Only then are the wanted columns read,
 //! and of these only the pages that hold the trace.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
@@ -94,6 +95,15 @@ pub enum ReadError {
         /// What was asked for.
         what: String,
     },
+}
+
+/// A trace that is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Its id.
+    pub trace_id: &'a TraceId,
+    /// Its frozen start, where it is known: it tells the few pages of a table that is sorted by it.
+    pub home: Option<Time>,
 }
 
 /// The end of a file, read once and kept.
@@ -312,7 +322,7 @@ impl LakeFile {
         for &group in self.row_groups(project) {
             let group = group as usize;
             let pages = holding.iter().filter_map(|(column, text)| {
-                page_selection(metadata, group, column, Sought::Text(text.as_bytes()))
+                page_selection(metadata, group, column, Sought::Texts(&[text.as_bytes()]))
             });
             let pages = pages.reduce(|all, some| all.intersection(&some));
             if pages.as_ref().is_none_or(RowSelection::selects_any) {
@@ -332,7 +342,7 @@ impl LakeFile {
     }
 
     /// Returns the rows of one trace in file order, with the wanted columns filled in. `home` is the
-    /// trace's frozen start, where it is known: it tells the few pages of a table that is sorted by it.
+    /// trace's frozen start, where it is known.
     pub fn read_trace<R: LakeRow>(
         &self,
         project: &ProjectId,
@@ -340,18 +350,38 @@ impl LakeFile {
         home: Option<Time>,
         columns: &Columns,
     ) -> Result<Vec<R>, ReadError> {
+        let wanted = Wanted { trace_id, home };
+        let mut rows = Vec::new();
+        let taken = self.read_traces(project, &[wanted], columns, &mut |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        });
+        taken.map(|_| rows)
+    }
+
+    /// Calls `each` with the rows of these traces in file order, with the wanted columns filled in, until it
+    /// breaks. However many traces are asked for, a page is read at most once.
+    pub fn read_traces<R: LakeRow>(
+        &self,
+        project: &ProjectId,
+        wanted: &[Wanted<'_>],
+        columns: &Columns,
+        each: &mut dyn FnMut(R) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ReadError> {
         let columns = columns.with_keys();
         let probe =
             Columns::named(R::TABLE, &["trace_id"]).expect("every table has a column trace_id");
-        let mut rows = Vec::new();
         for &group in self.row_groups(project) {
             let group = group as usize;
-            let Some(pages) = self.pages_with(group, trace_id, home)? else {
+            let here = self.may_lie_in(group, wanted)?;
+            let pages = self.pages_with(group, &here);
+            if !pages.selects_any() {
                 continue;
-            };
+            }
+            let ids: HashSet<&str> = here.iter().map(|it| it.trace_id.as_str()).collect();
             let mut masks = Vec::new();
             for batch in self.batches(&probe, vec![group], Some(pages.clone()))? {
-                let mask = trace_mask(R::TABLE, &batch?, trace_id);
+                let mask = mask_of(R::TABLE, &batch?, &ids);
                 masks.push(mask.map_err(|source| self.decode_error(source))?);
             }
             let selection = pages.and_then(&RowSelection::from_filters(&masks));
@@ -359,78 +389,66 @@ impl LakeFile {
                 continue;
             }
             for batch in self.batches(&columns, vec![group], Some(selection))? {
-                rows.append(&mut decode(&batch?).map_err(|source| self.decode_error(source))?);
+                let rows = decode(&batch?).map_err(|source| self.decode_error(source))?;
+                if rows.into_iter().try_for_each(&mut *each).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
-        Ok(rows)
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// Returns the rows of one project whose traces have their frozen start between these two, and some
-    /// of their neighbours, in file order.
-    pub fn scan_homes(
-        &self,
-        project: &ProjectId,
-        columns: &Columns,
-        first: Time,
-        last: Time,
-    ) -> Result<impl Iterator<Item = Result<RecordBatch, ReadError>> + use<>, ReadError> {
-        let metadata = self.meta.parquet.metadata();
-        let column = self.footer().table.home_column();
-        let sought = Sought::Between(first.as_micros(), last.as_micros());
-        let mut parts = Vec::new();
-        for &group in self.row_groups(project) {
-            let group = group as usize;
-            let pages = page_selection(metadata, group, column, sought);
-            if pages.as_ref().is_none_or(RowSelection::selects_any) {
-                parts.push(self.batches(columns, vec![group], pages)?);
-            }
-        }
-        Ok(parts.into_iter().flatten())
-    }
-
-    /// Returns the rows of the pages of a row group that may hold the trace; `None` if none may.
-    fn pages_with(
+    /// Returns those of these traces that a row group may hold, by its statistics and its Bloom filter.
+    fn may_lie_in<'a>(
         &self,
         group: usize,
-        trace_id: &TraceId,
-        home: Option<Time>,
-    ) -> Result<Option<RowSelection>, ReadError> {
-        let metadata = self.meta.parquet.metadata();
-        let row_group = metadata.row_group(group);
+        wanted: &[Wanted<'a>],
+    ) -> Result<Vec<Wanted<'a>>, ReadError> {
+        let row_group = self.meta.parquet.metadata().row_group(group);
         let Some(leaf) = leaf_of(row_group, "trace_id") else {
             return Err(self.no_such("column trace_id".to_owned()));
         };
-        let id = trace_id.as_str().as_bytes();
-        if let Some(Statistics::ByteArray(stats)) = row_group.column(leaf).statistics()
-            && (stats.min_bytes_opt().is_some_and(|min| id < min)
-                || stats.max_bytes_opt().is_some_and(|max| id > max))
-        {
-            return Ok(None);
+        let mut here = wanted.to_vec();
+        if let Some(Statistics::ByteArray(stats)) = row_group.column(leaf).statistics() {
+            let (min, max) = (stats.min_bytes_opt(), stats.max_bytes_opt());
+            here.retain(|it| is_within(it.trace_id.as_str().as_bytes(), min, max));
+        }
+        if here.is_empty() {
+            return Ok(here);
         }
         let bloom = self
             .builder()
             .get_row_group_column_bloom_filter(group, leaf)
             .map_err(|e| self.parquet_error("the Bloom filter", e))?;
-        if bloom.is_some_and(|bloom| !bloom.check(trace_id.as_str())) {
-            return Ok(None);
+        if let Some(bloom) = bloom {
+            here.retain(|it| bloom.check(it.trace_id.as_str()));
         }
-        let rows = row_group.num_rows() as usize;
-        let whole = RowSelection::from(vec![RowSelector::select(rows)]);
-        let home_column = self.footer().table.home_column();
-        let of_home = home.and_then(|home| {
-            page_selection(
-                metadata,
-                group,
-                home_column,
-                Sought::Micros(home.as_micros()),
-            )
+        Ok(here)
+    }
+
+    /// Returns the rows of the pages of a row group that may hold one of these traces.
+    fn pages_with(&self, group: usize, wanted: &[Wanted<'_>]) -> RowSelection {
+        let metadata = self.meta.parquet.metadata();
+        let rows = metadata.row_group(group).num_rows() as usize;
+        if wanted.is_empty() {
+            return RowSelection::from(vec![RowSelector::skip(rows)]);
+        }
+        let mut ids: Vec<&[u8]> = (wanted.iter())
+            .map(|it| it.trace_id.as_str().as_bytes())
+            .collect();
+        ids.sort_unstable();
+        let homes = wanted.iter().map(|it| it.home.map(Time::as_micros));
+        let of_home = homes.collect::<Option<Vec<i64>>>().and_then(|mut homes| {
+            homes.sort_unstable();
+            let column = self.footer().table.home_column();
+            page_selection(metadata, group, column, Sought::Micros(&homes))
         });
-        let of_id = page_selection(metadata, group, "trace_id", Sought::Text(id));
-        let pages = [of_home, of_id]
+        let of_id = page_selection(metadata, group, "trace_id", Sought::Texts(&ids));
+        let whole = RowSelection::from(vec![RowSelector::select(rows)]);
+        [of_home, of_id]
             .into_iter()
             .flatten()
-            .fold(whole, |all, some| all.intersection(&some));
-        Ok(pages.selects_any().then_some(pages))
+            .fold(whole, |all, some| all.intersection(&some))
     }
 
     fn builder(&self) -> ParquetRecordBatchReaderBuilder<ChunkSource> {
@@ -575,24 +593,22 @@ fn leaf_of(row_group: &RowGroupMetaData, name: &str) -> Option<usize> {
         .position(|column| column.column_path().string() == name)
 }
 
-fn trace_mask(
+fn mask_of(
     table: Table,
     batch: &RecordBatch,
-    trace_id: &TraceId,
+    ids: &HashSet<&str>,
 ) -> Result<BooleanArray, DecodeError> {
-    let ids = text_column(table, batch, "trace_id")?;
-    Ok(ids
-        .iter()
-        .map(|id| Some(id == Some(trace_id.as_str())))
-        .collect())
+    let column = text_column(table, batch, "trace_id")?;
+    let is_wanted = |id: Option<&str>| Some(id.is_some_and(|id| ids.contains(id)));
+    Ok(column.iter().map(is_wanted).collect())
 }
 
-/// Returns the rows of the pages of `column` that may hold `value`; `None` if there is no usable index.
+/// Returns the rows of the pages of `column` that may hold what is sought; `None` if there is no usable index.
 fn page_selection(
     metadata: &ParquetMetaData,
     group: usize,
     column: &str,
-    value: Sought<'_>,
+    sought: Sought<'_>,
 ) -> Option<RowSelection> {
     let row_group = metadata.row_group(group);
     let leaf = leaf_of(row_group, column)?;
@@ -607,23 +623,21 @@ fn page_selection(
     let starts = || pages.iter().map(|page| page.first_row_index);
     let in_order = starts().is_sorted() && starts().all(|start| (0..=rows).contains(&start));
     let is_whole = |indexed: u64| pages.len() as u64 == indexed && in_order;
-    let may_hold: Box<dyn Fn(usize) -> bool> = match (value, index) {
-        (Sought::Text(text), ColumnIndexMetaData::BYTE_ARRAY(index))
+    let may_hold: Box<dyn Fn(usize) -> bool> = match (sought, index) {
+        (Sought::Texts(texts), ColumnIndexMetaData::BYTE_ARRAY(index))
             if is_whole(index.num_pages()) =>
         {
-            Box::new(move |page| is_within(text, index.min_value(page), index.max_value(page)))
+            Box::new(move |page| any_within(texts, index.min_value(page), index.max_value(page)))
         }
         (Sought::Micros(micros), ColumnIndexMetaData::INT64(index))
             if is_whole(index.num_pages()) =>
         {
-            Box::new(move |page| is_within(&micros, index.min_value(page), index.max_value(page)))
-        }
-        (Sought::Between(first, last), ColumnIndexMetaData::INT64(index))
-            if is_whole(index.num_pages()) =>
-        {
             Box::new(move |page| {
-                index.min_value(page).is_none_or(|min| *min <= last)
-                    && index.max_value(page).is_none_or(|max| first <= *max)
+                any_within(
+                    micros,
+                    index.min_value(page).copied(),
+                    index.max_value(page).copied(),
+                )
             })
         }
         _ => return None,
@@ -638,17 +652,23 @@ fn page_selection(
     Some(RowSelection::from_consecutive_ranges(ranges, rows as usize))
 }
 
-/// What pages are looked through for.
+/// What pages are looked through for: any of these, in order.
 #[derive(Clone, Copy)]
 enum Sought<'a> {
-    Text(&'a [u8]),
-    Micros(i64),
-    Between(i64, i64),
+    Texts(&'a [&'a [u8]]),
+    Micros(&'a [i64]),
 }
 
-/// Returns whether a value may lie in a page with these bounds, where it has any.
+/// Returns whether a value may lie between these bounds, where there are any.
 fn is_within<T: Ord + ?Sized>(value: &T, min: Option<&T>, max: Option<&T>) -> bool {
     min.is_none_or(|min| min <= value) && max.is_none_or(|max| value <= max)
+}
+
+/// Returns whether one of these values, which are in order, may lie between these bounds.
+fn any_within<T: Ord + Copy>(values: &[T], min: Option<T>, max: Option<T>) -> bool {
+    let first = min.map_or(0, |min| values.partition_point(|value| *value < min));
+    let least = values.get(first);
+    least.is_some_and(|least| max.is_none_or(|max| *least <= max))
 }
 
 /// The batches of a scan, all of the schema that was asked for.

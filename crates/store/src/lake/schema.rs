@@ -220,7 +220,14 @@ impl Columns {
 
     /// Returns every column that lists and filters read: all but the payload.
     pub fn narrow(table: Table) -> Self {
-        let is_narrow = |(i, spec): (usize, &Spec)| (spec.layout != Layout::Payload).then_some(i);
+        Self::narrow_and(table, &[])
+    }
+
+    /// Returns the same and some columns of the payload.
+    pub(crate) fn narrow_and(table: Table, payload: &[&str]) -> Self {
+        let is_narrow = |(i, spec): (usize, &Spec)| {
+            (spec.layout != Layout::Payload || payload.contains(&spec.name)).then_some(i)
+        };
         Self::of(
             table,
             table.specs().enumerate().filter_map(is_narrow).collect(),

@@ -54,8 +54,17 @@ impl fmt::Display for Rating {
     }
 }
 
+/// How an annotation was asked for: with a known chance, so that it can stand for what was not asked about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskedBy {
+    /// The queue that drew the trace.
+    pub queue: String,
+    /// The chance with which it drew it, above 0 and up to 1.
+    pub chance: f64,
+}
+
 /// An annotation to be kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewAnnotation {
     /// The trace.
     pub trace_id: TraceId,
@@ -75,10 +84,12 @@ pub struct NewAnnotation {
     pub source: String,
     /// When it was said; none: now.
     pub created_at: Option<Time>,
+    /// The queue that asked for it; none: nobody did, or nobody knows with what chance.
+    pub asked: Option<AskedBy>,
 }
 
 /// An annotation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
     /// Its id, `ann_…`.
     pub id: String,
@@ -102,6 +113,8 @@ pub struct Annotation {
     pub created_at: Time,
     /// Where it comes from.
     pub source: String,
+    /// The queue that asked for it.
+    pub asked: Option<AskedBy>,
 }
 
 /// Which annotations are listed: those that meet everything that is named.
@@ -148,7 +161,7 @@ impl Meta {
             .collect();
         let insert = (
             "INSERT INTO annotations (id, project_id, trace_id, span_id, grader_id, rating, label,
-               note, author, source, created_at) ",
+               note, author, source, created_at, queue, chance) ",
             "",
         );
         execute_rows(connection, insert, &kept, |values, one| {
@@ -163,7 +176,9 @@ impl Meta {
                 .push_bind(one.note.clone())
                 .push_bind(one.author.clone())
                 .push_bind(one.source.clone())
-                .push_bind(one.created_at.as_micros());
+                .push_bind(one.created_at.as_micros())
+                .push_bind(one.asked.as_ref().map(|asked| asked.queue.clone()))
+                .push_bind(one.asked.as_ref().map(|asked| asked.chance));
         })
         .await
         .map_err(&failed)?;
@@ -246,6 +261,7 @@ impl NewAnnotation {
             author: new.author,
             created_at: new.created_at.unwrap_or(now),
             source: new.source,
+            asked: new.asked,
         }
     }
 }
@@ -258,6 +274,8 @@ fn not_found(id: &str) -> MetaError {
 }
 
 fn annotation(row: &Row) -> Result<Annotation, sqlx::Error> {
+    let (queue, chance): (Option<String>, Option<f64>) =
+        (column(row, "queue")?, column(row, "chance")?);
     Ok(Annotation {
         id: column(row, "id")?,
         project: parsed(row, "project_id")?,
@@ -270,5 +288,8 @@ fn annotation(row: &Row) -> Result<Annotation, sqlx::Error> {
         author: column(row, "author")?,
         created_at: time(row, "created_at")?,
         source: column(row, "source")?,
+        asked: queue
+            .zip(chance)
+            .map(|(queue, chance)| AskedBy { queue, chance }),
     })
 }

@@ -6,13 +6,14 @@
 //! what was on its way when a trace was deleted is not kept either (D6).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use model::{ProjectId, Time, TraceId};
 use sqlx::QueryBuilder;
 
 use super::{Meta, eval_item, grading_item};
 use crate::sqlite::{
-    Connection, DbError, Engine, ROWS_PER_STATEMENT_MAX, execute_rows, parsed, time,
+    Connection, DbError, Engine, ROWS_PER_STATEMENT_MAX, cut_closed, execute_rows, parsed, time,
 };
 
 /// So long an id of a deleted trace is refused; then it may be another trace's.
@@ -25,6 +26,9 @@ pub(super) const ABOUT_TRACES: [&str; 3] = [
     "DELETE FROM watch_decisions
      WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ",
 ];
+
+/// What a judge said of a trace that another one was held against quotes it too.
+const ABOUT_COMPARED: &str = "DELETE FROM judge_answers WHERE (project_id = ";
 
 /// A trace that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +128,25 @@ impl Meta {
     }
 }
 
+impl Meta {
+    /// Takes what people said of these traces out of a copy of the database that nobody has open, and its
+    /// bytes off the disk.
+    pub(crate) async fn take_out_of_copy(
+        copy: &Path,
+        deleted: &[(ProjectId, TraceId)],
+    ) -> Result<(), DbError> {
+        let mut cuts = Vec::new();
+        for of_project in deleted.chunk_by(|a, b| a.0 == b.0) {
+            let traces: Vec<&TraceId> = of_project.iter().map(|(_, trace)| trace).collect();
+            for chunk in traces.chunks(ROWS_PER_STATEMENT_MAX) {
+                let head = "DELETE FROM annotations WHERE (project_id = ";
+                cuts.push(of_traces(head, &of_project[0].0, chunk));
+            }
+        }
+        cut_closed(copy, "annotations", cuts).await
+    }
+}
+
 /// Returns those of these traces that were deleted so lately that nothing about them is taken.
 pub(super) async fn of<'a>(
     connection: &mut Connection,
@@ -162,6 +185,9 @@ async fn delete_what_is_about(
                 .execute(&mut *connection)
                 .await?;
         }
+        let mut compared = of_column(ABOUT_COMPARED, project, ("counterpart", chunk));
+        let compared = compared.build().persistent(false);
+        compared.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -172,9 +198,18 @@ pub(super) fn of_traces(
     project: &ProjectId,
     traces: &[&TraceId],
 ) -> QueryBuilder<Engine> {
+    of_column(head, project, ("trace_id", traces))
+}
+
+/// Returns `head project) AND column IN (…)`.
+pub(super) fn of_column(
+    head: &'static str,
+    project: &ProjectId,
+    (column, traces): (&'static str, &[&TraceId]),
+) -> QueryBuilder<Engine> {
     let mut statement = QueryBuilder::new(head);
     statement.push_bind(project.to_string());
-    statement.push(") AND trace_id IN (");
+    statement.push(") AND ").push(column).push(" IN (");
     let mut list = statement.separated(", ");
     for trace in traces {
         list.push_bind(trace.to_string());

@@ -36,6 +36,8 @@ pub struct Eval {
     pub data_source_config: String,
     /// What they are graded by: a JSON list.
     pub testing_criteria: String,
+    /// The id that it had elsewhere, if it was brought along.
+    pub openai_id: Option<String>,
 }
 
 /// By which of its times a list of evals is sorted.
@@ -185,5 +187,6 @@ fn eval(row: &Row) -> Result<Eval, sqlx::Error> {
         metadata: column(row, "metadata")?,
         data_source_config: column(row, "data_source_config")?,
         testing_criteria: column(row, "testing_criteria")?,
+        openai_id: column(row, "openai_id")?,
     })
 }

@@ -12,7 +12,7 @@ use model::{ProjectId, Time, TraceId};
 use super::eval_run::ModelUse;
 use super::paging::Listing;
 use super::{Meta, MetaError, Page, PageAsked, deleted};
-use crate::sqlite::{Connection, DbError, Row, column, execute_rows, parsed, time};
+use crate::sqlite::{Connection, DbError, Row, column, execute_rows, maybe_parsed, parsed, time};
 
 /// A row to be graded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct NewItem {
 pub struct QueuedItem {
     /// Its place in the run, from 0.
     pub position: i64,
+    /// The trace that it was made of.
+    pub trace_id: Option<TraceId>,
     /// The row itself: a JSON object.
     pub item: String,
     /// What was answered to it, if that is known already: a JSON object.
@@ -45,11 +47,13 @@ pub enum ItemStatus {
     Fail,
     /// It could not be graded.
     Error,
+    /// Nothing that it was asked applies to it.
+    Skip,
 }
 
 /// A word that is no status of a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not pass, fail or error")]
+#[error("{0:?} is not pass, fail, error or skip")]
 pub struct UnknownItemStatus(String);
 
 impl ItemStatus {
@@ -59,6 +63,7 @@ impl ItemStatus {
             ItemStatus::Pass => "pass",
             ItemStatus::Fail => "fail",
             ItemStatus::Error => "error",
+            ItemStatus::Skip => "skip",
         }
     }
 }
@@ -72,6 +77,7 @@ impl FromStr for ItemStatus {
             // OpenAI's own texts use both.
             "fail" | "failed" => Ok(ItemStatus::Fail),
             "error" => Ok(ItemStatus::Error),
+            "skip" => Ok(ItemStatus::Skip),
             _ => Err(UnknownItemStatus(word.to_owned())),
         }
     }
@@ -117,6 +123,8 @@ pub struct OutputItem {
     pub sample: Option<String>,
     /// What each grader said: a JSON list.
     pub results: String,
+    /// The id that it had elsewhere, if it was brought along.
+    pub openai_id: Option<String>,
 }
 
 impl Meta {
@@ -129,7 +137,7 @@ impl Meta {
     ) -> Result<Vec<QueuedItem>, DbError> {
         let failed = self.db.failed("read the rows of a run");
         let rows = sqlx::query(
-            "SELECT position, item, given FROM eval_items
+            "SELECT position, trace_id, item, given FROM eval_items
              WHERE run_id = $1 AND status = 'queued' AND position > $2 ORDER BY position LIMIT $3",
         )
         .bind(run_id)
@@ -141,6 +149,7 @@ impl Meta {
         let queued = |row: &Row| {
             Ok(QueuedItem {
                 position: column(row, "position")?,
+                trace_id: maybe_parsed(row, "trace_id")?,
                 item: column(row, "item")?,
                 given: column(row, "given")?,
             })
@@ -305,5 +314,6 @@ fn output_item(row: &Row) -> Result<OutputItem, sqlx::Error> {
         item: column(row, "item")?,
         sample: column(row, "sample")?,
         results: column(row, "results")?,
+        openai_id: column(row, "openai_id")?,
     })
 }

@@ -121,6 +121,12 @@ pub struct EvalRun {
     pub metadata: String,
     /// Why it failed: a JSON object.
     pub error: Option<String>,
+    /// The id that it had elsewhere, if it was brought along.
+    pub openai_id: Option<String>,
+    /// What it came to there: a JSON object.
+    pub told: Option<String>,
+    /// Whether it had not ended there when it was written down.
+    pub is_unfinished: bool,
 }
 
 /// What the graded rows of a run come to.
@@ -134,8 +140,10 @@ pub struct RunTally {
     pub failed: u64,
     /// Rows that could not be graded.
     pub errored: u64,
-    /// By the id of the criterion: rows passed, failed, errored.
-    pub criteria: BTreeMap<String, [u64; 3]>,
+    /// Rows to which no criterion applies.
+    pub skipped: u64,
+    /// By the id of the criterion: rows passed, failed, errored, skipped.
+    pub criteria: BTreeMap<String, [u64; 4]>,
     /// By the name of the model.
     pub usage: BTreeMap<String, ModelUse>,
 }
@@ -444,6 +452,7 @@ fn add_status(tally: &mut RunTally, row: &Row) -> Result<(), sqlx::Error> {
         "pass" => tally.passed += count,
         "fail" => tally.failed += count,
         "error" => tally.errored += count,
+        "skip" => tally.skipped += count,
         _ => tally.queued += count,
     }
     Ok(())
@@ -454,6 +463,7 @@ fn add_outcome(tally: &mut RunTally, row: &Row) -> Result<(), sqlx::Error> {
     let at = match column::<&str>(row, "outcome")? {
         "pass" => 0,
         "fail" => 1,
+        "skip" => 3,
         _ => 2,
     };
     counts[at] += count_of(row)?;
@@ -492,5 +502,8 @@ fn run(row: &Row) -> Result<EvalRun, sqlx::Error> {
         data_source: column(row, "data_source")?,
         metadata: column(row, "metadata")?,
         error: column(row, "error")?,
+        openai_id: column(row, "openai_id")?,
+        told: column(row, "told")?,
+        is_unfinished: column::<i64>(row, "is_unfinished")? != 0,
     })
 }

@@ -208,8 +208,8 @@ async fn g1_a_row_is_graded_once_whoever_tries_again() {
     let tally = bench.tally(&run).await;
     let counts = (tally.queued, tally.passed, tally.failed, tally.errored);
     assert_eq!(counts, (1, 2, 1, 1));
-    assert_eq!(tally.criteria["exact-1"], [2, 1, 1]);
-    assert_eq!(tally.criteria["close-2"], [4, 0, 0]);
+    assert_eq!(tally.criteria["exact-1"], [2, 1, 1, 0]);
+    assert_eq!(tally.criteria["close-2"], [4, 0, 0, 0]);
     let used = tally.usage["judge"];
     assert_eq!(
         (used.calls, used.prompt_tokens, used.cached_tokens),
@@ -312,10 +312,10 @@ async fn d6_rows_of_a_deleted_trace_go_with_it() {
     let ours = [deleted(DEFAULT_PROJECT)];
     bench.meta.keep_deleted(&ours, until).await.unwrap();
     let tally = bench.tally(&run).await;
-    assert_eq!((tally.passed, tally.criteria["exact-1"]), (2, [2, 0, 0]));
+    assert_eq!((tally.passed, tally.criteria["exact-1"]), (2, [2, 0, 0, 0]));
 
     let copy = bench.folder.path().join("copy.db");
-    bench.meta.copy_without_traces(&copy).await.unwrap();
+    bench.meta.copy_what_people_made(&copy).await.unwrap();
     let copy = Meta::open(&copy, bench.clock.clone()).await.unwrap();
     assert_eq!(copy.eval(&bench.project, &eval.id).await.unwrap(), eval);
     assert_eq!(copy.open_runs().await.unwrap(), []);

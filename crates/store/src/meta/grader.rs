@@ -149,11 +149,12 @@ impl Meta {
         Ok(grader(&row).map_err(&failed)?)
     }
 
-    /// Returns a page of a project's graders that have names and were not put away, each in its latest
-    /// version.
+    /// Returns a page of a project's graders that have names, each in its latest version: those that were
+    /// put away only if they are asked for.
     pub async fn graders(
         &self,
         project: &ProjectId,
+        with_archived: bool,
         asked: &PageAsked,
     ) -> Result<Page<StoredGrader>, MetaError> {
         let listing = Listing {
@@ -161,7 +162,10 @@ impl Meta {
             table: "graders JOIN grader_versions ON grader_id = id AND version = latest",
             order_by: "created_at",
             owner: vec![("project_id =", project.to_string())],
-            filter: vec![("archived_at IS NULL AND name <>", String::new())],
+            filter: match with_archived {
+                true => vec![("name <>", String::new())],
+                false => vec![("archived_at IS NULL AND name <>", String::new())],
+            },
         };
         self.page(&listing, asked, grader).await
     }

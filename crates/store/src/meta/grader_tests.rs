@@ -165,7 +165,7 @@ async fn what_comes_along_with_requests_is_kept_once_for_each_hash() {
     assert_eq!((one.version, one.name.as_deref()), (1, None));
     let listed = bench
         .meta
-        .graders(&bench.project, &page(None, 9, false))
+        .graders(&bench.project, false, &page(None, 9, false))
         .await;
     assert_eq!(
         listed.unwrap().entries,
@@ -206,7 +206,7 @@ async fn a_grader_put_away_comes_back_when_it_is_saved() {
         away
     );
     let listed = async || {
-        let page = meta.graders(project, &page(None, 9, false)).await;
+        let page = meta.graders(project, false, &page(None, 9, false)).await;
         page.unwrap().entries
     };
     assert_eq!(listed().await, []);

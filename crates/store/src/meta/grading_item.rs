@@ -33,6 +33,8 @@ pub struct NewGradingItem {
     pub weight: f64,
     /// When the trace began.
     pub trace_started_at: Time,
+    /// The trace that it is held against, where two are compared.
+    pub counterpart: Option<TraceId>,
 }
 
 /// An item that a worker holds.
@@ -54,6 +56,8 @@ pub struct GradingItem {
     pub attempt: u32,
     /// What this attempt has cost already, if it was given back.
     pub spent: NanoUsd,
+    /// The trace that it is held against, where two are compared.
+    pub counterpart: Option<TraceId>,
 }
 
 /// What a worker did with an item that it holds.
@@ -200,13 +204,15 @@ impl Meta {
             column(&row, "number").map_err(&failed)?,
             parsed(&row, "project_id").map_err(&failed)?,
         );
-        let traces = new.iter().map(|one| &one.trace_id);
+        let mut traces: Vec<&TraceId> = new.iter().map(|one| &one.trace_id).collect();
+        traces.extend(new.iter().filter_map(|one| one.counterpart.as_ref()));
         let gone = deleted::of(connection, &project, traces, self.clock.now())
             .await
             .map_err(&failed)?;
+        let is_gone = |trace: &TraceId| gone.contains(trace);
         let there: Vec<_> = new
             .iter()
-            .filter(|one| !gone.contains(&one.trace_id))
+            .filter(|one| !is_gone(&one.trace_id) && !one.counterpart.as_ref().is_some_and(is_gone))
             .collect();
         let added = append(connection, number, &there).await.map_err(&failed)?;
         drop(write.commit().await.map_err(&failed)?);
@@ -408,6 +414,28 @@ impl Meta {
         Ok(done)
     }
 
+    /// Returns the graded items, by run and trace, that hold a trace against one of these.
+    pub async fn graded_against(
+        &self,
+        project: &ProjectId,
+        traces: &[TraceId],
+    ) -> Result<Vec<(String, TraceId)>, DbError> {
+        let failed = self.db.failed("look up comparisons with traces");
+        let traces: Vec<&TraceId> = traces.iter().collect();
+        let mut found = Vec::new();
+        for chunk in traces.chunks(ROWS_PER_STATEMENT_MAX) {
+            let mut statement = deleted::of_column(AGAINST, project, ("counterpart", chunk));
+            statement.push(" AND grading_items.status IN ('scored', 'unscored')");
+            let rows = statement.build().persistent(false);
+            let rows = rows.fetch_all(self.db.readers()).await.map_err(&failed)?;
+            for row in &rows {
+                let id = column(row, "run_id").map_err(&failed)?;
+                found.push((id, parsed(row, "trace_id").map_err(&failed)?));
+            }
+        }
+        Ok(found)
+    }
+
     /// Returns items of a run in their order, behind place `after`, those in one state if one is named.
     pub async fn grading_items(
         &self,
@@ -464,9 +492,14 @@ pub(super) const COUNT_TRACES: &str = "SELECT run, COUNT(*) AS items,
        CAST(SUM(CASE WHEN status = 'unscored' THEN 1 ELSE 0 END) AS BIGINT) AS unscored
      FROM grading_items WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ";
 
+/// Which items hold their trace against some others.
+const AGAINST: &str = "SELECT grading_runs.id AS run_id, trace_id
+     FROM grading_items JOIN grading_runs ON number = run WHERE (project_id = ";
+
 /// Takes some traces out of the items.
 pub(super) const BLANK_TRACES: &str =
-    "UPDATE grading_items SET status = 'deleted', trace_id = NULL, group_id = NULL
+    "UPDATE grading_items SET status = 'deleted', trace_id = NULL, group_id = NULL,
+       counterpart = NULL
      WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ";
 
 /// What a run's figures change by.
@@ -493,7 +526,7 @@ async fn append(
     let placed: Vec<(i64, &NewGradingItem)> = (first..).zip(new.iter().copied()).collect();
     let insert = (
         "INSERT INTO grading_items (run, position, trace_id, group_id, stratum, weight,
-           trace_started_at, status, attempt) ",
+           trace_started_at, status, attempt, counterpart) ",
         " ON CONFLICT (trace_id, run) DO NOTHING",
     );
     let added = execute_rows(connection, insert, &placed, |values, (position, new)| {
@@ -506,7 +539,8 @@ async fn append(
             .push_bind(new.weight)
             .push_bind(new.trace_started_at.as_micros())
             .push_bind("queued")
-            .push_bind(1_i64);
+            .push_bind(1_i64)
+            .push_bind(new.counterpart.as_ref().map(ToString::to_string));
     })
     .await?;
     sqlx::query("UPDATE grading_runs SET items = items + $1 WHERE number = $2")
@@ -607,20 +641,32 @@ async fn book(
 }
 
 /// Takes traces that were deleted out of the runs of a project (D6): their items stay as a number, since
-/// they were drawn. Whoever holds one keeps its lease, and what it costs is booked.
+/// they were drawn. Whoever holds one keeps its lease, and what it costs is booked. A comparison goes with
+/// either of its traces.
 pub(super) async fn forget_traces(
     connection: &mut Connection,
     project: &ProjectId,
     traces: &[&TraceId],
 ) -> Result<(), sqlx::Error> {
-    let mut counting = deleted::of_traces(COUNT_TRACES, project, traces);
+    for column in ["trace_id", "counterpart"] {
+        forget_by(connection, project, (column, traces)).await?;
+    }
+    Ok(())
+}
+
+async fn forget_by(
+    connection: &mut Connection,
+    project: &ProjectId,
+    traces: (&'static str, &[&TraceId]),
+) -> Result<(), sqlx::Error> {
+    let mut counting = deleted::of_column(COUNT_TRACES, project, traces);
     counting.push(" GROUP BY run");
     let counts = counting.build().persistent(false);
     let counts = counts.fetch_all(&mut *connection).await?;
     if counts.is_empty() {
         return Ok(());
     }
-    let mut blanking = deleted::of_traces(BLANK_TRACES, project, traces);
+    let mut blanking = deleted::of_column(BLANK_TRACES, project, traces);
     let blanking = blanking.build().persistent(false);
     blanking.execute(&mut *connection).await?;
     for row in &counts {
@@ -664,6 +710,7 @@ fn leased(row: &Row) -> Result<GradingItem, sqlx::Error> {
         trace_started_at: time(row, "trace_started_at")?,
         attempt: column(row, "attempt")?,
         spent: NanoUsd(column(row, "attempt_spent")?),
+        counterpart: maybe_parsed(row, "counterpart")?,
     })
 }
 

@@ -56,6 +56,9 @@ pub struct NewGradingRun {
     pub metadata: String,
     /// The most it may cost.
     pub cap: Option<NanoUsd>,
+    /// What its project says for grading, as it is now: a JSON object. None: it goes by what is said when a
+    /// trace is graded.
+    pub settings: Option<String>,
     /// Whether its items are in the order of a hash, so that the first n of them are a random sample.
     pub in_order_of_hash: bool,
 }
@@ -103,6 +106,8 @@ pub struct GradingRun {
     pub ended_at: Option<Time>,
     /// The watch that it grades for.
     pub watch_id: Option<String>,
+    /// What its project said for grading when it was made, if it goes by that: a JSON object.
+    pub settings: Option<String>,
     /// Whether its items are in the order of a hash.
     pub in_order_of_hash: bool,
 }
@@ -218,6 +223,25 @@ impl Meta {
             _ => drop(write.commit().await.map_err(&failed)?),
         }
         Ok(done)
+    }
+
+    /// Ends a run that was to stop early, with what waits left undone, and says why. Returns whether it was
+    /// in progress; one that a watch feeds never ends.
+    pub async fn stop_grading_run(&self, run_id: &str, reason: &str) -> Result<bool, DbError> {
+        let failed = self.db.failed("stop a grading run");
+        let mut write = self.db.begin().await?;
+        let done = sqlx::query(
+            "UPDATE grading_runs SET status = 'completed', reason = $1, ended_at = $2
+             WHERE id = $3 AND status = 'in_progress' AND watch_id IS NULL",
+        )
+        .bind(reason)
+        .bind(self.clock.now().as_micros())
+        .bind(run_id)
+        .execute(write.connection())
+        .await
+        .map_err(&failed)?;
+        drop(write.commit().await.map_err(&failed)?);
+        Ok(done.rows_affected() == 1)
     }
 
     /// Sets the most that a run may cost, and returns it. What was paused for it stays paused.
@@ -377,8 +401,8 @@ async fn insert(
     let number = fresh_number(connection).await?;
     sqlx::query(
         "INSERT INTO grading_runs (id, number, project_id, name, status, request, graders,
-           selection, metadata, cap, created_at, watch_id, in_order_of_hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, '{}', $8, $9, $10, $11, $12)",
+           selection, metadata, cap, created_at, watch_id, in_order_of_hash, settings)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, '{}', $8, $9, $10, $11, $12, $13)",
     )
     .bind(id)
     .bind(number)
@@ -392,6 +416,7 @@ async fn insert(
     .bind(now.as_micros())
     .bind(watch_id)
     .bind(i64::from(new.in_order_of_hash))
+    .bind(&new.settings)
     .execute(connection)
     .await?;
     Ok(())
@@ -540,6 +565,7 @@ fn run(row: &Row) -> Result<GradingRun, sqlx::Error> {
         started_at: maybe_time(row, "started_at")?,
         ended_at: maybe_time(row, "ended_at")?,
         watch_id: column(row, "watch_id")?,
+        settings: column(row, "settings")?,
         in_order_of_hash: column::<i64>(row, "in_order_of_hash")? != 0,
     })
 }

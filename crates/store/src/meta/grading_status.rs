@@ -9,7 +9,7 @@
 //! | selecting | failed, canceled | they cannot be chosen; somebody does not want them any more |
 //! | queued | in_progress | a worker takes it up |
 //! | queued | paused, failed, canceled | before anybody took it up |
-//! | in_progress | completed | nothing waits |
+//! | in_progress | completed | nothing waits; or it may stop early, and what it was to find out is known |
 //! | in_progress | paused | somebody asks for it; the money is gone; a judge refuses whatever it is asked |
 //! | in_progress | failed, canceled | it cannot go on; somebody stops it |
 //! | paused | queued | somebody lets it go on |

@@ -43,6 +43,7 @@ impl Bench {
             uses: Vec::new(),
             metadata: "{}".to_owned(),
             cap: Some(NanoUsd(1_000_000)),
+            settings: None,
             in_order_of_hash: true,
         }
     }
@@ -153,6 +154,7 @@ pub(super) fn item(n: usize) -> NewGradingItem {
         stratum: Some("errors".to_owned()),
         weight: 2.5,
         trace_started_at: Time::from_micros(n as i64),
+        counterpart: None,
     }
 }
 

@@ -34,19 +34,35 @@ impl Meta {
         trace_id: Option<&TraceId>,
         answer: &str,
     ) -> Result<(), DbError> {
+        let about = (trace_id, None);
+        self.keep_judge_answer_about(project, key, about, answer)
+            .await
+    }
+
+    /// As [`Meta::keep_judge_answer`], about a trace and the one that it was compared with: the answer goes
+    /// with either.
+    pub async fn keep_judge_answer_about(
+        &self,
+        project: &ProjectId,
+        key: &str,
+        (trace_id, counterpart): (Option<&TraceId>, Option<&TraceId>),
+        answer: &str,
+    ) -> Result<(), DbError> {
         let failed = self.db.failed("keep a judge's answer");
         let now = self.clock.now();
         let mut write = self.db.begin().await?;
         let connection = write.connection();
-        let gone = deleted::of(connection, project, trace_id, now)
+        let traces = trace_id.into_iter().chain(counterpart);
+        let gone = deleted::of(connection, project, traces, now)
             .await
             .map_err(&failed)?;
         if !gone.is_empty() {
             return Ok(());
         }
         sqlx::query(
-            "INSERT INTO judge_answers (project_id, question, trace_id, answer, created_at)
-             SELECT id, $1, $2, $3, $4 FROM projects WHERE id = $5 AND deleted_at IS NULL
+            "INSERT INTO judge_answers
+               (project_id, question, trace_id, answer, created_at, counterpart)
+             SELECT id, $1, $2, $3, $4, $6 FROM projects WHERE id = $5 AND deleted_at IS NULL
              ON CONFLICT (project_id, question) DO NOTHING",
         )
         .bind(key)
@@ -54,6 +70,7 @@ impl Meta {
         .bind(answer)
         .bind(now.as_micros())
         .bind(project.as_str())
+        .bind(counterpart.map(TraceId::as_str))
         .execute(connection)
         .await
         .map_err(&failed)?;

@@ -282,5 +282,30 @@ CREATE TABLE judge_answers (
 );
 CREATE INDEX judge_answers_of_trace ON judge_answers (trace_id, project_id);
 CREATE INDEX judge_answers_by_time ON judge_answers (created_at);
+", // Of a comparison the other trace: items, and what judges said, hang on it as well.
+    "
+ALTER TABLE grading_items ADD COLUMN counterpart TEXT;
+CREATE INDEX grading_items_of_counterpart ON grading_items (counterpart, run)
+  WHERE counterpart IS NOT NULL;
+ALTER TABLE judge_answers ADD COLUMN counterpart TEXT;
+CREATE INDEX judge_answers_of_counterpart ON judge_answers (counterpart, project_id)
+  WHERE counterpart IS NOT NULL;
+",
+    // What a project says for grading may change while a run goes on: the run keeps what it was made with.
+    "ALTER TABLE grading_runs ADD COLUMN settings TEXT;",
+    // What was graded elsewhere keeps the id that it had there, and what it came to as it was told.
+    "
+ALTER TABLE evals ADD COLUMN openai_id TEXT;
+CREATE UNIQUE INDEX evals_of_openai ON evals (project_id, openai_id);
+ALTER TABLE eval_runs ADD COLUMN openai_id TEXT;
+ALTER TABLE eval_runs ADD COLUMN told TEXT;
+ALTER TABLE eval_runs ADD COLUMN is_unfinished BIGINT NOT NULL DEFAULT 0;
+CREATE UNIQUE INDEX eval_runs_of_openai ON eval_runs (project_id, openai_id);
+ALTER TABLE eval_items ADD COLUMN openai_id TEXT;
+CREATE UNIQUE INDEX eval_items_of_openai ON eval_items (run_id, openai_id);
+",
+    "
+ALTER TABLE annotations ADD COLUMN queue TEXT;
+ALTER TABLE annotations ADD COLUMN chance DOUBLE PRECISION;
 ",
 ];

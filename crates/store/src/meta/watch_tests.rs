@@ -84,6 +84,7 @@ fn note(n: usize, words: &str) -> NewAnnotation {
         author: "ada".to_owned(),
         source: "human".to_owned(),
         created_at: None,
+        asked: None,
     }
 }
 
@@ -234,11 +235,18 @@ async fn annotations_are_found_by_what_they_are_about() {
         author: "eve".to_owned(),
         source: "import".to_owned(),
         created_at: Some(Time::from_micros(3)),
+        asked: Some(AskedBy {
+            queue: "grun_1.doubt.0".to_owned(),
+            chance: 0.125,
+        }),
         ..note(2, "c")
     };
-    bench
+    let kept = bench
         .annotate(&[note(1, "a"), note(2, "b"), label.clone()])
         .await;
+    let again = bench.meta.annotation(&bench.project, &kept[2].id).await;
+    let again = again.unwrap();
+    assert_eq!((&again.asked, &again), (&label.asked, &kept[2]));
     let all = AnnotationFilter::default;
     assert_eq!(bench.found(all()).await.len(), 3);
     assert_eq!(bench.found(all()).await[0], "c", "in the order of time");
@@ -410,7 +418,7 @@ async fn d6_what_is_about_a_deleted_trace_goes_and_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn d6_a_daily_copy_has_nothing_that_is_about_traces() {
+async fn d6_a_daily_copy_has_nothing_about_traces_but_what_people_said() {
     let bench = Bench::new().await;
     let (meta, project) = (&bench.meta, &bench.project);
     let done = bench.run_of(0..1).await;
@@ -425,11 +433,7 @@ async fn d6_a_daily_copy_has_nothing_that_is_about_traces() {
     meta.add_grading_items(&watch.run_id, &one).await.unwrap();
     let of = TraceId::new("trace_of_the_secret").unwrap();
     let secret = "what nobody may find";
-    let annotated = NewAnnotation {
-        trace_id: of.clone(),
-        ..note(1, secret)
-    };
-    bench.annotate(&[annotated]).await;
+    bench.annotate(&[note(9, "what people said")]).await;
     meta.keep_judge_answer(project, "k", Some(&of), secret)
         .await
         .unwrap();
@@ -443,8 +447,14 @@ async fn d6_a_daily_copy_has_nothing_that_is_about_traces() {
         .unwrap();
 
     let copy = bench.folder.path().join("copy.db");
-    meta.copy_without_traces(&copy).await.unwrap();
+    meta.copy_what_people_made(&copy).await.unwrap();
+    let annotated = NewAnnotation {
+        trace_id: of.clone(),
+        ..note(1, secret)
+    };
+    bench.annotate(&[annotated]).await;
     let bytes = std::fs::read(&copy).unwrap();
+    assert!(memchr::memmem::find(&bytes, b"what people said").is_some());
     for text in [secret, of.as_str(), trace(0).as_str()] {
         assert_eq!(
             memchr::memmem::find(&bytes, text.as_bytes()),

@@ -205,7 +205,7 @@ async fn filters_agree_with_a_scan_of_everything_and_a_break_ends_it() {
             run_id: run.map(str::to_owned),
             trace_id: trace.map(|id| TraceId::new(id).unwrap()),
             grader_id: grader.map(str::to_owned),
-            with_texts: false,
+            ..GradeFilter::default()
         };
         let found: BTreeSet<_> = world.grades("some", &filter).into_keys().collect();
         let is_meant = |grade: &Grade| {

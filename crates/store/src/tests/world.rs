@@ -1,6 +1,6 @@
 //! A store on a simulated disk and an account of what it must hold.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -328,17 +328,28 @@ impl World {
             traces.len(),
             "{what}: D2: a trace has a row"
         );
-        for lookups_max in [0, usize::MAX] {
-            let columns = Columns::all(Table::Spans);
-            let many = snapshot.spans_with_lookups(&traces, &columns, lookups_max);
-            let mut many = many.expect("many traces are readable at once");
-            for entry in &entries {
-                let alone = snapshot.spans(entry, &columns).expect("spans are readable");
-                let found = many.remove(&entry.row.item.trace_id).expect("it is there");
-                assert_eq!(found.entry, *entry, "{what}: {lookups_max}");
-                assert_eq!(found.spans, alone, "{what}: {lookups_max}");
+        let columns = Columns::all(Table::Spans);
+        let many = snapshot.spans_of_many(&traces, &columns);
+        let mut many = many.expect("many traces are readable at once");
+        let told = snapshot.texts_of_many(&traces, usize::MAX);
+        let mut told = told.expect("they are readable").expect("there is room");
+        for entry in &entries {
+            let alone = snapshot.spans(entry, &columns).expect("spans are readable");
+            let id = &entry.row.item.trace_id;
+            let texts = snapshot.messages(id).expect("messages are readable");
+            let silent = HashMap::new();
+            for (found, texts) in [(many.remove(id), silent), (told.remove(id), texts)] {
+                let found = found.expect("it is there");
+                assert_eq!(found.entry, *entry, "{what}");
+                assert_eq!(found.spans, alone, "{what}");
+                assert_eq!(found.messages, texts, "{what}");
             }
         }
+        let is_silent = snapshot
+            .texts_of_many(&traces, 0)
+            .expect("they are readable");
+        let spans: i64 = entries.iter().map(|entry| entry.row.span_count).sum();
+        assert_eq!(is_silent.is_none(), spans > 0, "{what}: no room");
         // Of what came later than half of it no row is missed.
         let mut seqs: Vec<i64> = entries.iter().map(|entry| entry.row.seq).collect();
         seqs.sort_unstable();

@@ -18,6 +18,10 @@ pub(crate) struct Grade {
     pub(crate) selection: Selection,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) pairs: PairArgs,
+    #[command(flatten)]
+    pub(crate) stop: StopArgs,
     /// What people call the run.
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -30,6 +34,35 @@ pub(crate) struct Grade {
     /// Start the run, print its id and do not wait for it.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) detach: bool,
+}
+
+const PAIRS: &str = "Comparing each trace with another one";
+
+/// What traces are compared with.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PairArgs {
+    /// The other side, for graders that compare two: FIELD=VALUE[,FIELD=VALUE], a run's id, or a trace's.
+    #[arg(long, value_name = "TRACES", requires = "pair_by", help_heading = PAIRS)]
+    pub(crate) against: Option<String>,
+    /// What makes two traces a pair: metadata.KEY, or group.
+    #[arg(long, value_name = "FIELD", requires = "against", help_heading = PAIRS)]
+    pub(crate) pair_by: Option<String>,
+}
+
+const STOP: &str = "Stopping before all traces are graded";
+
+/// When a run stops early.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct StopArgs {
+    /// Stop once the interval reaches no further than this on either side, such as 0.05.
+    #[arg(long, value_name = "WIDTH", help_heading = STOP)]
+    pub(crate) stop_half_width: Option<f64>,
+    /// Stop once the interval leaves this value out, such as 0.9.
+    #[arg(long, value_name = "VALUE", help_heading = STOP)]
+    pub(crate) stop_excludes: Option<f64>,
+    /// The grader whose rate or mean is looked at, where there are several.
+    #[arg(long, value_name = "GRADER", help_heading = STOP)]
+    pub(crate) stop_grader: Option<String>,
 }
 
 /// Which graders.
@@ -102,7 +135,11 @@ pub(crate) enum Strategy {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Graders {
     /// List the graders that were saved.
-    List,
+    List {
+        /// Also those that were archived.
+        #[arg(long)]
+        archived: bool,
+    },
     /// Show a grader's definition as it is kept: defaults filled in, the scale told.
     Show {
         /// Its name or id, or library:NAME.
@@ -287,19 +324,28 @@ pub(crate) struct RunResults {
     /// Go on behind this trace.
     #[arg(long)]
     pub(crate) after: Option<String>,
+    /// Tell how reliably tasks pass that were tried several times; group or metadata.KEY says which tries are of one.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) tasks: Option<String>,
+    /// Tell which segments differ from the rest, such as metadata.customer.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) segments: Option<String>,
 }
 
 /// `annotate`.
 #[derive(Debug, Args)]
 pub(crate) struct Annotate {
     /// The trace's id.
-    pub(crate) trace: String,
+    #[arg(required_unless_present = "queue")]
+    pub(crate) trace: Option<String>,
     /// Of the trace only this span.
     #[arg(long)]
     pub(crate) span: Option<String>,
     /// The grader whose question is answered, by name or id: what `calibrate` compares.
     #[arg(long)]
     pub(crate) grader: Option<String>,
+    #[command(flatten)]
+    pub(crate) queue: QueueArgs,
     /// It is as it should be.
     #[arg(long, conflicts_with = "bad")]
     pub(crate) good: bool,
@@ -315,6 +361,35 @@ pub(crate) struct Annotate {
     /// Who says so; without it the key, or the user at this terminal.
     #[arg(long)]
     pub(crate) author: Option<String>,
+}
+
+/// What an annotation answers to, or is to be asked about.
+#[derive(Debug, Args)]
+pub(crate) struct QueueArgs {
+    /// Show which traces to label, so that the grader can be held against people: doubtful ones and some others.
+    #[arg(long, requires = "grader", conflicts_with_all = ["trace", "span", "good", "bad", "label", "note", "chance"])]
+    pub(crate) queue: bool,
+    /// The run whose verdicts are in question; without it the newest that the grader was in.
+    #[arg(long, requires = "queue")]
+    pub(crate) run: Option<String>,
+    /// About how many traces are drawn in all.
+    #[arg(long, requires = "queue", value_name = "N")]
+    pub(crate) size: Option<u64>,
+    /// Draw all traces alike, and not doubtful ones more often.
+    #[arg(long, requires = "queue")]
+    pub(crate) random: bool,
+    /// Draw with another seed.
+    #[arg(long, requires = "queue", value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How many to show now, 1 to 1000.
+    #[arg(long, requires = "queue", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: Option<u32>,
+    /// The queue that asked for this annotation, as it names itself.
+    #[arg(long, requires = "chance")]
+    pub(crate) queue_id: Option<String>,
+    /// The chance with which it asked, as it says.
+    #[arg(long, requires = "queue_id")]
+    pub(crate) chance: Option<f64>,
 }
 
 /// `annotations`.

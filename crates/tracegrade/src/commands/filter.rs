@@ -138,6 +138,17 @@ impl FilterArgs {
         self.pairs.clone()
     }
 
+    /// Refuses to choose traces by what they cost where somebody may mean what judges may cost.
+    pub(crate) fn require_no_cost(&self) -> anyhow::Result<()> {
+        let is_of_cost = self.pairs.iter().any(|(name, _)| name == "max_cost_usd");
+        anyhow::ensure!(
+            !is_of_cost,
+            "--max-cost-usd would choose traces by what they cost themselves. What judges may cost is --max-cost; \
+             traces are chosen by their cost with --rule 'total_cost_usd <= 0.05'"
+        );
+        Ok(())
+    }
+
     /// Returns whether every trace is meant.
     pub(crate) fn is_empty(&self) -> bool {
         self.pairs.is_empty()

@@ -62,7 +62,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         | Command::Calibrate(_)
         | Command::Gate(_)
         | Command::Failures(_)
-        | Command::Watches(_) => return grading::run(&ask()?, &cli.command).await,
+        | Command::Watches(_)
+        | Command::Settings(_) => return grading::run(&ask()?, &cli.command).await,
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -75,6 +75,7 @@ async fn change(ask: &Ask, id: &str, words: &[String]) -> anyhow::Result<Value> 
             (
                 "retention_days"
                 | "assumed_model"
+                | "judge_model"
                 | "include_sensitive_data"
                 | "include_audio"
                 | "sample_rate",
@@ -85,7 +86,7 @@ async fn change(ask: &Ask, id: &str, words: &[String]) -> anyhow::Result<Value> 
                     format!("retention_days: {days:?} is not a number of days, such as 90")
                 })?
             }
-            ("assumed_model", model) => Value::from(model),
+            ("assumed_model" | "judge_model", model) => Value::from(model),
             ("include_sensitive_data" | "include_audio", on) => on
                 .parse::<bool>()
                 .map(Value::from)
@@ -94,7 +95,7 @@ async fn change(ask: &Ask, id: &str, words: &[String]) -> anyhow::Result<Value> 
                 format!("sample_rate: {share:?} is not a number from 0 to 1, such as 0.1")
             })?,
             _ => bail!(
-                "there is no setting {key:?}: name, retention_days, assumed_model, \
+                "there is no setting {key:?}: name, retention_days, assumed_model, judge_model, \
                  include_sensitive_data, include_audio or sample_rate"
             ),
         };

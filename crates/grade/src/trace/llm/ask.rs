@@ -54,7 +54,19 @@ impl<'a> Asking<'a> {
         purpose: Purpose,
         exchanges: &mut Vec<Exchange>,
     ) -> Result<ModelAnswer, Unanswered> {
-        let key = self.key(request, what);
+        let about = (self.trace_hash, what);
+        self.ask_about(about, request, purpose, exchanges).await
+    }
+
+    /// As [`Asking::ask`], about what has this hash: a trace, or two in the order in which they are shown.
+    pub(super) async fn ask_about(
+        &self,
+        about: (&str, &Value),
+        request: &ModelRequest,
+        purpose: Purpose,
+        exchanges: &mut Vec<Exchange>,
+    ) -> Result<ModelAnswer, Unanswered> {
+        let key = self.key(about, request);
         let started = Instant::now();
         let answered = self.desk.answer(key, request).await.map_err(unanswered)?;
         let latency_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -75,14 +87,14 @@ impl<'a> Asking<'a> {
 
     /// Returns the key of the answer. The fence's name is no part of it: a judgement counts in the next
     /// run too.
-    fn key(&self, request: &ModelRequest, what: &Value) -> CacheKey {
+    fn key(&self, (traces, what): (&str, &Value), request: &ModelRequest) -> CacheKey {
         let mut grader = json!({"grader": self.grader_hash, "what": what});
         if self.attempt > 1 {
             grader["attempt"] = self.attempt.into();
         }
         let judge = json!({"model": request.model, "params": request.params});
         let renderer = RENDERER_VERSION.to_string();
-        CacheKey::new(&grader, self.trace_hash.as_bytes(), &renderer, &judge)
+        CacheKey::new(&grader, traces.as_bytes(), &renderer, &judge)
     }
 }
 

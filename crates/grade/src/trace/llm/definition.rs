@@ -26,9 +26,23 @@ const SAMPLES_MAX: u64 = 10;
 /// The share of traces on which a judge is held against itself, if nobody says.
 const SAMPLES_SHARE: f64 = 0.05;
 
-const FIELDS: [&str; 22] = [
+/// What a question about which of two traces is better has no use for.
+const NOT_OF_TWO: [&str; 9] = [
+    "pass_when",
+    "fail_when",
+    "levels",
+    "focus",
+    "per",
+    "samples",
+    "samples_share",
+    "logprobs",
+    "integer",
+];
+
+const FIELDS: [&str; 23] = [
     "type",
     "name",
+    "pairwise",
     "criteria",
     "question",
     "pass_when",
@@ -91,8 +105,15 @@ impl Llm {
         fields.only(&known);
         let before = fields.problems.list().len();
         let criterion = criterion(fields);
+        let is_pairwise = fields.flag("pairwise", false);
         let read = criterion.as_ref().map_or(Scale::PassFail, scale_of);
-        let offered = scales::of_judge(fields, read);
+        let offered = match is_pairwise {
+            Some(true) => {
+                refuse_fields_of_one(fields);
+                Some(Offered::Better)
+            }
+            _ => scales::of_judge(fields, read),
+        };
         if let (Some(criterion), Some(offered)) = (&criterion, &offered) {
             check_levels(fields, criterion, offered);
             check_examples(fields, criterion, offered);
@@ -114,6 +135,7 @@ impl Llm {
             return None;
         }
         let input_texts = inputs?;
+        is_pairwise?;
         Some(Self {
             criterion: criterion?,
             reference: reference.as_deref().map(Template::parse_input),
@@ -132,6 +154,11 @@ impl Llm {
         })
     }
 
+    /// Returns whether it compares two traces.
+    pub(in super::super) fn is_pairwise(&self) -> bool {
+        self.offered == Offered::Better
+    }
+
     /// Returns what is offered to the judge.
     pub(in super::super) fn offered(&self) -> &Offered {
         &self.offered
@@ -148,6 +175,9 @@ impl Llm {
     pub(in super::super) fn definition(&self) -> Map<String, Value> {
         let mut definition = Map::new();
         let criterion = &self.criterion;
+        if self.is_pairwise() {
+            definition.insert("pairwise".into(), true.into());
+        }
         definition.insert("criteria".into(), criterion.question.as_str().into());
         for (key, text) in [
             ("pass_when", &criterion.pass_when),
@@ -171,7 +201,9 @@ impl Llm {
             let examples: Vec<Value> = criterion.examples.iter().map(written).collect();
             definition.insert("examples".into(), examples.into());
         }
-        scales::write_offered(&self.offered, &mut definition);
+        if !self.is_pairwise() {
+            scales::write_offered(&self.offered, &mut definition);
+        }
         self.write_scope(&mut definition);
         self.write_judges(&mut definition);
         definition
@@ -182,7 +214,7 @@ impl Llm {
     pub(in super::super) fn split(&self) -> Option<(Map<String, Value>, String)> {
         let lines = self.criterion.question.lines();
         let questions: Vec<&str> = lines.filter_map(numbered).collect();
-        if questions.len() < 2 {
+        if questions.len() < 2 || self.is_pairwise() {
             return None;
         }
         let parts = questions.iter().enumerate().map(|(nth, question)| {
@@ -279,6 +311,17 @@ fn scale_of(criterion: &Criterion) -> Scale {
             high: *high,
         },
         (scale, _) => scale,
+    }
+}
+
+/// Notes what does not go with a comparison: what is better is one of three words, asked in both orders.
+fn refuse_fields_of_one(fields: &mut Fields<'_, '_>) {
+    let scales = scales::FIELDS.iter().filter(|key| **key != "integer");
+    for key in NOT_OF_TWO.iter().chain(scales) {
+        if fields.get(key).is_some() {
+            let help = "leave it out: a judge says which of two traces is better by the criterion, or `tie`";
+            fields.note(key, "does not go with `pairwise`", help);
+        }
     }
 }
 
@@ -400,6 +443,7 @@ fn check_examples(fields: &mut Fields<'_, '_>, criterion: &Criterion, offered: &
         Offered::Verdict => ["pass", "fail", "unknown"].contains(&decision),
         Offered::Score { scale, .. } => decision.parse().is_ok_and(|score| scale.contains(score)),
         Offered::Label { labels, .. } => labels.iter().any(|label| label == decision),
+        Offered::Better => ["A", "B", "tie"].contains(&decision),
     };
     for (nth, example) in criterion.examples.iter().enumerate() {
         if !is_offered(&example.decision) {

@@ -1,17 +1,17 @@
 //! One trace before the judges of one grader: who is asked, how often, and what they say together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use insight::fence::Fence;
 use insight::judging::{Criterion, Inputs, Order};
-use insight::render::{Mask, Renderer, budget_of_window};
+use insight::render::{Mask, budget_of_window};
 use insight::template::{MissingVariable, TraceScope};
-use insight::{Detector, Detectors, Finding};
 use model::{NanoUsd, SpanId, UnscoredReason, Verdict};
 use serde_json::{Value, json};
 
 use super::ask::Asking;
 use super::definition::{JudgeSpec, Llm};
+use super::family::family;
+use super::party::Party;
 use super::session::{self, Session};
 use super::verdict::{self, Opinion, Silent};
 use crate::judge::{CacheKey, consistency};
@@ -31,8 +31,8 @@ pub(super) struct Hearing<'a> {
     pub(super) grader: &'a Llm,
     pub(super) subject: &'a Subject<'a>,
     pub(super) asking: Asking<'a>,
-    pub(super) renderer: &'a Renderer<'a>,
-    pub(super) fence: Fence,
+    /// The trace.
+    pub(super) party: Party<'a>,
     pub(super) order: Order,
 }
 
@@ -45,26 +45,38 @@ pub(super) struct Target<'a> {
 
 /// A question that is ready to be asked.
 pub(super) struct Question<'a> {
-    pub(super) target: Target<'a>,
+    /// The span that it is about, of graders that judge span by span.
+    pub(super) span: Option<&'a SpanId>,
     /// With its reference filled in.
     pub(super) criterion: Criterion,
+    /// The trace that is shown; the second too where two are compared.
+    pub(super) first: Part<'a>,
+    pub(super) second: Option<Part<'a>>,
+}
+
+/// A trace as a question shows it.
+pub(super) struct Part<'a> {
+    pub(super) party: &'a Party<'a>,
+    pub(super) focus: Option<&'a [u32]>,
     pub(super) inputs: Inputs,
     pub(super) mask: &'a Mask,
 }
 
+impl<'a> Question<'a> {
+    /// Returns what is shown, in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
+        std::iter::once(&self.first).chain(&self.second)
+    }
+}
+
 impl<'a> Hearing<'a> {
-    pub(super) fn new(
-        grader: &'a Llm,
-        subject: &'a Subject<'a>,
-        asking: Asking<'a>,
-        renderer: &'a Renderer<'a>,
-    ) -> Self {
+    pub(super) fn new(grader: &'a Llm, subject: &'a Subject<'a>, asking: Asking<'a>) -> Self {
+        let known = (asking.trace_hash, subject.run_seed);
         Self {
             grader,
             subject,
             asking,
-            renderer,
-            fence: super::fence(subject.run_seed, asking.trace_hash),
+            party: Party::new(subject.view, subject.context, known, subject.cited),
             order: Order::for_criteria(subject.criteria_per_trace),
         }
     }
@@ -111,17 +123,14 @@ impl<'a> Hearing<'a> {
             Ok(opinion) => opinion,
             Err(silent) => return Ok(self.graded(Opinion::silent(silent), exchanges)),
         };
-        let directed = self.directed();
+        let directed = self.party.directed();
         if !directed.is_empty() && opinion.is_decision() {
-            let mask = self.renderer.mask(&directed);
+            let mask = self.party.renderer.mask(&directed);
             let masked = self.panel(target, &mask, services, &mut exchanges).await?;
             let masked = masked.unwrap_or_else(Opinion::silent);
             opinion = opinion.confirmed_by(masked, &self.grader.offered, || {
-                let spans = &self.subject.view.spans;
-                directed
-                    .iter()
-                    .map(|at| spans[*at as usize].id().clone())
-                    .collect()
+                let ids = directed.iter().map(|at| self.party.span_id(*at).clone());
+                ids.collect()
             });
         } else if opinion.is_decision() {
             let (first, judge) = (&opinion, &self.grader.judges[0]);
@@ -134,7 +143,7 @@ impl<'a> Hearing<'a> {
         Ok(self.graded(opinion, exchanges))
     }
 
-    fn graded(&self, opinion: Opinion, exchanges: Vec<Exchange>) -> Graded {
+    pub(super) fn graded(&self, opinion: Opinion, exchanges: Vec<Exchange>) -> Graded {
         Graded {
             span_id: None,
             verdict: opinion.verdict(&self.grader.offered, &exchanges),
@@ -198,7 +207,7 @@ impl<'a> Hearing<'a> {
         consistency::is_sampled(&key, self.grader.samples_share)
     }
 
-    fn session<'s>(
+    pub(super) fn session<'s>(
         &'s self,
         question: &'s Question<'s>,
         judge: &'s JudgeSpec,
@@ -216,58 +225,51 @@ impl<'a> Hearing<'a> {
     }
 
     /// Returns the question with what the trace tells in its reference and its inputs.
-    fn question<'q>(&self, target: Target<'q>, mask: &'q Mask) -> Result<Question<'q>, Silent> {
+    fn question<'q>(&'q self, target: Target<'q>, mask: &'q Mask) -> Result<Question<'q>, Silent> {
+        Ok(Question {
+            span: target.span,
+            criterion: self.criterion()?,
+            first: self.part(&self.party, target.focus, mask)?,
+            second: None,
+        })
+    }
+
+    /// Returns the criterion with its reference filled in. The prompt fences it as a whole.
+    pub(super) fn criterion(&self) -> Result<Criterion, Silent> {
         let shown = || SHOWN.to_owned();
         let scope = TraceScope {
             view: self.subject.view,
             trace: &shown,
             spans: &shown,
         };
-        let missing = |error: MissingVariable| Silent {
-            reason: UnscoredReason::MissingVariable,
-            why: format!("the grader names what the trace does not have: {error}"),
-        };
-        let fenced = scope.fenced(&self.fence, mask);
-        let inputs = Inputs::fill(&self.grader.inputs, &fenced).map_err(missing)?;
         let mut criterion = self.grader.criterion.clone();
         if let Some(reference) = &self.grader.reference {
-            // The prompt fences it as a whole.
             let text = reference.render(&scope.unfenced()).map_err(missing)?;
             criterion.reference = Some(text);
         }
-        Ok(Question {
-            target,
-            criterion,
-            inputs,
+        Ok(criterion)
+    }
+
+    /// Returns a trace as it is shown, with what it tells in the grader's inputs.
+    pub(super) fn part<'q>(
+        &self,
+        party: &'q Party<'q>,
+        focus: Option<&'q [u32]>,
+        mask: &'q Mask,
+    ) -> Result<Part<'q>, Silent> {
+        let shown = || SHOWN.to_owned();
+        let scope = TraceScope {
+            view: party.view,
+            trace: &shown,
+            spans: &shown,
+        };
+        let fenced = scope.fenced(&party.fence, mask);
+        Ok(Part {
+            party,
+            focus,
+            inputs: Inputs::fill(&self.grader.inputs, &fenced).map_err(missing)?,
             mask,
         })
-    }
-
-    /// Returns the spans whose texts speak to a judge.
-    fn directed(&self) -> Vec<u32> {
-        let subject = self.subject;
-        let findings = Detectors::only([Detector::D27]).run(subject.view, subject.context);
-        self.places_of(&findings)
-    }
-
-    /// Returns the spans at which all detectors point.
-    pub(super) fn hits(&self) -> Vec<u32> {
-        let subject = self.subject;
-        let findings = Detectors::all().run(subject.view, subject.context);
-        self.places_of(&findings)
-    }
-
-    fn places_of(&self, findings: &[Finding]) -> Vec<u32> {
-        let hits = findings.iter().flat_map(Finding::hits);
-        self.places_named(hits.flat_map(|hit| &hit.spans))
-    }
-
-    /// Returns the places of these spans.
-    pub(super) fn places_named<'i>(&self, ids: impl Iterator<Item = &'i SpanId>) -> Vec<u32> {
-        let ids: HashSet<&SpanId> = ids.collect();
-        let all = (0u32..).zip(&self.subject.view.spans);
-        let named = all.filter(|(_, span)| ids.contains(span.id()));
-        named.map(|(at, _)| at).collect()
     }
 
     /// Returns how many tokens of a trace this judge is shown.
@@ -281,13 +283,13 @@ impl<'a> Hearing<'a> {
     }
 
     /// Returns a warning where a judge is of the family of the models that it judges.
-    fn same_family(&self, exchanges: &[Exchange]) -> Option<String> {
-        let judged = &self.subject.view.row.models;
+    pub(super) fn same_family(&self, exchanges: &[Exchange]) -> Option<String> {
+        let counterpart = self.subject.counterpart.map(|other| other.view);
+        let views = std::iter::once(self.subject.view).chain(counterpart);
+        let judged: Vec<&String> = views.flat_map(|view| &view.row.models).collect();
         let kin = exchanges.iter().find_map(|exchange| {
-            let family = verdict::family(&exchange.model);
-            let kin = judged
-                .iter()
-                .find(|model| verdict::family(model) == family)?;
+            let of_judge = family(&exchange.model);
+            let kin = judged.iter().find(|model| family(model) == of_judge)?;
             Some((exchange.model.as_str(), kin.as_str()))
         });
         kin.map(|(judge, model)| format!("the judge {judge} is of the family of {model}"))
@@ -310,12 +312,19 @@ impl<'a> Hearing<'a> {
             total = total.saturating_add(session.estimate()?);
         }
         let is_repeated = self.grader.judges.len() == 1 && self.is_sampled(target);
-        let asked = match (self.directed().is_empty(), is_repeated) {
+        let asked = match (self.party.directed().is_empty(), is_repeated) {
             (false, _) => 2,
             (true, true) => i64::from(self.grader.samples),
             (true, false) => 1,
         };
         let asked = asked.saturating_mul(i64::try_from(times).unwrap_or(i64::MAX));
         Some(NanoUsd(total.0.saturating_mul(asked)))
+    }
+}
+
+fn missing(error: MissingVariable) -> Silent {
+    Silent {
+        reason: UnscoredReason::MissingVariable,
+        why: format!("the grader names what the trace does not have: {error}"),
     }
 }

@@ -9,17 +9,20 @@
 //! every other trace too halts the run. What a judgement went through stands in the parameters of the
 //! verdict's judge under `judgement`: the `tier`, `reading_calls` and `budget_exhausted`; of a panel its
 //! `judges`, their `votes` (null: none) and their `agreement`; `samples`, what one judge said each time; `chosen`,
-//! the score that was said where the mean of its chances counts; `said_without_text_to_the_judge`; a `warning`.
+//! the score that was said where the mean of its chances counts; `said_without_text_to_the_judge`; a `warning`;
+//! where two traces were compared, what [`pairwise`] says.
 
 mod ask;
 mod chances;
 mod definition;
+mod family;
 mod hearing;
+mod pairwise;
+mod party;
 mod session;
 mod verdict;
 
 use insight::fence::{Fence, Nonce};
-use insight::render::Renderer;
 use model::{NanoUsd, Outcome, UnscoredReason, Verdict};
 
 pub(super) use ask::{Asking, Unanswered};
@@ -56,10 +59,10 @@ impl Llm {
         let Some(desk) = services.desk else {
             return Ok(vec![Graded::of(no_judge())]);
         };
-        let renderer = Renderer::new(subject.view, &subject.context.effects);
         let asking = Asking::new(desk, hash, &trace_hash, subject.attempt);
-        let hearing = Hearing::new(self, subject, asking, &renderer);
+        let hearing = Hearing::new(self, subject, asking);
         match (&focus, self.per_span) {
+            _ if self.is_pairwise() => Ok(vec![hearing.pair(services).await?]),
             (Some(places), true) => hearing.each(places, services).await,
             _ => {
                 let target = Target {
@@ -79,6 +82,9 @@ impl Llm {
     ) -> Result<Option<Vec<u32>>, Box<Verdict>> {
         if services.desk.is_none() || self.has_unnamed(services) {
             return Err(Box::new(no_judge()));
+        }
+        if self.is_pairwise() {
+            pairwise::both_can_be_read(subject)?;
         }
         if !subject.view.has_content() {
             let verdict = Verdict::unscored(UnscoredReason::NoContent, NO_CONTENT);
@@ -120,9 +126,11 @@ impl Llm {
             Err(_) => return Some(NanoUsd::default()),
         };
         let trace_hash = subject.hash();
-        let renderer = Renderer::new(subject.view, &subject.context.effects);
         let asking = Asking::new(desk, "", &trace_hash, subject.attempt);
-        let hearing = Hearing::new(self, subject, asking, &renderer);
+        let hearing = Hearing::new(self, subject, asking);
+        if self.is_pairwise() {
+            return hearing.estimate_pair(services);
+        }
         let (focus, times) = match (&focus, self.per_span) {
             (Some(places), true) => (Some(&places[..1]), places.len().min(SPANS_MAX)),
             (focus, _) => (focus.as_deref(), 1),

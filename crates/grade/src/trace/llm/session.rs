@@ -4,15 +4,18 @@
 //! smaller part of it is. A judge that gets the outline only reads with tools, within limits, and must then
 //! answer from what it has read. An answer that cannot be read is asked for once more with the error and
 //! nothing else; a fail that points at nothing once more for its evidence.
+//!
+//! Where two traces are compared, the room for them is shared evenly, and what the shorter one leaves is the
+//! longer one's: in either order each is shown alike.
 
 use std::time::{Duration, Instant};
 
 use insight::judging::{
-    Answer, Assembly, Evidence, Judged, Offered, Prompt, Reply, Scale, read_answer,
+    Answer, Assembly, Evidence, Exhibit, Judged, Offered, Prompt, Reply, Scale, Which, read_answer,
 };
 use insight::render::{
     BUDGET_TOKENS_MIN, READING_CALLS_MAX, READING_TOKENS_MAX, Reading, ReadingBudget, Rendering,
-    Request, Tier,
+    Request, Tier, trace_of_call,
 };
 use insight::rule::Selector;
 use model::{NanoUsd, UnscoredReason};
@@ -21,11 +24,12 @@ use serde_json::{Map, Value, json};
 use super::ask::Unanswered;
 use super::chances;
 use super::definition::{JudgeSpec, Llm};
-use super::hearing::{Hearing, Question};
+use super::hearing::{Hearing, Part, Question};
+use super::party::Party;
 use super::verdict::{Heard, ReadingNotes, Silent};
 use crate::openai::{ModelAnswer, ModelRequest};
 use crate::trace::environment::Known;
-use crate::trace::subject::{Exchange, Halt, Purpose};
+use crate::trace::subject::{Exchange, Halt, Purpose, Subject};
 
 /// From the first question on a judge may read for so long.
 const READING_TIME_MAX: Duration = Duration::from_secs(120);
@@ -52,9 +56,16 @@ pub(super) struct Session<'a> {
     pub(super) sample: u32,
 }
 
-/// A conversation with a judge about one rendering.
+/// What is shown of the trace, or of both.
+struct Shown {
+    first: Rendering,
+    second: Option<Rendering>,
+}
+
+/// A conversation with a judge about what is shown.
 struct Talk<'a> {
     session: &'a Session<'a>,
+    /// Of two the higher.
     tier: Tier,
     budget_tokens: u32,
     prompt: Prompt,
@@ -101,29 +112,45 @@ pub(super) fn params(judge: &JudgeSpec, grader: &Llm, sample: u32) -> Map<String
     params
 }
 
+impl Shown {
+    fn all(&self) -> impl Iterator<Item = &Rendering> {
+        std::iter::once(&self.first).chain(&self.second)
+    }
+
+    fn tier(&self) -> Tier {
+        let second = self.second.as_ref();
+        second.map_or(self.first.tier, |it| it.tier.max(self.first.tier))
+    }
+
+    fn tokens(&self) -> u64 {
+        self.all().map(|one| one.tokens).sum()
+    }
+}
+
 impl Session<'_> {
     /// Asks until there is an answer or none to be had.
     pub(super) async fn hear(&self, exchanges: &mut Vec<Exchange>) -> Result<Heard, Halt> {
         let mut tier_min = Tier::Full;
         let mut budget = self.hearing.budget_tokens(self.model);
         loop {
-            let rendering = match self.rendering(tier_min, budget) {
-                Ok(rendering) => rendering,
+            let shown = match self.shown(tier_min, budget) {
+                Ok(shown) => shown,
                 Err(silent) => return Ok(Heard::silent(silent)),
             };
-            let mut talk = Talk::new(self, &rendering, budget);
+            let mut talk = Talk::new(self, &shown, budget);
             match talk.run(exchanges).await {
                 Ok(heard) => return Ok(heard),
                 Err(Unanswered::Halt(halt)) => return Err(halt),
                 Err(Unanswered::Silent(silent)) => return Ok(talk.heard(Err(silent), None)),
                 Err(Unanswered::TooLong(why)) => {
-                    let shown = u32::try_from(rendering.tokens).unwrap_or(u32::MAX);
-                    budget = budget.min(shown) / 2;
-                    tier_min = match rendering.tier {
+                    let tokens = u32::try_from(shown.tokens()).unwrap_or(u32::MAX);
+                    budget = budget.min(tokens) / 2;
+                    tier_min = match shown.tier() {
                         Tier::Full => Tier::Elided,
                         Tier::Elided | Tier::Agentic => Tier::Agentic,
                     };
-                    if budget < BUDGET_TOKENS_MIN {
+                    let traces = if shown.second.is_some() { 2 } else { 1 };
+                    if budget < BUDGET_TOKENS_MIN * traces {
                         let why = format!("the judge's window holds not even an outline: {why}");
                         let silent = Silent {
                             reason: UnscoredReason::Budget,
@@ -139,12 +166,12 @@ impl Session<'_> {
     /// Returns what it is thought to cost: of a judge that reads for itself, half of what it may read.
     pub(super) fn estimate(&self) -> Option<NanoUsd> {
         let budget = self.hearing.budget_tokens(self.model);
-        let Ok(rendering) = self.rendering(Tier::Full, budget) else {
+        let Ok(shown) = self.shown(Tier::Full, budget) else {
             return Some(NanoUsd::default());
         };
-        let talk = Talk::new(self, &rendering, budget);
+        let talk = Talk::new(self, &shown, budget);
         let mut request = talk.request();
-        if rendering.tier == Tier::Agentic {
+        if talk.tier == Tier::Agentic {
             let tokens = READING_TOKENS_MAX.min(u64::from(budget)) / 2;
             let read = " ".repeat(usize::try_from(tokens).unwrap_or(0) * BYTES_PER_TOKEN);
             request
@@ -154,12 +181,49 @@ impl Session<'_> {
         self.hearing.asking.desk.tariff.estimate(&request)
     }
 
-    fn rendering(&self, tier_min: Tier, budget_tokens: u32) -> Result<Rendering, Silent> {
-        let hearing = self.hearing;
+    /// Returns what is shown within a budget.
+    fn shown(&self, tier_min: Tier, budget_tokens: u32) -> Result<Shown, Silent> {
+        let question = self.question;
+        let Some(second) = &question.second else {
+            return Ok(Shown {
+                first: self.rendering(&question.first, tier_min, budget_tokens)?,
+                second: None,
+            });
+        };
+        let half = budget_tokens / 2;
+        let mut first_shown = self.rendering(&question.first, tier_min, half)?;
+        let mut second_shown = self.rendering(second, tier_min, half)?;
+        let rest_of = |shown: &Rendering| {
+            let tokens = u32::try_from(shown.tokens).unwrap_or(u32::MAX);
+            budget_tokens.saturating_sub(tokens).max(half)
+        };
+        match (first_shown.tier, second_shown.tier) {
+            (Tier::Full, Tier::Elided | Tier::Agentic) => {
+                second_shown = self.rendering(second, tier_min, rest_of(&first_shown))?;
+            }
+            (Tier::Elided | Tier::Agentic, Tier::Full) => {
+                let rest = rest_of(&second_shown);
+                first_shown = self.rendering(&question.first, tier_min, rest)?;
+            }
+            _ => {}
+        }
+        Ok(Shown {
+            first: first_shown,
+            second: Some(second_shown),
+        })
+    }
+
+    fn rendering(
+        &self,
+        part: &Part<'_>,
+        tier_min: Tier,
+        budget_tokens: u32,
+    ) -> Result<Rendering, Silent> {
+        let party = part.party;
         let mut request = Request {
-            focus: self.question.target.focus,
-            mask: Some(self.question.mask),
-            needs_search: hearing.grader.needs_search,
+            focus: part.focus,
+            mask: Some(part.mask),
+            needs_search: self.hearing.grader.needs_search,
             tier_min,
             ..Request::new(budget_tokens)
         };
@@ -167,45 +231,62 @@ impl Session<'_> {
             reason: UnscoredReason::Budget,
             why: error.to_string(),
         };
-        let rendering = hearing
-            .renderer
-            .render(&hearing.fence, &request)
-            .map_err(failed)?;
+        let render = |request: &Request<'_>| party.renderer.render(&party.fence, request);
+        let rendering = render(&request).map_err(failed)?;
         if rendering.tier == Tier::Full {
             return Ok(rendering);
         }
         // Only now does it matter which spans are worth showing.
-        let (hits, cited) = (
-            hearing.hits(),
-            hearing.places_named(hearing.subject.cited.iter()),
-        );
+        let (hits, cited) = (party.hits(), party.cited());
         (request.hits, request.cited) = (&hits, &cited);
-        hearing
-            .renderer
-            .render(&hearing.fence, &request)
-            .map_err(failed)
+        render(&request).map_err(failed)
     }
 
-    /// Returns the spans that a judge's selector names.
-    fn selected(&self, selector: &str) -> Result<Vec<u32>, String> {
+    /// Answers a call of a reading tool; of two traces it reads the one that the call names.
+    fn read(&self, name: &str, arguments: &str) -> String {
+        let question = self.question;
+        let (part, title) = match &question.second {
+            None => (&question.first, ""),
+            Some(second) => match trace_of_call(arguments) {
+                Ok(Which::First) => (&question.first, "Trace A: "),
+                Ok(Which::Second) => (second, "Trace B: "),
+                Err(wrong) => return format!("error: {wrong}"),
+            },
+        };
+        let party = part.party;
+        let select = |selector: &str| self.selected(party, selector);
+        let reading = Reading::new(&party.renderer, &party.fence, part.mask, &select);
+        format!("{title}{}", reading.answer_raw(name, arguments))
+    }
+
+    /// Returns the spans of a trace that a judge's selector names.
+    fn selected(&self, party: &Party<'_>, selector: &str) -> Result<Vec<u32>, String> {
         let subject = self.hearing.subject;
         let form = "write a selector such as spans[type=function,status=error]";
         let selector = Selector::parse(selector).map_err(|_| form.to_owned())?;
-        let known = Known::of(subject, &selector.needs().detectors);
-        let places = selector.places(subject.view, &known);
+        let of_party = Subject {
+            view: party.view,
+            ..*subject
+        };
+        let known = Known::of(&of_party, &selector.needs().detectors);
+        let places = selector.places(party.view, &known);
         places.map_err(|_| form.to_owned())
     }
 }
 
 impl<'a> Talk<'a> {
-    fn new(session: &'a Session<'a>, rendering: &Rendering, budget_tokens: u32) -> Self {
-        let hearing = session.hearing;
+    fn new(session: &'a Session<'a>, shown: &Shown, budget_tokens: u32) -> Self {
+        let (hearing, question) = (session.hearing, session.question);
+        let exhibit = |(part, rendering)| exhibit(part, rendering);
         let assembly = Assembly {
-            criterion: &session.question.criterion,
+            criterion: &question.criterion,
             offered: &hearing.grader.offered,
-            rendering,
-            fence: &hearing.fence,
-            inputs: &session.question.inputs,
+            first: exhibit((&question.first, &shown.first)),
+            second: question
+                .second
+                .as_ref()
+                .zip(shown.second.as_ref())
+                .map(exhibit),
             order: hearing.order,
         };
         let prompt = assembly.prompt();
@@ -216,7 +297,7 @@ impl<'a> Talk<'a> {
         let tokens = READING_TOKENS_MAX.min(u64::from(budget_tokens));
         Self {
             session,
-            tier: rendering.tier,
+            tier: shown.tier(),
             budget_tokens,
             prompt,
             messages,
@@ -235,7 +316,11 @@ impl<'a> Talk<'a> {
         loop {
             let (request, what) = (self.request(), self.what());
             let asking = &self.session.hearing.asking;
-            let answer = asking.ask(&request, &what, purpose, exchanges).await?;
+            let hashes: Vec<&str> = self.parts().map(|part| part.party.hash).collect();
+            let about = (&*hashes.join(" "), &what);
+            let answer = asking
+                .ask_about(about, &request, purpose, exchanges)
+                .await?;
             self.heard.update(answer.text.as_bytes());
             self.heard.update(answer.tool_calls.to_string().as_bytes());
             match self.take(&answer) {
@@ -243,6 +328,10 @@ impl<'a> Talk<'a> {
                 Turn::Again(next) => purpose = next,
             }
         }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &'a Part<'a>> {
+        self.session.question.parts()
     }
 
     fn is_exhausted(&self) -> bool {
@@ -274,8 +363,8 @@ impl<'a> Talk<'a> {
         let form = format!("{}{}", self.prompt.system, self.prompt.schema);
         json!({
             "form": blake3::hash(form.as_bytes()).to_hex().as_str(),
-            "span": session.question.target.span.map(model::SpanId::as_str),
-            "masked": !session.question.mask.is_empty(),
+            "span": session.question.span.map(model::SpanId::as_str),
+            "masked": self.parts().any(|part| !part.mask.is_empty()),
             "sample": session.sample,
             "tier": self.tier.number(),
             "budget": budget,
@@ -290,8 +379,8 @@ impl<'a> Talk<'a> {
             return self.read(answer, calls);
         }
         let session = self.session;
-        let (hearing, offered) = (session.hearing, &session.hearing.grader.offered);
-        let evidence = Evidence::new(hearing.renderer, &hearing.fence);
+        let offered = &session.hearing.grader.offered;
+        let evidence = self.evidence();
         match read_answer(Reply::Text(&answer.text), offered, &evidence) {
             Judged::Verdict(said) => self.done(said, answer),
             Judged::Repair(_) if self.is_repaired => silent(
@@ -359,19 +448,12 @@ impl<'a> Talk<'a> {
         };
         let said = json!({"role": "assistant", "content": content, "tool_calls": calls});
         self.messages.push(said);
-        let hearing = self.session.hearing;
-        let select = |selector: &str| self.session.selected(selector);
-        let reading = Reading::new(
-            hearing.renderer,
-            &hearing.fence,
-            self.session.question.mask,
-            &select,
-        );
         for call in calls {
             let function = &call["function"];
             let name = function["name"].as_str().unwrap_or_default();
             let arguments = function["arguments"].as_str().unwrap_or("{}");
-            let read = self.reading.spend(|| reading.answer_raw(name, arguments));
+            let session = self.session;
+            let read = self.reading.spend(|| session.read(name, arguments));
             self.calls += 1;
             self.messages.push(json!({
                 "role": "tool",
@@ -380,6 +462,16 @@ impl<'a> Talk<'a> {
             }));
         }
         Turn::Again(Purpose::Reading)
+    }
+
+    fn evidence(&self) -> Evidence<'a> {
+        let shown = |part: &'a Part<'a>| (&part.party.renderer, &part.party.fence);
+        let question = self.session.question;
+        let (renderer, fence) = shown(&question.first);
+        match &question.second {
+            None => Evidence::new(renderer, fence),
+            Some(second) => Evidence::of_two([(renderer, fence), shown(second)]),
+        }
     }
 
     fn heard(&self, said: Result<Answer, Silent>, expected: Option<f64>) -> Heard {
@@ -393,7 +485,16 @@ impl<'a> Talk<'a> {
                 is_exhausted: self.is_exhausted(),
             }),
             params: self.session.params.clone(),
+            orders: None,
         }
+    }
+}
+
+fn exhibit<'e>(part: &'e Part<'_>, rendering: &'e Rendering) -> Exhibit<'e> {
+    Exhibit {
+        rendering,
+        fence: &part.party.fence,
+        inputs: &part.inputs,
     }
 }
 

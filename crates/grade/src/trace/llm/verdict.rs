@@ -1,12 +1,17 @@
 //! What judges said, brought to one verdict.
 
-use insight::judging::{Answer, Choice, Offered};
+use insight::judging::{Answer, Choice, Citation, Offered, Which};
 use insight::render::Tier;
-use model::{JsonText, JudgeUse, NanoUsd, Outcome, SpanId, UnscoredReason, Verdict};
+use model::{JsonText, JudgeUse, NanoUsd, Outcome, SpanId, TraceId, UnscoredReason, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::judge::panel::{majority, median};
 use crate::trace::subject::Exchange;
+
+/// The labels of a comparison, as the graded trace has it.
+pub(super) const BETTER: &str = "better";
+pub(super) const WORSE: &str = "worse";
+pub(super) const TIE: &str = "tie";
 
 /// Why a judge gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +36,14 @@ pub(super) struct Heard {
     pub(super) tier: Option<Tier>,
     pub(super) reading: Option<ReadingNotes>,
     pub(super) params: Map<String, Value>,
+    /// What was said in each order, where two traces were compared.
+    pub(super) orders: Option<Orders>,
 }
+
+/// What a judge says of two traces as each order showed them: the candidate first, and second. Null: it
+/// said nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Orders(pub(super) [Value; 2]);
 
 /// What the judges of a panel say together.
 #[derive(Debug, Clone)]
@@ -52,6 +64,10 @@ pub(super) struct Notes {
     agreement: Option<f64>,
     /// What one judge said each time that it was asked the same.
     pub(super) samples: Vec<Value>,
+    /// What each judge said in each order, where two traces were compared.
+    orders: Vec<Orders>,
+    /// The trace that the graded one was held against.
+    pub(super) counterpart: Option<TraceId>,
     /// What the judges say without the words that speak to them.
     masked: Option<String>,
     pub(super) warning: Option<String>,
@@ -65,6 +81,7 @@ impl Heard {
             tier: None,
             reading: None,
             params: Map::new(),
+            orders: None,
         }
     }
 
@@ -74,7 +91,7 @@ impl Heard {
     }
 }
 
-fn vote_of(said: &Result<Answer, Silent>) -> Value {
+pub(super) fn vote_of(said: &Result<Answer, Silent>) -> Value {
     match said {
         Ok(answer) => match &answer.choice {
             Choice::Score(score) => json!(score),
@@ -98,6 +115,9 @@ fn word(choice: &Choice) -> String {
         Choice::Unknown => "unknown".to_owned(),
         Choice::Score(score) => score.to_string(),
         Choice::Label(label) => label.clone(),
+        Choice::First => BETTER.to_owned(),
+        Choice::Second => WORSE.to_owned(),
+        Choice::Tie => TIE.to_owned(),
     }
 }
 
@@ -114,6 +134,7 @@ pub(super) fn combined(mut heard: Vec<(String, Heard)>, offered: &Offered) -> Op
             notes: Notes {
                 tier: only.tier,
                 reading: only.reading,
+                orders: only.orders.into_iter().collect(),
                 ..Notes::default()
             },
         };
@@ -122,6 +143,10 @@ pub(super) fn combined(mut heard: Vec<(String, Heard)>, offered: &Offered) -> Op
     let notes = Notes {
         tier: heard.iter().filter_map(|(_, one)| one.tier).max(),
         panel: votes.collect(),
+        orders: heard
+            .iter()
+            .filter_map(|(_, one)| one.orders.clone())
+            .collect(),
         ..Notes::default()
     };
     let said: Vec<Option<&Answer>> = heard
@@ -142,7 +167,11 @@ pub(super) fn combined(mut heard: Vec<(String, Heard)>, offered: &Offered) -> Op
         Offered::Score { .. } => of_scores(&heard),
         _ => of_labels(&said),
     };
-    let choice = choice.unwrap_or(Choice::Unknown);
+    // Judges who are split over two traces have found neither better.
+    let choice = choice.unwrap_or(match offered {
+        Offered::Better => Choice::Tie,
+        _ => Choice::Unknown,
+    });
     let said = together(choice, &said, offered);
     Opinion {
         said: Ok(said),
@@ -186,7 +215,8 @@ fn of_labels(said: &[Option<&Answer>]) -> (Option<Choice>, Option<f64>) {
 /// point at.
 fn together(choice: Choice, said: &[Option<&Answer>], offered: &Offered) -> Answer {
     let agrees = |answer: &&&Answer| {
-        answer.choice == choice || offered.passes(&answer.choice) == offered.passes(&choice)
+        let said = offered.passes(&answer.choice);
+        answer.choice == choice || (*offered != Offered::Better && said == offered.passes(&choice))
     };
     let agreeing: Vec<&&Answer> = said.iter().flatten().filter(agrees).collect();
     let mut citations = Vec::new();
@@ -247,6 +277,9 @@ impl Opinion {
         let decision = |opinion: &Self| match &opinion.said {
             Ok(answer) => match &answer.choice {
                 Choice::Label(label) => (Some(label.clone()), None),
+                choice @ (Choice::First | Choice::Second | Choice::Tie) => {
+                    (Some(word(choice)), None)
+                }
                 choice => (None, offered.passes(choice)),
             },
             Err(_) => (None, None),
@@ -293,6 +326,17 @@ impl Opinion {
                 };
             }
         };
+        if let Some(score) = score_of_comparison(&answer.choice) {
+            return Verdict {
+                score: Some(score),
+                label: Some(word(&answer.choice)),
+                reasoning: Some(answer.reasoning).filter(|words| !words.is_empty()),
+                citations: cited_in(&answer.citations, Which::First),
+                confidence: answer.confidence,
+                judge,
+                ..Verdict::new(Outcome::Value)
+            };
+        }
         let score = match answer.choice {
             Choice::Score(score) => Some(self.expected.unwrap_or(score)),
             _ => None,
@@ -309,12 +353,6 @@ impl Opinion {
             Some(false) => Outcome::Fail,
             None => Outcome::Unscored,
         };
-        let mut citations: Vec<SpanId> = Vec::new();
-        for citation in answer.citations {
-            if !citations.contains(&citation.span_id) {
-                citations.push(citation.span_id);
-            }
-        }
         Verdict {
             score,
             label: match answer.choice {
@@ -323,7 +361,7 @@ impl Opinion {
             },
             unscored_reason: (outcome == Outcome::Unscored).then_some(UnscoredReason::Unknown),
             reasoning: Some(answer.reasoning).filter(|words| !words.is_empty()),
-            citations,
+            citations: cited_in(&answer.citations, Which::First),
             confidence: answer.confidence,
             judge,
             ..Verdict::new(outcome)
@@ -392,6 +430,15 @@ impl Notes {
         if !self.samples.is_empty() {
             notes.insert("samples".into(), self.samples.clone().into());
         }
+        if let Some(counterpart) = &self.counterpart {
+            let orders = self.orders.iter();
+            notes.insert("counterpart".into(), counterpart.as_str().into());
+            notes.insert("orders".into(), orders.map(|it| json!(it.0)).collect());
+            let cited = opinion.said.as_ref().map(|answer| &*answer.citations);
+            let cited = cited_in(cited.unwrap_or_default(), Which::Second);
+            let cited = cited.iter().map(SpanId::as_str);
+            notes.insert("counterpart_citations".into(), cited.collect());
+        }
         if let Some(masked) = &self.masked {
             notes.insert(
                 "said_without_text_to_the_judge".into(),
@@ -404,6 +451,9 @@ impl Notes {
             }
             if answer.dropped_citations > 0 {
                 notes.insert("dropped_citations".into(), answer.dropped_citations.into());
+                // It stands on nothing that is there.
+                let is_unsupported = answer.citations.is_empty();
+                notes.insert("unsupported".into(), is_unsupported.into());
             }
         }
         if let Some(warning) = &self.warning {
@@ -413,9 +463,23 @@ impl Notes {
     }
 }
 
-/// Returns the maker of a model, as far as its name tells: what stands before the first digit or dash.
-pub(super) fn family(model: &str) -> &str {
-    let name = model.rsplit('/').next().unwrap_or(model);
-    let end = name.find(|c: char| c == '-' || c.is_ascii_digit());
-    &name[..end.unwrap_or(name.len())]
+/// Returns the spans of one of the traces that citations point at, each once.
+fn cited_in(citations: &[Citation], trace: Which) -> Vec<SpanId> {
+    let mut spans: Vec<SpanId> = Vec::new();
+    for citation in citations.iter().filter(|it| it.trace == trace) {
+        if !spans.contains(&citation.span_id) {
+            spans.push(citation.span_id.clone());
+        }
+    }
+    spans
+}
+
+/// Returns the share of a win: none unless two traces were compared.
+fn score_of_comparison(choice: &Choice) -> Option<f64> {
+    match choice {
+        Choice::First => Some(1.0),
+        Choice::Second => Some(0.0),
+        Choice::Tie => Some(0.5),
+        _ => None,
+    }
 }

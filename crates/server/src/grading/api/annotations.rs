@@ -9,10 +9,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use grade::calibrate::queue::QueueId;
 use model::{SpanId, Time, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::meta::{Annotation, AnnotationFilter, NewAnnotation, Rating};
+use store::meta::{Annotation, AnnotationFilter, AskedBy, NewAnnotation, Rating};
 use utoipa::ToSchema;
 
 use crate::auth::Principal;
@@ -42,7 +43,7 @@ pub(crate) struct AnnotationObject {
     /// Its id, `ann_…`.
     id: String,
     trace_id: String,
-    span_id: Option<String>,
+    pub(super) span_id: Option<String>,
     /// The grader whose question it answers.
     grader_id: Option<String>,
     /// `good` or `bad`.
@@ -52,6 +53,10 @@ pub(crate) struct AnnotationObject {
     author: String,
     /// `human` or `import`.
     source: String,
+    /// The queue that asked for it; null if none did.
+    queue_id: Option<String>,
+    /// The chance with which it asked.
+    chance: Option<f64>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Time,
 }
@@ -79,6 +84,10 @@ pub(super) struct AnnotationSent {
     /// When it was said; now if not given.
     #[schema(value_type = Option<String>, format = DateTime)]
     created_at: Option<String>,
+    /// The queue that asked for it, as it names itself; `chance` and `grader` are given with it.
+    queue_id: Option<String>,
+    /// The chance with which the queue drew the trace, as it says.
+    chance: Option<f64>,
 }
 
 /// Several annotations.
@@ -312,6 +321,7 @@ impl AnnotationSent {
                 .map_err(|_| ApiError::invalid(at("created_at"), "it is not a moment in RFC 3339"))
         });
         let created_at = created_at.transpose()?;
+        let asked = asked_by(self.queue_id, self.chance, grader_id.as_deref(), &at)?;
         let author = word("author", AUTHOR_CHARS_MAX, self.author)?;
         Ok(NewAnnotation {
             trace_id: trace_id_of(&self.trace_id)?,
@@ -323,8 +333,38 @@ impl AnnotationSent {
             author: author.unwrap_or_else(|| who.to_owned()),
             source: source.to_owned(),
             created_at,
+            asked,
         })
     }
+}
+
+/// Reads what a queue said when it asked: all of it or nothing, for a label without its chance stands for
+/// nobody knows how many traces.
+fn asked_by(
+    queue_id: Option<String>,
+    chance: Option<f64>,
+    grader_id: Option<&str>,
+    at: &dyn Fn(&str) -> String,
+) -> Result<Option<AskedBy>, ApiError> {
+    let (queue, chance) = match (queue_id, chance) {
+        (None, None) => return Ok(None),
+        (Some(queue), Some(chance)) => (queue, chance),
+        _ => {
+            let message = "queue_id and chance are given together, as the queue told them";
+            return Err(ApiError::invalid(at("chance"), message));
+        }
+    };
+    if let Err(unknown) = queue.parse::<QueueId>() {
+        return Err(ApiError::invalid(at("queue_id"), unknown.to_string()));
+    }
+    if !(chance > 0.0 && chance <= 1.0) {
+        return Err(ApiError::invalid(at("chance"), "it is above 0 and up to 1"));
+    }
+    if grader_id.is_none() {
+        let message = "a queue asks a grader's question: name the grader";
+        return Err(ApiError::invalid(at("grader"), message));
+    }
+    Ok(Some(AskedBy { queue, chance }))
 }
 
 /// What cannot be an id names nothing.
@@ -349,6 +389,8 @@ impl From<Annotation> for AnnotationObject {
             note: annotation.note,
             author: annotation.author,
             source: annotation.source,
+            queue_id: annotation.asked.as_ref().map(|asked| asked.queue.clone()),
+            chance: annotation.asked.map(|asked| asked.chance),
             created_at: annotation.created_at,
         }
     }

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use grade::calibrate::queue::QueueId;
 use grade::calibrate::{
-    CalibrateError, CalibrateOptions, Calibration, Chosen, HumanLabel, calibrate,
+    AskedFor, CalibrateError, CalibrateOptions, Calibration, Chosen, HumanLabel, calibrate,
 };
 use model::ProjectId;
 use serde::Serialize;
-use stats::Level;
 use store::meta::{
     Annotation, AnnotationFilter, GradingRun, GradingRunFilter, PageAsked, Rating, StoredGrader,
 };
@@ -48,7 +48,7 @@ pub(super) struct CalibrationObject {
         ("id" = String, Path, description = "The grader's id or name"),
         ("version" = Option<u32>, Query, description = "Its version; that of the run if not given"),
         ("run_id" = Option<String>, Query, description = "The run; the newest that it was in if not given"),
-        ("chosen" = Option<String>, Query, description = "How the annotated traces were chosen among the graded ones: `random` if no verdict played a part in it; else `other`, which is the default and allows weaker conclusions"),
+        ("chosen" = Option<String>, Query, description = "How the annotated traces were chosen among the graded ones. `recorded`, which is the default: as the annotations say themselves; those that a label queue asked for have their chances, and of others nobody knows. `random`: no verdict played a part in any. `other`: all as if nobody knew, which allows weaker conclusions"),
     ),
     responses(
         (status = 200, body = CalibrationObject),
@@ -67,46 +67,62 @@ pub(super) async fn calibration(
     let run_id = params.take("run_id")?;
     let chosen = match params.take("chosen")?.as_deref() {
         Some("random") => Chosen::AtRandom,
-        None | Some("other") => Chosen::Otherwise,
+        Some("other") => Chosen::Otherwise,
+        None | Some("recorded") => Chosen::AsRecorded,
         Some(other) => {
-            let message = format!("{other:?} is not random or other");
+            let message = format!("{other:?} is not recorded, random or other");
             return Err(ApiError::invalid("chosen", message));
         }
     };
     params.finish()?;
     let project = &principal.project;
     let grader = state.store.meta().grader(project, &id, version).await?;
-    let run = match run_id {
-        Some(run_id) => {
-            let run = run_of(&state, project, &run_id).await?;
-            require_in(&run, &grader, version)?;
-            run
-        }
-        None => newest_run(&state, project, &grader, version).await?,
-    };
+    let run = run_with(&state, project, &grader, version, run_id).await?;
     let labels = labels(&state, project, &grader.id).await?;
+    let labels: Vec<HumanLabel> = labels
+        .into_iter()
+        .filter_map(|it| label(it, &run.id))
+        .collect();
     let gathered = gather(&state, &run).await?;
     let options = CalibrateOptions {
         chosen,
-        level: Level::P95,
-        seed: 0,
+        ..CalibrateOptions::default()
     };
     let grader_id = grader.id.clone();
     let work = move || calibrate(&gathered.collected, &grader_id, &labels, &options);
     let calibration = blocking(work).await?;
-    let calibration = calibration.map_err(|error| {
-        let code = match error {
-            CalibrateError::NoGrader(_) => ErrorCode::NotFound,
-            CalibrateError::Mixed { .. } => ErrorCode::Conflict,
-        };
-        ApiError::new(code, error.to_string())
-    })?;
+    let calibration = calibration.map_err(refused)?;
     Ok(Json(CalibrationObject {
         object: "grader.calibration",
         grader_id: grader.id,
         run_id: run.id,
         calibration,
     }))
+}
+
+/// Returns why nothing can be held against people, as it is answered.
+pub(super) fn refused(error: CalibrateError) -> ApiError {
+    let code = match error {
+        CalibrateError::NoGrader(_) => ErrorCode::NotFound,
+        CalibrateError::Mixed { .. } => ErrorCode::Conflict,
+    };
+    ApiError::new(code, error.to_string())
+}
+
+/// Returns the run that is named, which the grader must have been in, or else the newest that it was in.
+pub(super) async fn run_with(
+    state: &AppState,
+    project: &ProjectId,
+    grader: &StoredGrader,
+    version: Option<u32>,
+    run_id: Option<String>,
+) -> Result<GradingRun, ApiError> {
+    let Some(run_id) = run_id else {
+        return newest_run(state, project, grader, version).await;
+    };
+    let run = run_of(state, project, &run_id).await?;
+    require_in(&run, grader, version)?;
+    Ok(run)
 }
 
 fn is_in(run: &GradingRun, grader: &StoredGrader, version: Option<u32>) -> Result<bool, ApiError> {
@@ -155,12 +171,12 @@ async fn newest_run(
     Err(ApiError::new(ErrorCode::NotFound, message))
 }
 
-/// Returns what people say of traces in answer to a grader's question.
-async fn labels(
+/// Returns what people say in answer to a grader's question.
+pub(super) async fn labels(
     state: &AppState,
     project: &ProjectId,
     grader_id: &str,
-) -> Result<Vec<HumanLabel>, ApiError> {
+) -> Result<Vec<Annotation>, ApiError> {
     let filter = AnnotationFilter {
         grader_id: Some(grader_id.to_owned()),
         ..AnnotationFilter::default()
@@ -178,15 +194,21 @@ async fn labels(
             .annotations(project, &filter, &asked)
             .await?;
         asked.after = page.entries.last().map(|one| one.id.clone());
-        labels.extend(page.entries.into_iter().filter_map(label));
+        labels.extend(page.entries);
         if !page.has_more {
             return Ok(labels);
         }
     }
 }
 
-/// Returns what an annotation says of its trace as a whole, if it does.
-fn label(annotation: Annotation) -> Option<HumanLabel> {
+/// Returns what an annotation says of its trace as a whole, if it does. Only a queue that was drawn from the
+/// grades of this run tells with what chance it asked about them.
+pub(super) fn label(annotation: Annotation, run_id: &str) -> Option<HumanLabel> {
+    let asked = annotation.asked.and_then(|asked| {
+        let queue: QueueId = asked.queue.parse().ok()?;
+        let chance = asked.chance;
+        (queue.run_id == run_id).then_some(AskedFor { queue, chance })
+    });
     let passed = match (annotation.rating, annotation.label.as_deref()) {
         (Some(rating), _) => rating == Rating::Good,
         (None, Some("pass")) => true,
@@ -197,5 +219,6 @@ fn label(annotation: Annotation) -> Option<HumanLabel> {
         item_id: annotation.trace_id.to_string(),
         author: annotation.author,
         passed,
+        asked,
     })
 }

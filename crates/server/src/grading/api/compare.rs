@@ -109,8 +109,8 @@ pub(super) async fn compare_runs(
         .margin
         .map(|margin| share("margin", margin))
         .transpose()?;
-    let baseline = Side::of(&state, &principal, &asked.baseline, &pairing).await?;
-    let candidate = Side::of(&state, &principal, &asked.candidate, &pairing).await?;
+    let sides = [&asked.baseline, &asked.candidate];
+    let [baseline, candidate] = Side::both(&state, &principal, sides, &pairing).await?;
     let options = CompareOptions {
         pair_by: pairing.by(),
         margin,
@@ -163,8 +163,8 @@ pub(super) async fn gate_run(
         return Err(ApiError::invalid("alpha", "it is between 0.000001 and 0.5"));
     }
     let max_unscored = asked.max_unscored.unwrap_or(defaults.unscored_share_max);
-    let baseline = Side::of(&state, &principal, &asked.baseline, &pairing).await?;
-    let candidate = Side::of(&state, &principal, &asked.candidate, &pairing).await?;
+    let sides = [&asked.baseline, &asked.candidate];
+    let [baseline, candidate] = Side::both(&state, &principal, sides, &pairing).await?;
     let options = GateOptions {
         margin,
         alpha,

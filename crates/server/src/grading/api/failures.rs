@@ -12,8 +12,8 @@ use axum::extract::State;
 use grade::failures::{FailureItem, FailureReport, analyze};
 use grade::results::ItemFilter;
 use grade::trace::TraceGrader;
+use insight::Detectors;
 use insight::failures::{Observed, cases};
-use insight::{Context, Detectors};
 use model::{Grade, Outcome, ProjectId, SpanId, TraceFilter, TraceId, TraceStatus};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use super::gathered::{frozen, gather, run_of};
 use super::of_trace::latest_grades;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::context::Known;
 use crate::json::JsonBody;
 use crate::read::{blocking, filter_of, of_project, view_of};
 use crate::state::AppState;
@@ -141,8 +142,9 @@ impl Question {
     ) -> Result<Self, ApiError> {
         match (asked.trace_ids, asked.run_id, asked.filter) {
             (Some(ids), None, None) => {
-                if !(1..=TRACES_MAX).contains(&ids.len()) {
-                    let message = format!("{} are not between 1 and {TRACES_MAX}", ids.len());
+                // None at all is what a program sends that found nothing wrong.
+                if ids.len() > TRACES_MAX {
+                    let message = format!("{} are more than {TRACES_MAX}", ids.len());
                     return Err(ApiError::invalid("trace_ids", message));
                 }
                 let id = |text: &String| {
@@ -355,9 +357,10 @@ impl Looking {
         let work = move || {
             let until = Instant::now() + LOOKED_AT_MOST;
             let mut looked = Looked::default();
+            let known = Known::of(&looking.state, looking.snapshot.project());
             for subject in subjects {
                 match Instant::now() < until {
-                    true => looking.look(subject, &mut looked)?,
+                    true => looking.look(subject, &known, &mut looked)?,
                     false => looked.left_out += u64::from(subject.failed != Some(false)),
                 }
             }
@@ -366,7 +369,7 @@ impl Looking {
         blocking(work).await?
     }
 
-    fn look(&self, subject: Subject, looked: &mut Looked) -> Result<(), ApiError> {
+    fn look(&self, subject: Subject, known: &Known, looked: &mut Looked) -> Result<(), ApiError> {
         let project = self.snapshot.project();
         let Some(viewed) = view_of(&self.state, project, &subject.id)? else {
             return match self.must_be_there {
@@ -396,7 +399,7 @@ impl Looking {
         let view = &viewed.view;
         let status = || matches!(view.status, TraceStatus::Error | TraceStatus::Timeout);
         let failed = subject.failed.unwrap_or_else(status);
-        let findings = Detectors::all().run(view, &Context::default());
+        let findings = Detectors::all().run(view, known.context());
         looked.workflows.extend(view.row.item.workflow_name.clone());
         let seen = Observed::of(view, &findings, failed, criteria);
         looked.observed.push(seen);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use grade::results::{Collected, GraderFacts, ResultsBuilder, ResultsOptions, RunResults, Stratum};
 use grade::trace::TraceGrader;
-use model::{NanoUsd, ProjectId, Time, TraceFilter, TraceId};
+use model::{NanoUsd, ProjectId, Time, TraceId};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use store::{GradeFilter, Ledger, Reservation, Share, Snapshot};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::grading::stopping;
 use crate::read::{blocking, of_project};
 use crate::state::AppState;
 
@@ -130,7 +131,9 @@ pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gat
     if let Some(known) = runs.get(&run.id, stamp) {
         return Ok(known);
     }
-    let (collected, room) = read(state, run, None).await?;
+    let Part {
+        collected, room, ..
+    } = read(state, run, None).await?;
     let gathered = blocking(move || {
         Arc::new(Gathered {
             results: collected.results(),
@@ -143,28 +146,29 @@ pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gat
     Ok(gathered)
 }
 
-/// Returns the grades of those traces of a run that a filter means.
+/// The grades of some traces of a run.
+pub(super) struct Part {
+    pub(super) collected: Collected,
+    /// When the first and the last of their traces began, which bounds where they are looked for.
+    pub(super) started: Option<(Time, Time)>,
+    /// The memory that they take.
+    pub(super) room: Reservation,
+}
+
+/// Returns the grades of these traces of a run, or of all in a form that may be changed.
 pub(super) async fn gather_some(
     state: &AppState,
     run: &GradingRun,
-    filter: &TraceFilter,
-) -> Result<(Collected, Reservation), ApiError> {
-    let ids = of_project(state, &run.project, async |snapshot| {
-        let ids = state
-            .engine
-            .trace_ids(snapshot as _, filter.clone())
-            .await?;
-        Ok::<_, ApiError>(ids)
-    });
-    let ids: HashSet<TraceId> = ids.await?.into_iter().collect();
-    read(state, run, Some(Arc::new(ids))).await
+    only: Option<HashSet<TraceId>>,
+) -> Result<Part, ApiError> {
+    read(state, run, only.map(Arc::new)).await
 }
 
 async fn read(
     state: &AppState,
     run: &GradingRun,
     only: Option<Arc<HashSet<TraceId>>>,
-) -> Result<(Collected, Reservation), ApiError> {
+) -> Result<Part, ApiError> {
     let graders = facts(run)?;
     // Of a part of the traces their own weights tell the population.
     let strata = match only {
@@ -178,6 +182,10 @@ async fn read(
             strata: strata.clone(),
             bytes: guessed_bytes(run, graders.len()),
             only: only.clone(),
+            options: ResultsOptions {
+                at_any_time: stopping::of_run(run).is_some(),
+                ..ResultsOptions::default()
+            },
             ledger: Arc::clone(state.store.ledger()),
         };
         blocking(move || reading.read(&snapshot)).await?
@@ -192,17 +200,21 @@ struct Reading {
     strata: Vec<Stratum>,
     bytes: usize,
     only: Option<Arc<HashSet<TraceId>>>,
+    options: ResultsOptions,
     ledger: Arc<Ledger>,
 }
 
 impl Reading {
-    fn read(self, snapshot: &Snapshot) -> Result<(Collected, Reservation), ApiError> {
+    fn read(self, snapshot: &Snapshot) -> Result<Part, ApiError> {
         let guess = self.ledger.reserve(Share::Queries, self.bytes)?;
-        let mut builder = ResultsBuilder::new(self.graders, self.strata, ResultsOptions::default());
         let filter = GradeFilter {
             run_id: Some(self.run_id),
+            // the votes of panels are among the parameters of judges
+            with_judgements: self.graders.iter().any(|grader| grader.kind == "llm"),
             ..GradeFilter::default()
         };
+        let mut builder = ResultsBuilder::new(self.graders, self.strata, self.options);
+        let mut started: Option<(Time, Time)> = None;
         snapshot.for_each_grade(&filter, &mut |grade| {
             let trace = grade.trace_id.as_ref();
             let is_meant = self
@@ -210,6 +222,9 @@ impl Reading {
                 .as_ref()
                 .is_none_or(|only| trace.is_some_and(|id| only.contains(id)));
             if is_meant {
+                let at = grade.trace_started_at;
+                let (first, last) = started.unwrap_or((at, at));
+                started = Some((first.min(at), last.max(at)));
                 builder.add(&grade);
             }
             ControlFlow::Continue(())
@@ -217,7 +232,11 @@ impl Reading {
         let collected = builder.collect();
         drop(guess);
         let room = self.ledger.reserve(Share::Queries, collected.bytes())?;
-        Ok((collected, room))
+        Ok(Part {
+            collected,
+            started,
+            room,
+        })
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct GradeObject {
     grader_hash: String,
     trace_id: Option<String>,
     /// The span, where spans are graded one by one.
-    span_id: Option<String>,
+    pub(super) span_id: Option<String>,
     group_id: Option<String>,
     /// The stratum that the trace was drawn from.
     stratum: Option<String>,

@@ -15,6 +15,7 @@ use super::grader_object::GraderObject;
 use super::named::{self, LIBRARY_PREFIX};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::context::Known;
 use crate::json::JsonBody;
 use crate::listing::List;
 use crate::pages::{ListPage, take_page};
@@ -89,7 +90,8 @@ pub(super) async fn save_grader(
     save(&state, &principal, sent, None).await
 }
 
-/// List the project's saved graders in their latest versions, oldest first.
+/// List the project's saved graders in their latest versions, oldest first; those that were put away only if
+/// they are asked for.
 #[utoipa::path(
     get,
     path = "/v1/graders",
@@ -98,6 +100,7 @@ pub(super) async fn save_grader(
         ("after" = Option<String>, Query, description = "The grader that the page comes behind"),
         ("limit" = Option<usize>, Query, description = "Entries of a page, 20 if not given"),
         ("order" = Option<String>, Query, description = "`asc`, which is the default, or `desc`"),
+        ("include_archived" = Option<bool>, Query, description = "`true`: also those that were put away"),
     ),
     responses((status = 200, body = ListPage<GraderObject>), (status = 400, body = ErrorBody))
 )]
@@ -106,13 +109,12 @@ pub(super) async fn list_graders(
     principal: Principal,
     mut params: Params,
 ) -> Result<Json<ListPage<GraderObject>>, ApiError> {
+    let with_archived = params.take_flag("include_archived")?;
     let asked = take_page(&mut params, Direction::Ascending)?;
     params.finish()?;
-    let page = state
-        .store
-        .meta()
-        .graders(&principal.project, &asked)
-        .await?;
+    let meta = state.store.meta();
+    let page = meta.graders(&principal.project, with_archived, &asked);
+    let page = page.await?;
     let page = page.try_map(GraderObject::of)?;
     Ok(Json(ListPage::of(page, |grader| &grader.id)))
 }
@@ -227,13 +229,16 @@ pub(super) async fn archive_grader(
     responses((status = 200, body = Validation), (status = 400, body = ErrorBody))
 )]
 pub(super) async fn validate_grader(
-    _principal: Principal,
+    State(state): State<AppState>,
+    principal: Principal,
     JsonBody(draft): JsonBody<GraderDraft>,
 ) -> Json<Validation> {
     let (problems, grader) = match TraceGrader::parse(&draft.grader) {
         Ok(grader) => {
-            let told = GraderObject::of_draft(String::new(), None, &grader);
-            (Vec::new(), Some(told))
+            let lacking = Known::of(&state, &principal.project).lacking(&grader);
+            let told = || GraderObject::of_draft(String::new(), None, &grader);
+            let told = lacking.is_empty().then(told);
+            (lacking, told)
         }
         Err(problems) => (problems.0, None),
     };
@@ -267,6 +272,10 @@ async fn save(
     let (definition, name, description) = sent.parts(known)?;
     let grader = TraceGrader::parse(&definition)
         .map_err(|problems| ApiError::invalid("definition", problems.to_string()))?;
+    let lacking = Known::of(state, &principal.project).lacking(&grader);
+    if !lacking.is_empty() {
+        return Err(ApiError::invalid("definition", lacking.join("\n")));
+    }
     let new = NewGrader {
         name: Some(name),
         kind: grader.kind().to_owned(),
@@ -331,14 +340,26 @@ impl GraderSent {
     }
 }
 
+/// Refuses what is too long to be called, or would do something to a terminal.
+pub(in crate::grading) fn require_label(name: &str) -> Result<(), String> {
+    if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(format!(
+            "it is empty or has more than {NAME_CHARS_MAX} characters"
+        ));
+    }
+    let turns_text = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    match name.chars().any(|c| c.is_control() || turns_text(c)) {
+        true => Err("it has a control character".to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Refuses a name that could be mistaken for something else where graders are named.
 fn check_name(name: &str) -> Result<(), ApiError> {
     let refuse = |message: &str| Err(ApiError::invalid("name", message.to_owned()));
-    if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX {
-        return refuse("it is empty or has more than 128 characters");
-    }
-    if name.chars().any(|c| c.is_control() || c == '/') {
-        return refuse("it has a slash or a control character");
+    require_label(name).map_err(|message| ApiError::invalid("name", message))?;
+    if name.contains('/') {
+        return refuse("it has a slash");
     }
     if NOT_NAMES.contains(&name) || name.starts_with("grader_") || name.starts_with(LIBRARY_PREFIX)
     {

@@ -59,7 +59,7 @@ pub(super) async fn list_grades(
             run_id: Some(run.id),
             trace_id: trace_id.transpose()?,
             grader_id: params.take("grader")?,
-            with_texts: false,
+            ..GradeFilter::default()
         },
         outcome: take_word(&mut params, "outcome")?,
         limit: params.take_limit()?,

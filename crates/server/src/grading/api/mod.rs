@@ -13,6 +13,7 @@ mod grade_object;
 mod grader_object;
 mod graders;
 mod grades;
+mod label_queue;
 mod named;
 mod of_trace;
 mod results;
@@ -30,9 +31,12 @@ use utoipa::OpenApi;
 
 use crate::state::AppState;
 
+pub(crate) use annotations::AnnotationObject;
 pub(super) use gathered::GatheredRuns;
+pub(crate) use grade_object::GradeObject;
+pub(super) use graders::require_label;
 pub(super) use named::{Meant, meant};
-pub(crate) use of_trace::{annotations_of, grades_of};
+pub(crate) use of_trace::{Said, annotations_of, grades_of};
 pub(super) use run_object::RunObject;
 
 /// Returns the routes for a key that may read. Those that change something ask for more by themselves.
@@ -59,6 +63,10 @@ fn graders_routes() -> Router<AppState> {
         .route(
             "/v1/graders/{id}/calibration",
             get(calibration::calibration),
+        )
+        .route(
+            "/v1/graders/{id}/label_queue",
+            get(label_queue::label_queue),
         )
         .route(
             "/v1/annotations",
@@ -122,6 +130,7 @@ fn runs_routes() -> Router<AppState> {
     graders::list_library,
     trial::try_grader,
     calibration::calibration,
+    label_queue::label_queue,
     annotations::annotate,
     annotations::list_annotations,
     annotations::delete_annotation,

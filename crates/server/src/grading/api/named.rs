@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::grader_object::GraderObject;
 use crate::error::ApiError;
+use crate::grading::context::Known;
 use crate::state::AppState;
 
 /// What the name of a ready grader begins with.
@@ -36,8 +37,24 @@ struct Reference {
 }
 
 /// Returns the grader that `asked` means: a definition, the name or id of a saved one, `{"id"|"name",
-/// "version"?}`, or `library:` with the name of a ready one. `param` is where it stands in the request.
+/// "version"?}`, or `library:` with the name of a ready one. `param` is where it stands in the request. One
+/// that asks for something which the project does not have is refused.
 pub(in crate::grading) async fn meant(
+    state: &AppState,
+    project: &ProjectId,
+    asked: &Value,
+    param: &str,
+) -> Result<Meant, ApiError> {
+    let meant = found(state, project, asked, param).await?;
+    let lacking = Known::of(state, project).lacking(&meant.grader);
+    match lacking.is_empty() {
+        true => Ok(meant),
+        false => Err(ApiError::invalid(param, lacking.join("\n"))),
+    }
+}
+
+/// Returns the grader that is meant, whether the project has what it asks for or not.
+async fn found(
     state: &AppState,
     project: &ProjectId,
     asked: &Value,

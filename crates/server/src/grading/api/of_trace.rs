@@ -1,9 +1,11 @@
-//! What was said of one trace: the latest grade of each grader, in whatever run, and what people say.
+//! What was said of one trace and its spans: the latest grade of each grader, in whatever run, and what
+//! people say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-use model::{Grade, ProjectId, Time, TraceId};
+use model::{Grade, ProjectId, SpanId, Time, TraceId};
+use serde::Serialize;
 use store::meta::{AnnotationFilter, PageAsked};
 use store::{GradeFilter, ReadError, Snapshot};
 
@@ -91,9 +93,77 @@ pub(crate) fn grades_of(
     Ok(grades.into_iter().map(GradeObject::from).collect())
 }
 
+/// What was said of a trace, and which of it of which span.
+#[derive(Debug)]
+pub(crate) struct Said {
+    all: SaidObject<GradeObject, AnnotationObject>,
+    by_span: HashMap<String, SaidObject<usize, usize>>,
+}
+
+/// Grades and annotations, as they are sent.
+#[derive(Debug, Serialize)]
+struct SaidObject<G, A> {
+    grades: Vec<G>,
+    annotations: Vec<A>,
+}
+
+impl Said {
+    /// Puts together what graders and people said of a trace.
+    pub(crate) fn of(grades: Vec<GradeObject>, annotations: Vec<AnnotationObject>) -> Self {
+        let mut by_span: HashMap<String, SaidObject<usize, usize>> = HashMap::new();
+        let nothing = || SaidObject {
+            grades: Vec::new(),
+            annotations: Vec::new(),
+        };
+        for (at, grade) in grades.iter().enumerate() {
+            if let Some(span) = &grade.span_id {
+                let of = by_span.entry(span.clone()).or_insert_with(nothing);
+                of.grades.push(at);
+            }
+        }
+        for (at, annotation) in annotations.iter().enumerate() {
+            if let Some(span) = &annotation.span_id {
+                let of = by_span.entry(span.clone()).or_insert_with(nothing);
+                of.annotations.push(at);
+            }
+        }
+        let all = SaidObject {
+            grades,
+            annotations,
+        };
+        Self { all, by_span }
+    }
+
+    /// Puts all of it into the JSON of an object, as `grades` and `annotations`.
+    pub(crate) fn put_into(&self, object: &mut Vec<u8>) {
+        put(object, &self.all);
+    }
+
+    /// Puts what was said of a span into the span's JSON, as `grades` and `annotations`.
+    pub(crate) fn put_into_span(&self, span: &SpanId, object: &mut Vec<u8>) {
+        let of = self.by_span.get(span.as_str());
+        let grades = of.into_iter().flat_map(|of| &of.grades);
+        let annotations = of.into_iter().flat_map(|of| &of.annotations);
+        let said = SaidObject {
+            grades: grades.map(|at| &self.all.grades[*at]).collect(),
+            annotations: annotations.map(|at| &self.all.annotations[*at]).collect(),
+        };
+        put(object, &said);
+    }
+}
+
+/// Puts the fields of one object at the end of another's.
+fn put(object: &mut Vec<u8>, fields: &impl Serialize) {
+    let fields = serde_json::to_vec(fields).expect("its keys are texts");
+    let brace = object.pop();
+    debug_assert_eq!(brace, Some(b'}'));
+    object.push(b',');
+    object.extend_from_slice(&fields[1..]);
+}
+
 #[cfg(test)]
 mod tests {
-    use model::{Outcome, SpanId, Verdict};
+    use model::{Outcome, Verdict};
 
     use super::*;
 

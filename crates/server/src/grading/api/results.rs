@@ -6,16 +6,21 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use grade::results::{ItemFilter, ItemResult};
+use grade::calibrate::{CalibrateOptions, HumanLabel, calibrate};
+use grade::results::{Collected, ItemFilter, ItemResult};
 use model::{Grade, Outcome, TraceId};
+use store::meta::GradingRun;
 use store::{GradeFilter, ReadError, Snapshot};
 
+use super::calibration::{label, labels};
 use super::gathered::{Gathered, gather, run_of};
 use super::grade_object::GradeObject;
-use super::results_object::{ResultObject, ResultsObject};
+use super::results_object::{Besides, ResultObject, ResultsObject, Trust};
 use super::run_object::RunObject;
+use super::sides::keyed;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::stopping;
 use crate::pages::take_word;
 use crate::read::{Params, blocking, of_project};
 use crate::state::AppState;
@@ -25,6 +30,34 @@ struct Asked {
     filter: ItemFilter,
     limit: usize,
     after: Option<String>,
+    /// What tells which traces are tries of one task.
+    tasks: Option<Key>,
+    /// What tells of which segment a trace is.
+    segments: Option<Key>,
+}
+
+/// What a run is seen by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Key {
+    Group,
+    Metadata(String),
+}
+
+impl Key {
+    fn take(params: &mut Params, name: &str) -> Result<Option<Self>, ApiError> {
+        let Some(word) = params.take(name)? else {
+            return Ok(None);
+        };
+        let key = word.strip_prefix("metadata.").filter(|key| !key.is_empty());
+        match (&*word, key) {
+            ("group", _) => Ok(Some(Self::Group)),
+            (_, Some(key)) => Ok(Some(Self::Metadata(key.to_owned()))),
+            (other, None) => {
+                let message = format!("{other:?} is not group or metadata.KEY");
+                Err(ApiError::invalid(name, message))
+            }
+        }
+    }
 }
 
 impl Asked {
@@ -37,7 +70,13 @@ impl Asked {
             },
             limit: params.take_limit()?,
             after: params.take("after")?,
+            tasks: Key::take(&mut params, "tasks")?,
+            segments: Key::take(&mut params, "segments")?,
         };
+        if asked.segments == Some(Key::Group) {
+            let message = "groups are what segments are made of: name metadata.KEY";
+            return Err(ApiError::invalid("segments", message));
+        }
         params.finish()?;
         Ok(asked)
     }
@@ -56,6 +95,8 @@ impl Asked {
         ("score_below" = Option<f64>, Query, description = "Traces to which a grader that gives numbers gave a lower one"),
         ("limit" = Option<usize>, Query, description = "Traces of a page, 20 if not given"),
         ("after" = Option<String>, Query, description = "The trace that the page comes behind"),
+        ("tasks" = Option<String>, Query, description = "Tell how reliably tasks pass that were tried several times: `group`, or `metadata.KEY`, says which traces are tries of one"),
+        ("segments" = Option<String>, Query, description = "Tell which segments differ from the rest: `metadata.KEY` says of which a trace is"),
     ),
     responses(
         (status = 200, body = ResultsObject),
@@ -73,14 +114,72 @@ pub(super) async fn results(
     let run = run_of(&state, &principal.project, &run_id).await?;
     let gathered = gather(&state, &run).await?;
     require_grader(&gathered, asked.filter.grader.as_deref())?;
+    let besides = Besides {
+        calibration: trust(&state, &run, &gathered).await?,
+        reliability: match &asked.tasks {
+            None => None,
+            Some(key) => Some(by_key(&state, &run, &gathered, key, Collected::reliability).await?),
+        },
+        segments: match &asked.segments {
+            None => None,
+            Some(key) => Some(by_key(&state, &run, &gathered, key, Collected::segments).await?),
+        },
+    };
     let (total, chosen) = choose(&gathered, asked).await?;
     let has_more = chosen.has_more;
     let data = of_project(&state, &principal.project, async |snapshot| {
         evidence(&run.id, snapshot, chosen.items.clone()).await
     })
     .await?;
-    let (run, summary) = (RunObject::of(run)?, gathered.results.clone());
-    Ok(Json(ResultsObject::of(run, summary, total, data, has_more)))
+    let told = (RunObject::of(run.clone())?, stopping::told(&run));
+    let summary = gathered.results.clone();
+    let page = (total, data, has_more);
+    Ok(Json(ResultsObject::of(told, summary, besides, page)))
+}
+
+/// Returns how far the judges of a run can be trusted, by the names of their graders.
+async fn trust(
+    state: &AppState,
+    run: &GradingRun,
+    gathered: &Arc<Gathered>,
+) -> Result<BTreeMap<String, Trust>, ApiError> {
+    let judges = gathered.collected.graders().filter(|it| it.kind == "llm");
+    let judges: Vec<(String, String)> = judges.map(|it| (it.id.clone(), it.name.clone())).collect();
+    let mut all = BTreeMap::new();
+    for (id, name) in judges {
+        let said = labels(state, &run.project, &id).await?;
+        let said = said.into_iter().filter_map(|one| label(one, &run.id));
+        let said: Vec<HumanLabel> = said.collect();
+        let gathered = Arc::clone(gathered);
+        let options = CalibrateOptions::default();
+        let found = blocking(move || calibrate(&gathered.collected, &id, &said, &options));
+        let trust = match found.await? {
+            Ok(calibration) => Trust::from(calibration),
+            Err(why) => Trust::unknown(&why),
+        };
+        all.insert(name, trust);
+    }
+    Ok(all)
+}
+
+/// Returns what a run says when it is seen by a key of its traces.
+async fn by_key<T: Send + 'static>(
+    state: &AppState,
+    run: &GradingRun,
+    gathered: &Arc<Gathered>,
+    key: &Key,
+    of: fn(&Collected) -> T,
+) -> Result<T, ApiError> {
+    match key {
+        Key::Group => {
+            let gathered = Arc::clone(gathered);
+            blocking(move || of(&gathered.collected)).await
+        }
+        Key::Metadata(key) => {
+            let part = keyed(state, run, key).await?;
+            blocking(move || of(&part.collected)).await
+        }
+    }
 }
 
 /// The traces of a page.
@@ -153,8 +252,8 @@ fn grades_of(
     let filter = GradeFilter {
         run_id: Some(run_id.to_owned()),
         trace_id: TraceId::new(&item.item_id).ok(),
-        grader_id: None,
         with_texts: true,
+        ..GradeFilter::default()
     };
     let mut grades = Vec::new();
     snapshot.for_each_grade(&filter, &mut |grade| {

@@ -3,12 +3,16 @@
 //! An estimate is a plain number, because people print it; what makes it believable stands beside it under
 //! the same name with `_figure` and is never left out. `grade::results` says so for every figure of a run.
 
-use grade::results::RunResults;
+use std::collections::BTreeMap;
+
+use grade::calibrate::{CalibrateError, Calibration};
+use grade::results::{FigureObject, RunResults, Segments, TaskReliability};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::grade_object::GradeObject;
 use super::run_object::RunObject;
+use crate::grading::stopping::StopObject;
 
 /// What came of a run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -17,9 +21,19 @@ pub(super) struct ResultsObject {
     /// `trace.grading_results`.
     object: &'static str,
     run: RunObject,
+    /// How it stops before all traces are graded; null where it does not.
+    stopping: Option<StopObject>,
     /// What it says of all its traces, whatever page is looked at.
     #[serde(flatten)]
     summary: RunResults,
+    /// Of graders that ask a judge: how far it can be trusted, by people's annotations.
+    calibration: BTreeMap<String, Trust>,
+    /// How reliably tasks pass; only if `tasks` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reliability: Option<Vec<TaskReliability>>,
+    /// Which segments differ from the rest; only if `segments` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<Segments>>,
     /// How many traces the filter lets through.
     total: usize,
     /// A page of these traces, by their ids.
@@ -30,6 +44,59 @@ pub(super) struct ResultsObject {
     last_id: Option<String>,
     /// Whether others come behind it.
     has_more: bool,
+}
+
+/// How far a judge can be trusted, in short; `/v1/graders/{id}/calibration` says it in full.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Trust {
+    /// Whether it may be called calibrated.
+    calibrated: bool,
+    /// `calibrated`, or `uncalibrated` and why.
+    sentence: String,
+    /// Traces that people labelled and the grader passed or failed.
+    labelled: usize,
+    /// The pass rate that people would give.
+    corrected_rate: Option<f64>,
+    /// How sure that is.
+    corrected_rate_figure: Option<FigureObject>,
+    /// How the rate was corrected, or why it was not.
+    correction: String,
+}
+
+impl From<Calibration> for Trust {
+    fn from(calibration: Calibration) -> Self {
+        let rate = calibration.corrected_rate;
+        Self {
+            calibrated: calibration.calibrated,
+            sentence: calibration.sentence,
+            labelled: calibration.labelled,
+            corrected_rate: rate.as_ref().map(|figure| figure.estimate),
+            corrected_rate_figure: rate,
+            correction: calibration.correction,
+        }
+    }
+}
+
+impl Trust {
+    /// Returns what is said of a judge that nobody can be held against people.
+    pub(super) fn unknown(why: &CalibrateError) -> Self {
+        Self {
+            calibrated: false,
+            sentence: format!("uncalibrated: {why}"),
+            labelled: 0,
+            corrected_rate: None,
+            corrected_rate_figure: None,
+            correction: format!("not corrected: {why}"),
+        }
+    }
+}
+
+/// What is told of a run besides its figures and its traces.
+#[derive(Debug, Default)]
+pub(super) struct Besides {
+    pub(super) calibration: BTreeMap<String, Trust>,
+    pub(super) reliability: Option<Vec<TaskReliability>>,
+    pub(super) segments: Option<Vec<Segments>>,
 }
 
 /// A trace and what graders say of it.
@@ -57,17 +124,20 @@ pub(super) struct ResultObject {
 impl ResultsObject {
     /// Returns a page of results as it is sent; `has_more`: others come behind it.
     pub(super) fn of(
-        run: RunObject,
+        (run, stopping): (RunObject, Option<StopObject>),
         summary: RunResults,
-        total: usize,
-        data: Vec<ResultObject>,
-        has_more: bool,
+        besides: Besides,
+        (total, data, has_more): (usize, Vec<ResultObject>, bool),
     ) -> Self {
         let id = |entry: Option<&ResultObject>| entry.map(|entry| entry.item_id.clone());
         Self {
             object: "trace.grading_results",
             run,
+            stopping,
             summary,
+            calibration: besides.calibration,
+            reliability: besides.reliability,
+            segments: besides.segments,
             total,
             first_id: id(data.first()),
             last_id: id(data.last()),

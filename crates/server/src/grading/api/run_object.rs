@@ -29,6 +29,10 @@ pub(in crate::grading) struct RunObject {
     /// Which traces were chosen and how: `strategy`, `seed`, `population`, `strata`.
     #[schema(value_type = Object)]
     selection: Box<RawValue>,
+    /// What the project said of its tools, workflows, schemas and models when the run was made, by which it
+    /// is graded; null for the run of a watch, which goes by what is said now.
+    #[schema(value_type = Option<Object>)]
+    settings: Option<Box<RawValue>>,
     counts: CountsObject,
     cost: CostObject,
     /// The watch whose run this is; null for a run that ends.
@@ -82,6 +86,7 @@ impl RunObject {
             reason: run.reason,
             graders: raw(run.graders)?,
             selection: raw(run.selection)?,
+            settings: run.settings.map(raw).transpose()?,
             counts: CountsObject {
                 items: run.items,
                 done: run.done,

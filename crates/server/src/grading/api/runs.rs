@@ -20,7 +20,7 @@ use crate::state::AppState;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CapSent {
-    /// In US dollars; null: as much as it takes.
+    /// In US dollars.
     max_cost_usd: Option<f64>,
 }
 
@@ -223,14 +223,16 @@ pub(super) async fn cap_run(
 ) -> Result<Json<RunObject>, ApiError> {
     principal.require(Scope::Ingest)?;
     let is_price = |usd: &f64| usd.is_finite() && (0.0..=1e9).contains(usd);
-    if !sent.max_cost_usd.as_ref().is_none_or(is_price) {
-        return Err(ApiError::invalid(
-            "max_cost_usd",
-            "it is not an amount of dollars",
-        ));
-    }
+    let Some(usd) = sent.max_cost_usd.filter(is_price) else {
+        let message = "say how many US dollars the run may spend in all";
+        return Err(ApiError::invalid("max_cost_usd", message));
+    };
     let meta = state.store.meta();
-    let cap = sent.max_cost_usd.map(NanoUsd::from_usd);
+    let run = meta.grading_run(&principal.project, &id).await?;
+    if matches!(run.status, GradingStatus::Canceled | GradingStatus::Failed) {
+        return Err(refused(&run, "gets another cap"));
+    }
+    let cap = Some(NanoUsd::from_usd(usd));
     let run = meta
         .set_grading_cap(principal.who(), &principal.project, &id, cap)
         .await?;

@@ -1,26 +1,30 @@
 //! What is compared with what: two runs, or parts of them, and what pairs their traces.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use grade::compare::PairBy;
 use grade::results::Collected;
-use model::TraceFilter;
+use model::{Time, TraceFilter, TraceId};
 use query::{Order, TraceList};
 use serde::Deserialize;
 use serde_json::Value;
 use store::meta::GradingRun;
-use store::{Columns, Reservation, Table};
+use store::{Columns, Table};
 use utoipa::ToSchema;
 
-use super::gathered::{Gathered, gather, gather_some, run_of};
+use super::gathered::{Gathered, Part, gather, gather_some, run_of};
 use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::read::{filter_of, of_project};
 use crate::state::AppState;
 
-/// So many traces are read at a time to look up what pairs them.
-const TRACES_PER_READ: usize = 1_000;
+/// So many traces are read at a time to look up what pairs them: ids and metadata only, so some thousand
+/// are one query.
+const TRACES_PER_READ: usize = 20_000;
+
+/// So many are looked up by their ids at a time.
+const IDS_PER_READ: usize = 1_000;
 
 /// A run, or a part of it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,7 +44,7 @@ pub(super) struct Side {
 
 enum Grades {
     Whole(Arc<Gathered>),
-    Part(Box<Collected>, Reservation),
+    Part(Box<Part>),
 }
 
 /// What pairs traces, as it is sent.
@@ -95,35 +99,114 @@ impl Side {
             .transpose()?;
         let grades = match (filter, pairing) {
             (None, Pairing::By(_)) => Grades::Whole(gather(state, &run).await?),
-            (filter, pairing) => {
-                let filter = filter.unwrap_or_default();
-                let (mut collected, room) = gather_some(state, &run, &filter).await?;
-                if let Pairing::Metadata(key) = pairing {
-                    let keys = keys(state, &run, &filter, key).await?;
-                    collected.set_keys(|item| keys.get(item).cloned());
-                }
-                Grades::Part(Box::new(collected), room)
+            (Some(filter), Pairing::By(_)) => {
+                let ids = trace_ids(state, &run, &filter).await?;
+                let part = gather_some(state, &run, Some(ids)).await?;
+                Grades::Part(Box::new(part))
+            }
+            (Some(filter), Pairing::Metadata(key)) => {
+                let keys = keys(state, &run, filter, key).await?;
+                let ids = keys.keys().cloned().collect();
+                let mut part = gather_some(state, &run, Some(ids)).await?;
+                part.set_keys(&keys);
+                Grades::Part(Box::new(part))
+            }
+            (None, Pairing::Metadata(key)) => {
+                Grades::Part(Box::new(keyed(state, &run, key).await?))
             }
         };
         Ok(Self { run, grades })
+    }
+
+    /// Gathers the grades of both sides, at the same time.
+    pub(super) async fn both(
+        state: &AppState,
+        principal: &Principal,
+        sent: [&SideSent; 2],
+        pairing: &Pairing,
+    ) -> Result<[Self; 2], ApiError> {
+        let [baseline, candidate] = sent.map(|sent| Self::of(state, principal, sent, pairing));
+        let (baseline, candidate) = tokio::try_join!(baseline, candidate)?;
+        Ok([baseline, candidate])
     }
 
     /// Returns the grades.
     pub(super) fn collected(&self) -> &Collected {
         match &self.grades {
             Grades::Whole(gathered) => &gathered.collected,
-            Grades::Part(collected, _room) => collected,
+            Grades::Part(part) => &part.collected,
         }
     }
 }
 
-/// Returns the value of a key of the metadata of each trace that has it.
-async fn keys(
+impl Part {
+    /// Traces find their partners by these.
+    fn set_keys(&mut self, keys: &HashMap<TraceId, Option<String>>) {
+        let key = |item: &str| keys.get(&TraceId::new(item).ok()?)?.clone();
+        self.collected.set_keys(key);
+    }
+}
+
+fn just_after(time: Time) -> Time {
+    Time::from_micros(time.as_micros().saturating_add(1))
+}
+
+/// Returns the grades of a run, whose items have the values of a key of their metadata as keys.
+pub(super) async fn keyed(state: &AppState, run: &GradingRun, key: &str) -> Result<Part, ApiError> {
+    let mut part = gather_some(state, run, None).await?;
+    let keys = keys_of_part(state, run, &part, key).await?;
+    part.set_keys(&keys);
+    Ok(part)
+}
+
+/// Returns the keys of the traces of a part. A run knows when its traces began, so no others are looked at;
+/// those that have begun at another time since, or never, are looked up by their ids.
+async fn keys_of_part(
+    state: &AppState,
+    run: &GradingRun,
+    part: &Part,
+    key: &str,
+) -> Result<HashMap<TraceId, Option<String>>, ApiError> {
+    let among = TraceFilter {
+        started_from: part.started.map(|(first, _)| first),
+        started_until: part.started.map(|(_, last)| just_after(last)),
+        ..TraceFilter::default()
+    };
+    let mut found = keys(state, run, among, key).await?;
+    let all = part.collected.item_ids();
+    let all = all.filter_map(|id| TraceId::new(id).ok());
+    let missing: Vec<TraceId> = all.filter(|id| !found.contains_key(id)).collect();
+    for ids in missing.chunks(IDS_PER_READ) {
+        let among = TraceFilter {
+            ids: ids.to_vec(),
+            ..TraceFilter::default()
+        };
+        found.extend(keys(state, run, among, key).await?);
+    }
+    Ok(found)
+}
+
+async fn trace_ids(
     state: &AppState,
     run: &GradingRun,
     filter: &TraceFilter,
+) -> Result<HashSet<TraceId>, ApiError> {
+    let ids = of_project(state, &run.project, async |snapshot| {
+        let ids = state.engine.trace_ids(snapshot as _, filter.clone());
+        Ok::<_, ApiError>(ids.await?)
+    });
+    Ok(ids.await?.into_iter().collect())
+}
+
+/// Returns each trace of a filter, with the value of a key of its metadata if it has it.
+async fn keys(
+    state: &AppState,
+    run: &GradingRun,
+    filter: TraceFilter,
     key: &str,
-) -> Result<HashMap<String, String>, ApiError> {
+) -> Result<HashMap<TraceId, Option<String>>, ApiError> {
+    let columns = ["trace_id", "metadata"];
+    let columns = Columns::named(Table::Traces, &columns).map_err(ApiError::internal)?;
     of_project(state, &run.project, async |snapshot| {
         let mut keys = HashMap::new();
         let mut after = None;
@@ -133,7 +216,7 @@ async fn keys(
                 order: Order::Descending,
                 limit: TRACES_PER_READ,
                 after: after.take(),
-                columns: Columns::all(Table::Traces),
+                columns: columns.clone(),
             };
             let page = state
                 .engine
@@ -141,11 +224,9 @@ async fn keys(
                 .await?;
             for entry in &page.items {
                 let item = &entry.row.item;
-                let value = item
-                    .metadata
-                    .as_ref()
-                    .and_then(|text| metadata_value(text.as_str(), key));
-                keys.extend(value.map(|value| (item.trace_id.to_string(), value)));
+                let metadata = item.metadata.as_ref();
+                let value = metadata.and_then(|text| metadata_value(text.as_str(), key));
+                keys.insert(item.trace_id.clone(), value);
             }
             after = page.next;
             if after.is_none() {

@@ -1,9 +1,13 @@
 //! The API from outside, on a server in this process, with a judge that says what a test wants.
 
+mod failures;
+mod figures;
 mod graders;
 mod people;
 mod runs;
 mod seeds;
+mod settings;
+mod spans;
 mod trials;
 mod walls;
 

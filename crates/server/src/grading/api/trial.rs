@@ -12,8 +12,7 @@ use axum::extract::State;
 use futures::StreamExt;
 use grade::judge::Budget;
 use grade::results::FigureObject;
-use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, content_hash};
-use insight::Context;
+use grade::trace::{Costs, Counterpart, Exchange, Graded, Halt, Subject, TraceGrader};
 use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
@@ -27,7 +26,9 @@ use super::grade_object::JudgeObject;
 use super::named;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::context::Known;
 use crate::grading::judge::ProjectJudge;
+use crate::grading::usual;
 use crate::json::JsonBody;
 use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
 use crate::scope::Scope;
@@ -64,6 +65,8 @@ pub(super) struct TrialRequest {
     /// Instead, those that a list with these fields shows; without either the newest of all.
     #[schema(value_type = Option<Object>)]
     filter: Option<Value>,
+    /// The trace that the one in `trace_ids` is compared with, for a grader that compares two.
+    against_trace_id: Option<String>,
     /// So many of them, the newest: 50 if not given, 1000 at most; 50 at most if a judge or code is asked.
     limit: Option<usize>,
     /// What judges may cost: 1 dollar if not given.
@@ -171,6 +174,11 @@ pub(super) async fn try_grader(
         principal.require(Scope::Ingest)?;
     }
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
+    let asks = usual::Wanted::by([meant.grader.definition()].into_iter());
+    let usual = (state.clock.now(), asks);
+    let known = Known::of(&state, &principal.project);
+    let known = known.with_usual(&state, &principal.project, usual).await;
+    let known = known.map_err(ApiError::internal)?;
     let budget = Budget::new(wanted.cap, NanoUsd(0));
     let judge = ProjectJudge::of(&state, &principal.project, budget);
     let attempt = Attempt {
@@ -178,6 +186,7 @@ pub(super) async fn try_grader(
         project: &principal.project,
         grader: &meant.grader,
         judge: &judge,
+        known: &Arc::new(known),
     };
     let tried = attempt.grade(&wanted).await?;
     Ok(Json(Trial::of(&meant.grader, tried)))
@@ -189,6 +198,7 @@ struct Wanted {
     filter: TraceFilter,
     limit: usize,
     cap: NanoUsd,
+    against: Option<TraceId>,
 }
 
 impl Wanted {
@@ -214,6 +224,8 @@ impl Wanted {
         }
         let id = |text: &String| TraceId::new(text).map_err(|_| ApiError::not_found("trace", text));
         let ids = asked.trace_ids.as_ref();
+        let against = asked.against_trace_id.as_ref().map(id).transpose()?;
+        require_pair(grader, ids, against.as_ref())?;
         let cap = asked.max_cost_usd.unwrap_or(COST_USD);
         if !(0.0..=1e6).contains(&cap) {
             return Err(ApiError::invalid(
@@ -226,8 +238,26 @@ impl Wanted {
             filter: filter_of(asked.filter.as_ref(), state.clock.now())?,
             limit,
             cap: NanoUsd::from_usd(cap),
+            against,
         })
     }
+}
+
+/// Refuses a grader that compares without two traces to compare, and two traces where none compares.
+fn require_pair(
+    grader: &TraceGrader,
+    ids: Option<&Vec<String>>,
+    against: Option<&TraceId>,
+) -> Result<(), ApiError> {
+    let message = match (grader.is_pairwise(), against) {
+        (true, Some(_)) if ids.is_some_and(|ids| ids.len() == 1) => return Ok(()),
+        (false, None) => return Ok(()),
+        (true, _) => {
+            "the grader compares two traces: name one in `trace_ids` and the other in `against_trace_id`"
+        }
+        (false, Some(_)) => "the grader compares nothing: leave it out",
+    };
+    Err(ApiError::invalid("against_trace_id", message))
 }
 
 /// One go at the traces.
@@ -237,6 +267,7 @@ struct Attempt<'a> {
     project: &'a ProjectId,
     grader: &'a Arc<TraceGrader>,
     judge: &'a ProjectJudge,
+    known: &'a Arc<Known>,
 }
 
 /// What came of it.
@@ -277,7 +308,7 @@ impl Attempt<'_> {
             Costs::Code | Costs::Judge => AT_ONCE,
         };
         let is_named = wanted.ids.is_some();
-        let one = |id: TraceId| self.one(id, is_named);
+        let one = |id: TraceId| self.one(id, is_named, wanted.against.as_ref());
         let mut verdicts = futures::stream::iter(ids).map(one).buffered(at_once);
         let mut tried = Tried::default();
         while let Some(said) = verdicts.next().await {
@@ -310,20 +341,36 @@ impl Attempt<'_> {
         Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
     }
 
+    /// Reads a trace that has to be there.
+    async fn load(self, id: &TraceId) -> Result<Viewed, ApiError> {
+        let (state, project, wanted) = (Arc::clone(self.state), self.project.clone(), id.clone());
+        let viewed = blocking(move || view_of(&state, &project, &wanted)).await??;
+        viewed.ok_or_else(|| ApiError::not_found("trace", id.as_str()))
+    }
+
     /// Grades one trace; one that was named and is not there is the caller's mistake, one of a list was
     /// deleted meanwhile.
-    async fn one(self, id: TraceId, is_named: bool) -> Result<Result<Vec<Said>, Halt>, ApiError> {
+    async fn one(
+        self,
+        id: TraceId,
+        is_named: bool,
+        against: Option<&TraceId>,
+    ) -> Result<Result<Vec<Said>, Halt>, ApiError> {
+        let other = match against {
+            None => None,
+            Some(other) => Some((other, self.load(other).await?)),
+        };
         let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
         let (project, wanted) = (self.project.clone(), id.clone());
+        let known = Arc::clone(self.known);
         let look = move || -> Result<Option<Looked>, LoadError> {
             let Some(viewed) = view_of(&state, &project, &wanted)? else {
                 return Ok(None);
             };
-            let context = Context::default();
-            let now = grader.grade_now(&Subject::new(&viewed.view, &context));
+            let now = grader.grade_now(&known.subject(&viewed.view));
             Ok(Some(match now {
                 Some(verdict) => Looked::Done(viewed.group_id().cloned(), Box::new(bare(verdict))),
-                None => Looked::Waits(content_hash(&viewed.view), Box::new(viewed)),
+                None => Looked::Waits(known.trace_hash(&viewed.view), Box::new(viewed)),
             }))
         };
         let (group_id, graded) = match blocking(look).await?? {
@@ -331,13 +378,18 @@ impl Attempt<'_> {
             None => return Ok(Ok(Vec::new())),
             Some(Looked::Done(group_id, graded)) => (group_id, vec![*graded]),
             Some(Looked::Waits(trace_hash, viewed)) => {
-                let context = Context::default();
                 let subject = Subject {
                     trace_hash: &trace_hash,
+                    counterpart: other.as_ref().map(|(trace_id, other)| Counterpart {
+                        trace_id,
+                        view: &other.view,
+                        trace_hash: "",
+                    }),
                     criteria_per_trace: self.grader.criteria(),
-                    ..Subject::new(&viewed.view, &context)
+                    ..self.known.subject(&viewed.view)
                 };
                 let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
+                let bill = bill.compared_with(against);
                 match self.grader.grade(&subject, &bill.services()).await {
                     Ok(graded) => (viewed.group_id().cloned(), graded),
                     Err(halt) => return Ok(Err(halt)),

@@ -12,6 +12,8 @@ fn candidate(n: usize, stratum: usize) -> Candidate {
         started_at: Some(Time::from_micros(n as i64)),
         home: Time::from_micros(n as i64),
         stratum,
+        key: None,
+        partner: None,
     }
 }
 
@@ -31,6 +33,8 @@ fn asked(strategy: Strategy, sample_size: Option<usize>, strata: &[Option<usize>
         seed: "seed".to_owned(),
         include_running: false,
         in_order_of_hash: true,
+        by_groups: false,
+        against: None,
     }
 }
 
@@ -46,6 +50,7 @@ fn drawn(asked: &Asked, sizes: &[usize]) -> Result<Selected, ApiError> {
         running: 0,
         outside: 0,
         missing: Vec::new(),
+        pairs: None,
         room: Room {
             ledger: Ledger::new(1 << 30),
             held: Vec::new(),

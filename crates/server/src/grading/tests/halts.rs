@@ -180,3 +180,40 @@ async fn d6_a_trace_that_is_deleted_on_the_way_leaves_nothing_and_holds_nothing_
     assert!(!graded.contains("trace_011"));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_judge_that_never_answers_holds_nobody_up_and_lets_go_of_a_run_that_is_canceled() {
+    let judge = Judge::start([]).unwrap().always(slow(60_000));
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::over(dir, Some(&judge), Arc::new(SystemClock), |config| {
+        config.grading.runs_at_once = 1;
+    })
+    .await;
+    server.record(quick(12)).await;
+    let stuck = server.grade(&json!({"graders": [polite()]})).await;
+    server.until(&stuck, &["in_progress"]).await;
+    // What asks nobody has a place of its own.
+    let rule = json!({"graders": [{"type": "rule", "check": "duration_ms < 5000"}]});
+    server
+        .until(&server.grade(&rule).await, &["completed"])
+        .await;
+    let next = server.grade(&json!({"graders": [polite()]})).await;
+    let began = std::time::Instant::now();
+    let canceled = server.ask(&stuck, "cancel", &json!({})).await;
+    assert_eq!(canceled["status"], "canceled");
+    server.until(&next, &["in_progress"]).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    // Nothing was graded, and what was asked may be charged.
+    let stuck = server.until(&stuck, &["canceled"]).await;
+    assert_eq!(stuck["counts"]["done"], 0, "{stuck}");
+    assert!(
+        stuck["cost"]["spent_usd"].as_f64().unwrap() > 0.0,
+        "{stuck}"
+    );
+    assert!(server.grades(&stuck).is_empty());
+    server.stop().await;
+}

@@ -2,6 +2,7 @@
 
 use futures::StreamExt;
 
+use super::super::recorded::forget_what_went;
 use super::*;
 
 #[tokio::test]
@@ -91,6 +92,18 @@ async fn what_judges_are_asked_is_a_trace_of_their_own_project() {
     let list = of_judges("/v1/traces").await.1;
     assert_eq!(list["data"].as_array().unwrap().len(), 2, "{list}");
     assert!(!list.to_string().contains("trace_001"), "{list}");
+    // So it does where retention lets a trace go, which writes it down with its next flush.
+    let project = ProjectId::new("default").unwrap();
+    let store = &server.state.store;
+    let gone = [model::TraceId::new("trace_002").unwrap()];
+    store.let_go(&project, &gone).await.unwrap();
+    store.flush().await.unwrap();
+    let since = model::Time::default();
+    let forgotten = forget_what_went(&server.state, since).await.unwrap();
+    assert_eq!(forgotten, 1);
+    let list = of_judges("/v1/traces").await.1;
+    assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
+    assert!(!list.to_string().contains("trace_002"), "{list}");
     // Judging those is not recorded in turn.
     let again = server.request(Method::POST, "/v1/evals/traces/grade");
     let again = again
@@ -100,7 +113,7 @@ async fn what_judges_are_asked_is_a_trace_of_their_own_project() {
     assert_eq!(status, 201, "{again}");
     tokio::time::sleep(Duration::from_millis(500)).await;
     let list = of_judges("/v1/traces").await.1;
-    assert_eq!(list["data"].as_array().unwrap().len(), 2, "{list}");
+    assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
     server.stop().await;
 }
 

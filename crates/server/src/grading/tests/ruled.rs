@@ -269,6 +269,7 @@ async fn queued(state: &AppState) -> GradingRun {
         }],
         metadata: "{}".to_owned(),
         cap: None,
+        settings: None,
         in_order_of_hash: false,
     };
     let run = meta.create_grading_run("test", &new).await.unwrap();
@@ -282,6 +283,7 @@ async fn queued(state: &AppState) -> GradingRun {
             stratum: None,
             weight: 1.0,
             trace_started_at: entry.home_started_at,
+            counterpart: None,
         });
         ControlFlow::Continue(())
     });

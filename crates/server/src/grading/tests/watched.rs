@@ -167,3 +167,47 @@ async fn a_day_costs_no_more_than_it_may() {
     assert_eq!(judge.asked().len(), 1);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_look_back_costs_no_more_than_a_day_may() {
+    let clock = clock();
+    let judge = Judge::start([]).unwrap().always(pass());
+    let server = server(Some(&judge), &clock).await;
+    server.record(quick(6)).await;
+    let body = json!({"name": "judged", "graders": [polite()], "cap_per_day_usd": 0.0});
+    let watch = watch(&server, body).await;
+    clock.advance_micros(HOUR);
+    let path = format!("/v1/evals/traces/watches/{}", text(&watch, "id"));
+    let back = async |from: &str| {
+        let asked = json!({ "start_date": from });
+        let (status, back) = server.post(&format!("{path}/backfill"), &asked).await;
+        assert_eq!(status, 200, "{back}");
+        back["graded"].as_u64().unwrap()
+    };
+    assert_eq!(back("2026-01-02").await, 0, "nothing may be spent");
+    let words = decided(&server, &watch).await;
+    assert!(words.values().all(|word| word == "budget"), "{words:?}");
+    assert_eq!(judge.asked().len(), 0);
+    let (status, changed) = server.post(&path, &json!({"cap_per_day_usd": 1.0})).await;
+    assert_eq!(status, 200, "{changed}");
+    assert_eq!(back("2026-01-02").await, 6);
+    let run = json!({"id": watch["run_id"]});
+    for _ in 0..500 {
+        if server.grades(&run).len() == 6 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.check_once(&run).len(), 6);
+    // What was graded is not taken again, and the day knows what it cost.
+    back("2026-01-02").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((server.grades(&run).len(), judge.asked().len()), (6, 6));
+    let told = server.get(&path).await;
+    assert_eq!(
+        told["spent_today_usd"],
+        NanoUsd(6 * CALL.0).to_usd(),
+        "{told}"
+    );
+    server.stop().await;
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::cli::grading::{GraderArgs, Selection, Strategy};
+use crate::cli::grading::{GraderArgs, PairArgs, Selection, StopArgs, Strategy};
 
 /// Returns the graders that were typed, as the API takes them.
 pub(super) fn graders(args: &GraderArgs) -> anyhow::Result<Vec<Value>> {
@@ -51,14 +51,19 @@ pub(super) fn meant(text: &str) -> anyhow::Result<Value> {
 
 /// Returns the definitions in a file; `-` is stdin.
 pub(super) fn file(path: &Path) -> anyhow::Result<Value> {
+    serde_json::from_str(&text_of(path)?)
+        .with_context(|| format!("{} is not the JSON of a grader", path.display()))
+}
+
+/// Returns what is in a file; `-` is stdin.
+pub(super) fn text_of(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     match path.as_os_str() == "-" {
         true => std::io::stdin().read_to_string(&mut text),
         false => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
     }
     .with_context(|| format!("failed to read {}", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is not the JSON of a grader", path.display()))
+    Ok(text)
 }
 
 /// Puts what was chosen of the traces into the body of a request.
@@ -92,6 +97,44 @@ pub(super) fn choose(selection: &Selection, body: &mut Map<String, Value>) -> an
         put("sample_strategy", Some(json!("stratified")));
         put("strata", Some(Value::Array(strata)));
     }
+    Ok(())
+}
+
+/// Puts what traces are compared with into the body of a request.
+pub(super) fn compare(pairs: &PairArgs, body: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let (Some(against), Some(pair_by)) = (&pairs.against, &pairs.pair_by) else {
+        return Ok(());
+    };
+    let against = match against {
+        run if run.starts_with("grun_") => json!({"run_id": run}),
+        fields if fields.contains('=') => json!({"filter": fields_of(fields)?}),
+        trace => json!({"trace_ids": [trace]}),
+    };
+    body.insert("against".to_owned(), against);
+    body.insert("pair_by".to_owned(), json!(pair_by));
+    Ok(())
+}
+
+/// Puts when a run stops early into the body of a request.
+pub(super) fn stop(stop: &StopArgs, body: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let mut when = Map::new();
+    let numbers = [
+        ("half_width", stop.stop_half_width),
+        ("excludes", stop.stop_excludes),
+    ];
+    for (name, number) in numbers {
+        when.extend(number.map(|number| (name.to_owned(), json!(number))));
+    }
+    if when.is_empty() {
+        ensure!(
+            stop.stop_grader.is_none(),
+            "--stop-grader needs --stop-half-width or --stop-excludes"
+        );
+        return Ok(());
+    }
+    let grader = stop.stop_grader.as_ref();
+    when.extend(grader.map(|grader| ("grader".to_owned(), json!(grader))));
+    body.insert("stop_when".to_owned(), Value::Object(when));
     Ok(())
 }
 

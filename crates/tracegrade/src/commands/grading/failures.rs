@@ -43,6 +43,9 @@ struct Group {
     #[serde(default)]
     rule_is_exact: bool,
     grader: Value,
+    /// When the oldest affected trace began.
+    #[serde(default)]
+    first_seen: Option<String>,
     #[serde(default)]
     trend: Option<String>,
     #[serde(default)]
@@ -172,6 +175,8 @@ impl Group {
             fact("look at", Some(example(one)));
         }
         let mut rest = Vec::new();
+        let day = self.first_seen.as_deref().and_then(|at| at.get(..10));
+        rest.extend(day.map(|day| format!("since {}", safe_text(day))));
         rest.extend(self.trend.as_deref().map(|trend| short_text(trend, 20)));
         rest.extend(
             self.cost_usd
@@ -201,6 +206,6 @@ mod tests {
         "share":0.043,"share_figure":{"estimate":0.043,"interval":[0.027,0.066],"method":"wilson","n":420,"groups":420,"design_effect":1.0,"too_few_groups":false},
         "of_failing":{"estimate":0.16,"interval":[0.1,0.24],"method":"wilson","n":112,"groups":112,"design_effect":1.0,"too_few_groups":false},"of_passing":null,
         "suggestion":"Tell the agent to use the newest scan only.","example_traces":[{"trace_id":"trace_1","span_id":"span_2"},{"trace_id":"trace_3","span_id":null}],
-        "rule":"!detector(\"D18\")","rule_is_exact":false,"grader":{"type":"rule","check":"!detector(\"D18\")"},"first_seen":null,"trend":"rising","cost_usd":0.4,"confidence":"medium"}],
+        "rule":"!detector(\"D18\")","rule_is_exact":false,"grader":{"type":"rule","check":"!detector(\"D18\")"},"first_seen":"2026-03-01T09:00:00.000000Z","trend":"rising","cost_usd":0.4,"confidence":"medium"}],
         "has_more":false,"traces":420,"failing":112,"unexplained":9,"left_out":0}"#;
 }

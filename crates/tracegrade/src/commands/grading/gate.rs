@@ -57,21 +57,16 @@ struct OfGrader {
     baseline: Option<Figure>,
     candidate: Option<Figure>,
     difference: Option<Figure>,
-    /// What was compared: `pass_rate`, or a mean.
-    #[serde(default)]
-    metric: Option<String>,
+    /// What was compared: `pass_rate`, or `score`.
+    metric: String,
     #[serde(default)]
     unscored: u64,
 }
 
 impl OfGrader {
-    /// Returns whether the figures are shares. Where that is not told, numbers up to 1 are.
+    /// Returns whether the figures are shares.
     fn is_rate(&self) -> bool {
-        let is_share = |figure: &Option<Figure>| figure.is_none_or(|it| it.estimate <= 1.0);
-        match self.metric.as_deref() {
-            Some(metric) => metric != "mean",
-            None => is_share(&self.baseline) && is_share(&self.candidate),
-        }
+        self.metric != "score"
     }
 }
 
@@ -140,6 +135,7 @@ async fn attempt(ask: &Ask, args: &Gate) -> anyhow::Result<ExitCode> {
 
 /// Reads a side: a run's id, or fields of a filter.
 fn side(text: &str, args: &Gate) -> anyhow::Result<Side> {
+    args.filter.require_no_cost()?;
     let is_run = text.starts_with(RUN_ID) && !text.contains('=');
     if is_run {
         let filter = (!args.filter.is_empty()).then(|| args.filter.json());
@@ -428,12 +424,12 @@ mod tests {
     const CANNED: &str = r#"{"verdict":"fail","exit_code":1,"sentence":"fail: paid-once is worse by more than 2 points","margin":0.02,"alpha":0.05,
         "sequential":false,"is_over":true,
         "graders":[
-          {"grader":"paid-once","verdict":"fail","sentence":"paid-once: fail: the difference is −5.8 points (−8.2 to −3.4)","method":"sign-flip permutation over pairs",
+          {"grader":"paid-once","metric":"pass_rate","verdict":"fail","sentence":"paid-once: fail: the difference is −5.8 points (−8.2 to −3.4)","method":"sign-flip permutation over pairs",
            "baseline":{"estimate":0.9976,"interval":[0.986,0.9996],"method":"wilson","n":412,"groups":412,"design_effect":1.0,"too_few_groups":false},
            "candidate":{"estimate":0.9393,"interval":[0.912,0.958],"method":"wilson","n":412,"groups":412,"design_effect":1.0,"too_few_groups":false},
            "difference":{"estimate":-0.0583,"interval":[-0.082,-0.034],"method":"paired","n":412,"groups":412,"design_effect":1.0,"too_few_groups":false},
            "p_value":0.0001,"p_adjusted":0.0002,"e_value":null,"lower_bound":-0.08,"detectable":0.034,"units":412,"unscored":0},
-          {"grader":"goal","verdict":"pass","sentence":"goal: pass: the difference is 7.3 points","method":"x","baseline":null,"candidate":null,"difference":null,
+          {"grader":"goal","metric":"pass_rate","verdict":"pass","sentence":"goal: pass: the difference is 7.3 points","method":"x","baseline":null,"candidate":null,"difference":null,
            "p_value":null,"p_adjusted":null,"e_value":null,"lower_bound":null,"detectable":null,"units":412,"unscored":8}],
         "examples":[{"trace_id":"trace_b","baseline_trace_id":"trace_a","grader":"paid-once","baseline":1.0,"candidate":0.0},
           {"trace_id":"trace_c","baseline_trace_id":null,"grader":"paid-once","baseline":null,"candidate":0.0}]}"#;

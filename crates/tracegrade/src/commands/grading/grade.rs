@@ -71,6 +71,7 @@ pub(super) async fn wait(ask: &Ask, id: &str) -> anyhow::Result<ExitCode> {
 }
 
 fn body(args: &Grade) -> anyhow::Result<Value> {
+    args.filter.require_no_cost()?;
     let mut body = Map::new();
     let graders = asked::some_graders(&args.graders)?;
     body.insert("graders".to_owned(), Value::Array(graders));
@@ -84,6 +85,8 @@ fn body(args: &Grade) -> anyhow::Result<Value> {
         body.insert("filter".to_owned(), args.filter.json());
     }
     asked::choose(&args.selection, &mut body)?;
+    asked::compare(&args.pairs, &mut body)?;
+    asked::stop(&args.stop, &mut body)?;
     if let Some(name) = &args.name {
         body.insert("name".to_owned(), json!(name));
     }
@@ -151,11 +154,30 @@ mod tests {
             ],
             json!({"graders": [{"type": "rule", "check": "a"}], "filter": {"status": ["error"]}, "limit": 9, "rule": "b", "dry_run": true}),
         );
+        check(
+            &[
+                "--version",
+                "v1.9.0",
+                "--grader",
+                "which",
+                "--against",
+                "version=v1.8.2",
+                "--pair-by",
+                "metadata.case",
+                "--stop-half-width",
+                "0.05",
+            ],
+            json!({"graders": ["which"], "filter": {"version": ["v1.9.0"]}, "against": {"filter": {"version": "v1.8.2"}},
+                "pair_by": "metadata.case", "stop_when": {"half_width": 0.05}}),
+        );
         for wrong in [
-            &["--status", "error"][..],
+            &["--grader", "which", "--against", "version=v1.8.2"][..],
+            &["--grader", "which", "--stop-grader", "which"],
+            &["--status", "error"],
             &["trace_1", "--grader", "goal", "--status", "error"],
             &["--grader", "goal", "--max-cost", "much"],
             &["--grader", "goal", "--max-cost", "NaN"],
+            &["--grader", "goal", "--max-cost-usd", "1"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }

@@ -96,7 +96,7 @@ struct Message {
 /// Runs a command of the family.
 pub(super) async fn run(ask: &Ask, graders: &Graders) -> anyhow::Result<()> {
     match graders {
-        Graders::List => list(ask).await,
+        Graders::List { archived } => list(ask, *archived).await,
         Graders::Show { grader, version } => show(ask, grader, *version).await,
         Graders::Save(args) => save(ask, args).await,
         Graders::Try(draft) => attempt(ask, draft).await,
@@ -106,8 +106,11 @@ pub(super) async fn run(ask: &Ask, graders: &Graders) -> anyhow::Result<()> {
     }
 }
 
-async fn list(ask: &Ask) -> anyhow::Result<()> {
-    let pairs = [("limit".to_owned(), "1000".to_owned())];
+async fn list(ask: &Ask, with_archived: bool) -> anyhow::Result<()> {
+    let mut pairs = vec![("limit".to_owned(), "1000".to_owned())];
+    if with_archived {
+        pairs.push(("include_archived".to_owned(), "true".to_owned()));
+    }
     let answer = ask.client.get(&PATH, &pairs).await?;
     let Some(list) = ask.tell::<List>(answer).await? else {
         return Ok(());

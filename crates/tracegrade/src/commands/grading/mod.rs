@@ -4,7 +4,9 @@
 //! people's words and goes through [`crate::text::safe_text`] like all of them.
 
 mod asked;
+mod by_key;
 mod calibrate;
+mod events;
 mod failures;
 mod figure;
 mod follow;
@@ -12,9 +14,11 @@ pub(crate) mod gate;
 mod grade;
 mod graders;
 mod people;
+mod queue;
 mod results;
 mod run;
 mod runs;
+mod settings;
 mod watches;
 
 use std::process::ExitCode;
@@ -30,11 +34,13 @@ pub(super) async fn run(ask: &Ask, command: &Command) -> anyhow::Result<ExitCode
         Command::Runs(runs) => return runs::run(ask, runs).await,
         Command::Gate(args) => return Ok(gate::run(ask, args).await),
         Command::Graders(graders) => graders::run(ask, graders).await?,
+        Command::Annotate(args) if args.queue.queue => queue::run(ask, args).await?,
         Command::Annotate(args) => people::annotate(ask, args).await?,
         Command::Annotations(annotations) => people::run(ask, annotations).await?,
         Command::Calibrate(args) => calibrate::run(ask, args).await?,
         Command::Failures(args) => failures::run(ask, args).await?,
         Command::Watches(watches) => watches::run(ask, watches).await?,
+        Command::Settings(settings) => settings::run(ask, settings).await?,
         _ => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use crate::text::{safe_text, short_text};
 
 use super::super::Ask;
 
-const PATH: [&str; 2] = ["v1", "annotations"];
+pub(super) const PATH: [&str; 2] = ["v1", "annotations"];
 
 #[derive(Debug, Deserialize)]
 struct List {
@@ -58,7 +58,7 @@ fn body(args: &Annotate) -> anyhow::Result<Value> {
         "nothing is said: --good, --bad, --label or --note"
     );
     let fields = [
-        ("trace_id", Some(&args.trace)),
+        ("trace_id", args.trace.as_ref()),
         ("span_id", args.span.as_ref()),
         ("grader", args.grader.as_ref()),
         ("rating", rating.as_ref()),
@@ -69,9 +69,13 @@ fn body(args: &Annotate) -> anyhow::Result<Value> {
     let said = fields
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)));
-    let body: Map<String, Value> = said
+    let mut body: Map<String, Value> = said
         .map(|(name, value)| (name.to_owned(), json!(value)))
         .collect();
+    if let (Some(queue), Some(chance)) = (&args.queue.queue_id, args.queue.chance) {
+        body.insert("queue_id".to_owned(), json!(queue));
+        body.insert("chance".to_owned(), json!(chance));
+    }
     Ok(Value::Object(body))
 }
 

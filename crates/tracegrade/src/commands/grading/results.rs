@@ -8,6 +8,7 @@ use crate::output::{self, Align, BAD, BOLD, Cell, DIM, OPEN, styled};
 use crate::text::{self, count, safe_text, short_text};
 
 use super::super::Ask;
+use super::by_key;
 use super::figure::Figure;
 use super::follow::path;
 use super::run::Run;
@@ -20,6 +21,10 @@ pub(super) struct Told {
     pub(super) score_below: Option<f64>,
     pub(super) limit: u32,
     pub(super) after: Option<String>,
+    /// What says which traces are tries of one task.
+    pub(super) tasks: Option<String>,
+    /// What says of which segment a trace is.
+    pub(super) segments: Option<String>,
 }
 
 /// Results as the API tells them.
@@ -43,6 +48,14 @@ pub(super) struct Results {
     #[serde(default)]
     judge: Option<JudgeTotals>,
     #[serde(default)]
+    stopping: Option<Stopping>,
+    #[serde(default)]
+    calibration: BTreeMap<String, Trust>,
+    #[serde(default)]
+    reliability: Vec<by_key::Reliability>,
+    #[serde(default)]
+    segments: Vec<by_key::Segments>,
+    #[serde(default)]
     withheld: BTreeMap<String, String>,
     #[serde(default)]
     total: Option<u64>,
@@ -62,7 +75,11 @@ struct OfGrader {
     #[serde(default)]
     labels: BTreeMap<String, Label>,
     #[serde(default)]
+    strata: Vec<NextDraw>,
+    #[serde(default)]
     outlook: Option<Outlook>,
+    #[serde(default)]
+    pairwise: Option<Pairwise>,
     #[serde(default)]
     withheld: BTreeMap<String, String>,
 }
@@ -86,8 +103,27 @@ struct Label {
     count: u64,
 }
 
+/// How many to draw of a stratum next time.
+#[derive(Debug, Deserialize)]
+struct NextDraw {
+    name: String,
+    #[serde(default)]
+    next: Option<u64>,
+}
+
 #[derive(Debug, Deserialize)]
 struct Outlook {
+    sentence: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pairwise {
+    sentence: String,
+    inconsistency_rate_figure: Option<Figure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stopping {
     sentence: String,
 }
 
@@ -114,6 +150,14 @@ struct JudgeTotals {
     unpriced: u64,
     #[serde(default)]
     models: BTreeMap<String, u64>,
+}
+
+/// How far a judge can be trusted.
+#[derive(Debug, Deserialize)]
+struct Trust {
+    sentence: String,
+    #[serde(default)]
+    corrected_rate_figure: Option<Figure>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -150,6 +194,8 @@ pub(super) async fn tell(ask: &Ask, run: &str, told: &Told) -> anyhow::Result<()
     );
     push("limit", Some(told.limit.max(1).to_string()));
     push("after", told.after.clone());
+    push("tasks", told.tasks.clone());
+    push("segments", told.segments.clone());
     let answer = ask.client.get(&path(run, &["results"]), &pairs).await?;
     match ask.tell::<Results>(answer).await? {
         Some(results) => Ok(output::block(&results.words(told))?),
@@ -163,6 +209,8 @@ impl Results {
         out.push('\n');
         out.push_str(&self.table());
         self.notes(&mut out);
+        self.reliability.iter().for_each(|it| it.tell(&mut out));
+        self.segments.iter().for_each(|it| it.tell(&mut out));
         if told.limit > 0 {
             self.list(told, &mut out);
         }
@@ -221,6 +269,15 @@ impl Results {
         for (name, of) in &self.by_grader {
             of.notes(name, out);
         }
+        for (name, trust) in &self.calibration {
+            let corrected = trust.corrected_rate_figure.map(|figure| figure.rate());
+            out.push_str(&format!(
+                "{}: {}{}\n",
+                short_text(name, 40),
+                short_text(&trust.sentence, 300),
+                corrected.map_or_else(String::new, |rate| format!("; people would pass {rate}"))
+            ));
+        }
         for stratum in &self.strata {
             let rate = stratum.pass_rate_figure.map(|rate| rate.rate());
             out.push_str(&format!(
@@ -230,6 +287,9 @@ impl Results {
                 count(stratum.population),
                 rate.map_or_else(String::new, |rate| format!(", {rate} pass"))
             ));
+        }
+        if let Some(stopping) = &self.stopping {
+            out.push_str(&format!("{}\n", short_text(&stopping.sentence, 400)));
         }
         let sentence = self.weighting.as_ref().map(|told| &told.sentence);
         if let Some(sentence) = sentence.filter(|sentence| !sentence.is_empty()) {
@@ -328,8 +388,31 @@ impl OfGrader {
                 share.unwrap_or_else(|| count(of.count))
             ));
         }
+        if let Some(pairwise) = &self.pairwise {
+            out.push_str(&format!(
+                "{name}: {}\n",
+                short_text(&pairwise.sentence, 300)
+            ));
+            if let Some(rate) = pairwise.inconsistency_rate_figure {
+                out.push_str(&format!(
+                    "{name}: judges said another thing in the other order of {} of the pairs: these are ties\n",
+                    rate.rate()
+                ));
+            }
+        }
         if let Some(outlook) = &self.outlook {
             out.push_str(&format!("{name}: {}\n", short_text(&outlook.sentence, 300)));
+        }
+        let next = |part: &NextDraw| {
+            let next = count(part.next?);
+            Some(format!("{next} of {}", short_text(&part.name, 40)))
+        };
+        let next: Vec<String> = self.strata.iter().filter_map(next).collect();
+        if !next.is_empty() {
+            out.push_str(&format!(
+                "{name}: next time as many are surest as {}\n",
+                next.join(", ")
+            ));
         }
     }
 }

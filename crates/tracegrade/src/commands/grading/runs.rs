@@ -100,6 +100,8 @@ async fn of_run(ask: &Ask, args: &RunResults) -> anyhow::Result<()> {
         score_below: args.score_below,
         limit: args.limit,
         after: args.after.clone(),
+        tasks: args.tasks.clone(),
+        segments: args.segments.clone(),
     };
     results::tell(ask, &args.run, &told).await
 }

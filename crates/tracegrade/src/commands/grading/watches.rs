@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::ensure;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -131,7 +132,12 @@ async fn create(ask: &Ask, args: &WatchCreate) -> anyhow::Result<()> {
     if !args.filter.is_empty() {
         body.insert("filter".to_owned(), args.filter.json());
     }
-    body.insert("sampling_rate".to_owned(), json!(args.sampling_rate));
+    let rate = args.sampling_rate;
+    ensure!(
+        (0.0..=1.0).contains(&rate),
+        "--sampling-rate is a share of the traces, from 0 to 1, and not {rate}"
+    );
+    body.insert("sampling_rate".to_owned(), json!(rate));
     if let Some(usd) = &args.cap_per_day {
         body.insert("cap_per_day_usd".to_owned(), usd_of(usd)?);
     }

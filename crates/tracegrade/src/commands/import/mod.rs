@@ -86,15 +86,17 @@ impl Destination {
             return Ok(Ok(Answer::default()));
         }
         match self {
-            Self::Server(client, _) => match client.import(body.bytes.clone()).await {
-                Ok(answer) => Ok(Ok(client.json(answer).await?)),
-                Err(ClientError::Refused {
-                    status: StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE,
-                    code,
-                    message,
-                }) => Ok(Err(Refusal::of_request(code, message))),
-                Err(error) => Err(error.into()),
-            },
+            Self::Server(client, _) => {
+                match client.import(&["v1", "import"], body.bytes.clone()).await {
+                    Ok(answer) => Ok(Ok(client.json(answer).await?)),
+                    Err(ClientError::Refused {
+                        status: StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE,
+                        code,
+                        message,
+                    }) => Ok(Err(Refusal::of_request(code, message))),
+                    Err(error) => Err(error.into()),
+                }
+            }
             Self::Folder(app, project, _) => {
                 let bytes = body.bytes.clone();
                 match local::take(app, project, Source::Import, Wire::Import, bytes).await {

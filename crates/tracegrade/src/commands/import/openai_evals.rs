@@ -1,77 +1,133 @@
-//! Evals of OpenAI's Evals API, from what its client returned before it ended.
+//! Evals of OpenAI's Evals API with their runs and output items, from what its client returned.
 //!
-//! An answer is not what a request was: `schema` was made of `item_schema`, criteria got ids. The request is
-//! made again of the answer and sent to our Evals API. Results of runs are not ours to claim: they were
-//! graded elsewhere, by graders that nobody can ask any more, so runs and output items are counted, told, and
-//! left out.
+//! The objects of a file are found wherever they stand: one a line, in lists, in pages of lists, in an
+//! object of lists, in any order. They are sent as they are, evals before runs before items, in requests
+//! of a bearable size; what each of them means, the server finds out. A line that cannot be used is told
+//! by its number, and the rest is kept.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use reqwest::Method;
-use serde_json::{Map, Value, json};
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use crate::client::{Client, Connection};
+use crate::client::{Client, ClientError, Connection};
 use crate::output;
 use crate::text::{count, safe_text, short_text};
 
-/// Metadata of an eval that was brought along: its id at OpenAI.
-const ORIGIN: &str = "openai_eval_id";
-
-/// Arrays and objects in files are looked into so deep.
+/// Lists and objects in files are looked into so deep.
 const DEPTH_MAX: usize = 8;
 
-/// What was found in files.
-#[derive(Debug, Default)]
-struct Found {
-    evals: Vec<Value>,
-    runs: u64,
-    items: u64,
+/// Requests are not larger, ...
+const BODY_BYTES: usize = 4 << 20;
+
+/// ... and hold no more objects.
+const BODY_OBJECTS: usize = 1_000;
+
+/// Of what was refused so much is told one by one.
+const TOLD_MAX: usize = 100;
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Eval,
+    Run,
+    Item,
 }
 
-/// Makes the evals that the files hold, unless they are there.
+impl Kind {
+    /// In the order in which they are sent: what others belong to goes first.
+    const ALL: [Kind; 3] = [Kind::Eval, Kind::Run, Kind::Item];
+
+    /// Returns the list that it stands in, in a request and in files of several lists.
+    const fn list(self) -> &'static str {
+        match self {
+            Kind::Eval => "evals",
+            Kind::Run => "runs",
+            Kind::Item => "output_items",
+        }
+    }
+
+    const fn object(self) -> &'static str {
+        match self {
+            Kind::Eval => "eval",
+            Kind::Run => "eval.run",
+            Kind::Item => "eval.run.output_item",
+        }
+    }
+}
+
+/// A place in one of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    file: usize,
+    line: usize,
+}
+
+/// An object of a file, as it stands there.
+#[derive(Debug)]
+struct Object<'a> {
+    kind: Kind,
+    text: &'a str,
+    place: Place,
+}
+
+/// What was found in files, and what cannot be used of it.
+#[derive(Debug, Default)]
+struct Found<'a> {
+    objects: Vec<Object<'a>>,
+    faults: Vec<(Place, String)>,
+}
+
+/// What became of the objects.
+#[derive(Debug, Default)]
+struct Sent {
+    /// How many were added, were there, and were renewed, in the order of [`Kind::ALL`].
+    counts: [[u64; 3]; 3],
+    /// Evals and runs, as they are told.
+    told: Vec<Value>,
+    faults: Vec<(Place, String)>,
+    /// What is to be known of those that are kept.
+    notes: Vec<(Place, String)>,
+}
+
+/// Brings along what the files hold, each object once.
 pub(super) async fn run(
     connection: &Connection,
     as_json: bool,
     files: &[PathBuf],
 ) -> anyhow::Result<()> {
+    let texts: Vec<String> = files
+        .iter()
+        .map(|path| read(path))
+        .collect::<Result<_, _>>()?;
     let mut found = Found::default();
-    for path in files {
-        let text = read(path)?;
-        for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
-            let value = value.with_context(|| format!("{} is not JSON", path.display()))?;
-            found.take(value, 0);
-        }
+    for (file, text) in texts.iter().enumerate() {
+        found.take_text(file, text);
     }
-    if found.evals.is_empty() {
+    if found.objects.is_empty() && found.faults.is_empty() {
         bail!(
-            "no eval is in there: what is wanted are objects with \"object\": \"eval\", as client.evals.list() returns them"
+            "nothing is in there: what is wanted are objects with \"object\": \"eval\", \"eval.run\" or \
+             \"eval.run.output_item\", as OpenAI's client returns them"
         );
     }
     let client = Client::new(connection)?;
-    let known = known(&client).await?;
-    let mut made = Vec::new();
-    for eval in &found.evals {
-        let name = eval
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or("(unnamed)");
-        let id = eval.get("id").and_then(Value::as_str).unwrap_or_default();
-        if known.contains(id) {
-            made.push(json!({"name": name, "from": id, "id": null}));
-            continue;
+    let mut sent = Sent {
+        faults: std::mem::take(&mut found.faults),
+        ..Sent::default()
+    };
+    for kind in Kind::ALL {
+        let objects: Vec<&Object<'_>> =
+            (found.objects.iter().filter(|one| one.kind == kind)).collect();
+        for body in bodies(&objects) {
+            sent.send(&client, kind, body).await?;
         }
-        let request = request(eval).with_context(|| format!("failed to read the eval {name:?}"))?;
-        let answer = client
-            .send_json(Method::POST, &["v1", "evals"], &request)
-            .await;
-        let answer = answer.with_context(|| format!("failed to make the eval {name:?}"))?;
-        let answer: Value = client.json(answer).await?;
-        made.push(json!({"name": name, "from": id, "id": answer.get("id")}));
     }
-    tell(as_json, &made, &found)
+    sent.tell(as_json, files)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -86,168 +142,318 @@ fn read(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-impl Found {
-    /// Takes what a value holds: an object of the API, a list of them, or a file of several lists.
-    fn take(&mut self, value: Value, depth: usize) {
-        match value {
-            Value::Object(object) => match object.get("object").and_then(Value::as_str) {
-                Some("eval") => self.evals.push(Value::Object(object)),
-                Some("eval.run") => self.runs += 1,
-                Some("eval.run.output_item") => self.items += 1,
-                _ if depth < DEPTH_MAX => {
-                    let inner = object.into_iter().map(|(_, inner)| inner);
-                    inner.for_each(|inner| self.take(inner, depth + 1));
+/// Returns objects in as many parts as there are to be requests.
+fn bodies<'a, 'b>(objects: &'b [&'a Object<'a>]) -> impl Iterator<Item = &'b [&'a Object<'a>]> {
+    let mut rest = objects;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |one: &&&Object<'_>| {
+            bytes += one.text.len() + 1;
+            bytes <= BODY_BYTES
+        };
+        // One that is larger by itself goes by itself.
+        let fitting = rest.iter().take(BODY_OBJECTS).take_while(fits).count();
+        let (body, behind) = rest.split_at_checked(fitting.max(1))?;
+        rest = behind;
+        Some(body)
+    })
+}
+
+impl<'a> Found<'a> {
+    /// Takes the values that stand in a text one behind the other. Behind one that is none, the next line
+    /// is tried.
+    fn take_text(&mut self, file: usize, text: &'a str) {
+        let lines = Lines::of(text);
+        let mut at = 0;
+        while let Some(space) = text[at..].find(|c: char| !c.is_whitespace() && c != '\u{feff}') {
+            let begin = at + space;
+            let line = lines.line_at(begin);
+            let place = Place { file, line };
+            let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter();
+            match values.next() {
+                Some(Ok(value)) => {
+                    at = begin + values.byte_offset();
+                    let place_of = |part: &str| Place {
+                        file,
+                        line: lines.line_at(part.as_ptr() as usize - text.as_ptr() as usize),
+                    };
+                    if self.take(value, None, 0, &place_of) == 0 {
+                        let message = "there is no eval, run or output item in it";
+                        self.faults.push((place, message.to_owned()));
+                    }
                 }
-                _ => {}
-            },
-            Value::Array(list) if depth < DEPTH_MAX => {
-                list.into_iter()
-                    .for_each(|inner| self.take(inner, depth + 1));
+                Some(Err(error)) => {
+                    let error = error.to_string();
+                    let error = error.split(" at line").next().unwrap_or_default();
+                    self.faults
+                        .push((place, format!("it is not JSON: {error}")));
+                    at = lines.end_of(line).min(text.len());
+                }
+                None => return,
             }
-            _ => {}
         }
+    }
+
+    /// Takes what a value holds: an object of the API, a list of them, or an object of lists. Returns how
+    /// much that was.
+    fn take(
+        &mut self,
+        value: &'a RawValue,
+        listed_as: Option<Kind>,
+        depth: usize,
+        place_of: &impl Fn(&str) -> Place,
+    ) -> usize {
+        let text = value.get();
+        if depth > DEPTH_MAX {
+            return 0;
+        }
+        if text.starts_with('[') {
+            let list: Vec<&'a RawValue> = serde_json::from_str(text).unwrap_or_default();
+            let list = list.into_iter();
+            return list
+                .map(|one| self.take(one, listed_as, depth + 1, place_of))
+                .sum();
+        }
+        let fields: BTreeMap<String, &'a RawValue> = serde_json::from_str(text).unwrap_or_default();
+        let told = fields
+            .get("object")
+            .map(|object| object.get().trim_matches('"'));
+        let known = |told: &str| Kind::ALL.into_iter().find(|kind| kind.object() == told);
+        let kind = told.map_or(listed_as.filter(|_| fields.contains_key("id")), known);
+        if let Some(kind) = kind {
+            self.objects.push(Object {
+                kind,
+                text,
+                place: place_of(text),
+            });
+            return 1;
+        }
+        let inner = fields.into_iter().map(|(name, value)| {
+            let listed = Kind::ALL.into_iter().find(|kind| kind.list() == name);
+            self.take(value, listed.or(listed_as), depth + 1, place_of)
+        });
+        inner.sum()
     }
 }
 
-/// Returns the ids of evals that were brought along before.
-async fn known(client: &Client) -> anyhow::Result<HashSet<String>> {
-    let mut known = HashSet::new();
-    let mut after: Option<String> = None;
-    loop {
-        let mut pairs = vec![("limit".to_owned(), "100".to_owned())];
-        pairs.extend(after.take().map(|after| ("after".to_owned(), after)));
-        let page: Value = client.get_json(&["v1", "evals"], &pairs).await?;
-        let data = page.get("data").and_then(Value::as_array);
-        for eval in data.into_iter().flatten() {
-            let origin = eval.pointer(&format!("/metadata/{ORIGIN}"));
-            known.extend(origin.and_then(Value::as_str).map(str::to_owned));
-        }
-        let has_more = page.get("has_more").and_then(Value::as_bool) == Some(true);
-        after = page
-            .get("last_id")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
-        if !has_more || after.is_none() {
-            return Ok(known);
-        }
+/// Where the lines of a text end.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at + 1).collect())
+    }
+
+    /// Returns the number of the line, from 1, that a byte is on.
+    fn line_at(&self, byte: usize) -> usize {
+        self.0.partition_point(|end| *end <= byte) + 1
+    }
+
+    /// Returns where the next line begins.
+    fn end_of(&self, line: usize) -> usize {
+        self.0.get(line - 1).copied().unwrap_or(usize::MAX)
     }
 }
 
-/// Returns the request that makes an eval such as this one.
-fn request(eval: &Value) -> anyhow::Result<Value> {
-    let config = eval
-        .get("data_source_config")
-        .context("it has no data_source_config")?;
-    let criteria = eval.get("testing_criteria").and_then(Value::as_array);
-    let criteria = criteria.context("it has no testing_criteria")?;
-    let criterion = |criterion: &Value| {
-        let mut criterion = criterion.clone();
-        if let Some(fields) = criterion.as_object_mut() {
-            fields.remove("id");
-            // An unset option comes back as null, and is not one that may be sent.
-            fields.retain(|_, value| !value.is_null());
-        }
-        criterion
-    };
-    let mut metadata = match eval.get("metadata") {
-        Some(Value::Object(pairs)) => pairs.clone(),
-        _ => Map::new(),
-    };
-    if let Some(id) = eval.get("id") {
-        metadata.insert(ORIGIN.to_owned(), id.clone());
-    }
-    let mut request = json!({
-        "data_source_config": source(config)?,
-        "testing_criteria": criteria.iter().map(criterion).collect::<Vec<_>>(),
-        "metadata": metadata,
-    });
-    if let Some(name) = eval.get("name").filter(|name| name.is_string()) {
-        request["name"] = name.clone();
-    }
-    Ok(request)
+/// What the server says of an object.
+#[derive(Debug, Deserialize)]
+struct Became {
+    openai_id: String,
+    id: Option<String>,
+    outcome: String,
+    message: Option<String>,
 }
 
-/// Returns the data source as a request has it.
-fn source(config: &Value) -> anyhow::Result<Value> {
-    let kind = config.get("type").and_then(Value::as_str);
-    let kind = kind.context("its data source has no type")?;
-    if kind != "custom" {
-        let mut source = json!({"type": kind});
-        if let Some(metadata) = config.get("metadata").filter(|it| it.is_object()) {
-            source["metadata"] = metadata.clone();
+impl Sent {
+    async fn send(
+        &mut self,
+        client: &Client,
+        kind: Kind,
+        objects: &[&Object<'_>],
+    ) -> anyhow::Result<()> {
+        let texts: Vec<&str> = objects.iter().map(|object| object.text).collect();
+        let body = format!("{{\"{}\":[{}]}}", kind.list(), texts.join(","));
+        let answer = client.import(&["v1", "evals", "import"], body.into()).await;
+        let answer = match (answer, objects) {
+            (Ok(answer), _) => answer,
+            (
+                Err(ClientError::Refused {
+                    status, message, ..
+                }),
+                [only],
+            ) if status == StatusCode::PAYLOAD_TOO_LARGE => {
+                self.faults.push((only.place, message));
+                return Ok(());
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        let mut answer: BTreeMap<String, Value> = client.json(answer).await?;
+        let became = answer.remove(kind.list()).unwrap_or_default();
+        let became: Vec<Became> =
+            serde_json::from_value(became).context("the server's answer cannot be read")?;
+        for (object, became) in objects.iter().zip(became) {
+            self.note(kind, object, became);
         }
-        return Ok(source);
+        Ok(())
     }
-    let item = config
-        .pointer("/schema/properties/item")
-        .or_else(|| config.get("item_schema"))
-        .context("its data source has no schema of an item")?;
-    let has_sample = config.pointer("/schema/properties/sample").is_some();
-    Ok(json!({"type": "custom", "item_schema": item, "include_sample_schema": has_sample}))
-}
 
-fn tell(as_json: bool, made: &[Value], found: &Found) -> anyhow::Result<()> {
-    let left_out = found.runs + found.items;
-    if as_json {
-        let told = json!({"object": "openai_evals.import", "evals": made,
-            "left_out": {"runs": found.runs, "output_items": found.items}});
-        output::line(told.to_string())?;
-    } else {
-        for eval in made {
-            let text = |name: &str| eval.get(name).and_then(Value::as_str);
-            output::line(match text("id") {
-                Some(id) => format!(
-                    "{}  {}",
-                    safe_text(id),
-                    short_text(text("name").unwrap_or(""), 80)
-                ),
-                None => format!(
-                    "there already  {}",
-                    short_text(text("name").unwrap_or(""), 80)
-                ),
-            })?;
+    fn note(&mut self, kind: Kind, object: &Object<'_>, became: Became) {
+        let at = match became.outcome.as_str() {
+            "added" => 0,
+            "there" => 1,
+            "renewed" => 2,
+            _ => {
+                let why = became.message.unwrap_or_default();
+                let id = safe_text(&became.openai_id);
+                self.faults.push((object.place, format!("{id}: {why}")));
+                return;
+            }
+        };
+        let of_kind = Kind::ALL
+            .iter()
+            .position(|one| *one == kind)
+            .unwrap_or_default();
+        self.counts[of_kind][at] += 1;
+        if let Some(note) = became.message {
+            let id = safe_text(&became.openai_id);
+            self.notes.push((object.place, format!("{id}: {note}")));
+        }
+        if kind != Kind::Item {
+            let named: Value = serde_json::from_str(object.text).unwrap_or_default();
+            self.told.push(
+                json!({"object": kind.object(), "openai_id": became.openai_id,
+                "id": became.id, "outcome": became.outcome, "name": named["name"]}),
+            );
         }
     }
-    if left_out > 0 {
-        bail!(
-            "{} runs and {} output items were left out: results that were graded elsewhere cannot be brought along. Keep the file; the evals are made, and runs of them grade anew",
-            count(found.runs),
-            count(found.items)
-        );
+
+    fn tell(&self, as_json: bool, files: &[PathBuf]) -> anyhow::Result<()> {
+        let place = |place: &Place| {
+            let file = files.get(place.file).map(|path| path.display().to_string());
+            format!("{}:{}", safe_text(&file.unwrap_or_default()), place.line)
+        };
+        if as_json {
+            let listed = |list: &[(Place, String)]| -> Vec<Value> {
+                let one = |(at, message): &(Place, String)| json!({"place": place(at), "message": message});
+                list.iter().map(one).collect()
+            };
+            let counts = |kind: usize| {
+                let [added, there, renewed] = self.counts[kind];
+                json!({"added": added, "there": there, "renewed": renewed})
+            };
+            let told = json!({"object": "openai_evals.import", "evals": counts(0), "runs": counts(1),
+                "output_items": counts(2), "data": self.told, "notes": listed(&self.notes),
+                "refused": listed(&self.faults)});
+            output::line(told.to_string())?;
+        } else {
+            self.tell_people()?;
+        }
+        for (at, note) in self.notes.iter().take(TOLD_MAX) {
+            output::note(format!("{}: {}", place(at), short_text(note, 400)));
+        }
+        for (at, fault) in self.faults.iter().take(TOLD_MAX) {
+            output::note(format!("{}: {}", place(at), short_text(fault, 400)));
+        }
+        match self.faults.len() {
+            0 => Ok(()),
+            refused => bail!(
+                "{} refused, of which the places are told; the rest is kept",
+                match refused {
+                    1 => "1 line was".to_owned(),
+                    more => format!("{} lines were", count(more as u64)),
+                }
+            ),
+        }
     }
-    Ok(())
+
+    fn tell_people(&self) -> anyhow::Result<()> {
+        for one in &self.told {
+            let text = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
+            if text("outcome") != "there" {
+                let name = short_text(text("name"), 80);
+                output::line(format!("{}  {}", safe_text(text("id")), name))?;
+            }
+        }
+        for (kind, [added, there, renewed]) in Kind::ALL.into_iter().zip(self.counts) {
+            if added + there + renewed > 0 {
+                let mut line = format!("{}: {} added", kind.list().replace('_', " "), count(added));
+                if renewed > 0 {
+                    line += &format!(", {} told anew", count(renewed));
+                }
+                if there > 0 {
+                    line += &format!(", {} there already", count(there));
+                }
+                output::line(line)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn found(text: &str) -> (Vec<(Kind, usize)>, Vec<usize>) {
+        let mut found = Found::default();
+        found.take_text(0, text);
+        let objects = found.objects.iter();
+        (
+            objects.map(|one| (one.kind, one.place.line)).collect(),
+            found.faults.iter().map(|(place, _)| place.line).collect(),
+        )
+    }
+
+    const EVAL: &str = r#"{"object":"eval","id":"e"}"#;
+    const RUN: &str = r#"{"object":"eval.run","id":"r"}"#;
+    const ITEM: &str = r#"{"object":"eval.run.output_item","id":"i"}"#;
+
     #[test]
-    fn a_request_is_made_of_an_answer() {
-        let eval = json!({"object": "eval", "id": "eval_1", "name": "capitals", "created_at": 1, "metadata": {"a": "b"},
-            "data_source_config": {"type": "custom", "schema": {"type": "object", "properties": {"item": {"type": "object"}, "sample": {}}}},
-            "testing_criteria": [{"id": "exact-1", "type": "string_check", "name": "exact", "input": "x", "operation": "eq", "reference": "y", "note": null}]});
-        let want = json!({"name": "capitals", "metadata": {"a": "b", "openai_eval_id": "eval_1"},
-            "data_source_config": {"type": "custom", "item_schema": {"type": "object"}, "include_sample_schema": true},
-            "testing_criteria": [{"type": "string_check", "name": "exact", "input": "x", "operation": "eq", "reference": "y"}]});
-        assert_eq!(request(&eval).unwrap(), want);
-        let logs = json!({"type": "logs", "metadata": {"k": "v"}, "schema": {}});
+    fn objects_are_found_wherever_they_stand() {
+        let lines = format!("{ITEM}\n{RUN}\r\n\n{EVAL}");
+        let want = vec![(Kind::Item, 1), (Kind::Run, 2), (Kind::Eval, 4)];
+        assert_eq!(found(&lines), (want, vec![]));
+        let list = format!("[\n{EVAL},\n{RUN}, {ITEM}]");
+        let want = vec![(Kind::Eval, 2), (Kind::Run, 3), (Kind::Item, 3)];
+        assert_eq!(found(&list), (want, vec![]));
+        let page = format!("\u{feff}{{\"object\":\"list\",\"data\":[{EVAL},{EVAL}]}}");
+        assert_eq!(found(&page).0, [(Kind::Eval, 1), (Kind::Eval, 1)]);
+        let lists = r#"{"runs": {"e": [{"id": "r"}]}, "evals": [{"id": "e"}], "output_items": [{"id": "i"}], "n": 3}"#;
         assert_eq!(
-            source(&logs).unwrap(),
-            json!({"type": "logs", "metadata": {"k": "v"}})
+            found(lists).0,
+            [(Kind::Eval, 1), (Kind::Item, 1), (Kind::Run, 1)]
         );
-        assert!(request(&json!({"object": "eval"})).is_err());
+        let pretty =
+            "{\n  \"object\": \"eval\",\n  \"id\": \"e\"\n}\n{\n \"object\": \"eval.run\"}";
+        assert_eq!(found(pretty).0, [(Kind::Eval, 1), (Kind::Run, 5)]);
+        assert_eq!(found(""), (vec![], vec![]));
     }
 
     #[test]
-    fn evals_are_found_in_lists_and_files_of_lists() {
-        let mut found = Found::default();
-        found.take(
-            json!({"evals": {"object": "list", "data": [{"object": "eval", "id": "e"}]},
-                "runs": [{"object": "eval.run"}, {"object": "eval.run"}],
-                "output_items": [{"object": "eval.run.output_item"}]}),
-            0,
-        );
-        assert_eq!((found.evals.len(), found.runs, found.items), (1, 2, 1));
+    fn a_bad_line_is_told_by_its_number_and_the_rest_is_found() {
+        let text =
+            format!("{EVAL}\n{{\"object\": \"eval.run\",\n{RUN}\nno json\n{{\"a\":1}}\n{ITEM}\n{{");
+        let want = vec![(Kind::Eval, 1), (Kind::Run, 3), (Kind::Item, 6)];
+        assert_eq!(found(&text), (want, vec![2, 4, 5, 7]));
+    }
+
+    #[test]
+    fn requests_are_bounded_and_lose_nothing() {
+        let check = |bytes: &[usize], want: &[usize]| {
+            let texts: Vec<String> = bytes.iter().map(|bytes| "x".repeat(*bytes)).collect();
+            let object = |text| Object {
+                kind: Kind::Item,
+                text,
+                place: Place { file: 0, line: 1 },
+            };
+            let objects: Vec<Object<'_>> = texts.iter().map(|text| object(text)).collect();
+            let objects: Vec<&Object<'_>> = objects.iter().collect();
+            let counts: Vec<usize> = bodies(&objects).map(<[_]>::len).collect();
+            assert_eq!(counts, want, "{bytes:?}");
+        };
+        check(&[], &[]);
+        check(&[1, BODY_BYTES + 5, 1, 1], &[1, 1, 2]);
+        check(&[BODY_BYTES / 2, BODY_BYTES / 2, 7], &[1, 2]);
+        check(&[0; 2_500], &[1_000, 1_000, 500]);
     }
 }

@@ -45,6 +45,14 @@ async fn a_grader_is_saved_found_replaced_and_put_away() {
     assert_eq!(status, 200, "{gone}");
     assert!(gone["archived_at"].is_string(), "{gone}");
     assert_eq!(ids(&bench.get("/v1/graders").await, "name"), ["served"]);
+    let all = bench.get("/v1/graders?include_archived=true").await;
+    assert_eq!(ids(&all, "name"), ["no tool failed", "served"]);
+    assert!(all["data"][0]["archived_at"].is_string(), "{all}");
+    refused(
+        bench.try_get("/v1/graders?include_archived=yes").await,
+        400,
+        "include_archived",
+    );
     assert_eq!(
         bench.get(&format!("/v1/graders/{id}")).await["id"],
         saved["id"]

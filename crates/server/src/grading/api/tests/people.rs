@@ -158,3 +158,122 @@ async fn a_judge_is_held_against_people() {
     assert_eq!(bench.try_get(&format!("{path}?version=2")).await.0, 404);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_queue_asks_and_its_answers_know_their_chances() {
+    let bench = Bench::with_traces(12).await;
+    let grader = bench.post("/v1/graders", &question()).await;
+    let path = format!("/v1/graders/{}/label_queue", text(&grader, "id"));
+    assert_eq!(bench.try_get(&path).await.0, 404, "it was in no run yet");
+    let run = bench
+        .grade(&json!({"graders": ["served"], "workflow_name": "flight_booking"}))
+        .await;
+    let all = bench.get(&format!("{path}?size=12&limit=5")).await;
+    assert_eq!(
+        (&all["object"], &all["run_id"], &all["judged"]),
+        (&json!("grader.label_queue"), &run["id"], &json!(12))
+    );
+    assert_eq!(
+        (&all["drawn"], &all["labelled"], &all["has_more"]),
+        (&json!(12), &json!(0), &json!(true))
+    );
+    let entries = all["data"].as_array().unwrap();
+    assert_eq!(entries.len(), 5);
+    assert_eq!(
+        bench.get(&format!("{path}?size=12&limit=5")).await,
+        all,
+        "drawn again alike"
+    );
+    for entry in entries {
+        assert_eq!(entry["chance"], 1.0, "all are drawn");
+        let grade = &entry["grades"][0];
+        assert_eq!(grade["trace_id"], entry["trace_id"]);
+        assert!(
+            grade["outcome"].is_string() && grade["reasoning"].is_string(),
+            "{grade}"
+        );
+        let mut answer = entry["annotation"].clone();
+        answer["rating"] = json!(if grade["outcome"] == "pass" {
+            "good"
+        } else {
+            "bad"
+        });
+        let made = bench.post("/v1/annotations", &answer).await;
+        assert_eq!(
+            (&made["queue_id"], &made["chance"]),
+            (&all["queue_id"], &json!(1.0))
+        );
+        assert_eq!(made["grader_id"], grader["id"]);
+    }
+    let rest = bench.get(&format!("{path}?size=12")).await;
+    assert_eq!((&rest["drawn"], &rest["labelled"]), (&json!(12), &json!(5)));
+    let left = ids(&rest, "trace_id");
+    assert_eq!((left.len(), rest["has_more"].as_bool()), (7, Some(false)));
+    assert!(
+        entries
+            .iter()
+            .all(|entry| !left.contains(&text(entry, "trace_id")))
+    );
+    let other = bench.get(&format!("{path}?size=12&author=somebody")).await;
+    assert_eq!(other["labelled"], 0, "another person is asked again");
+
+    // the labels say themselves how they were chosen
+    let told = bench.get(&path.replace("label_queue", "calibration")).await;
+    assert_eq!(
+        (&told["chosen"], &told["used"]),
+        (&json!("queue"), &json!(5)),
+        "{told}"
+    );
+    assert!(
+        text(&told, "correction").starts_with("Known chances"),
+        "{told}"
+    );
+    is_figure(&told["corrected_rate"]);
+    let told = bench
+        .get(&path.replace("label_queue", "calibration?chosen=other"))
+        .await;
+    assert_eq!(told["chosen"], "other");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_and_its_answers_are_asked_for_properly() {
+    let bench = Bench::with_traces(3).await;
+    bench.post("/v1/graders", &question()).await;
+    bench
+        .grade(&json!({"graders": ["served"], "workflow_name": "flight_booking"}))
+        .await;
+    let path = "/v1/graders/served/label_queue";
+    for (query, param) in [
+        ("size=0", "size"),
+        ("size=many", "size"),
+        ("by=luck", "by"),
+        ("seed=-1", "seed"),
+    ] {
+        refused(bench.try_get(&format!("{path}?{query}")).await, 400, param);
+    }
+    assert_eq!(bench.try_get("/v1/graders/nobody/label_queue").await.0, 404);
+    let answer = |field: &str, value: Value| {
+        let mut answer = json!({"trace_id": "trace_0", "grader": "served", "rating": "good",
+            "queue_id": "grun_1.doubt.0", "chance": 0.5});
+        answer[field] = value;
+        answer
+    };
+    for (field, value, param) in [
+        ("chance", json!(0), "chance"),
+        ("chance", json!(1.5), "chance"),
+        ("chance", Value::Null, "chance"),
+        ("queue_id", Value::Null, "chance"),
+        ("queue_id", json!("mine"), "queue_id"),
+        ("grader", Value::Null, "grader"),
+    ] {
+        refused(
+            bench
+                .try_post("/v1/annotations", &answer(field, value))
+                .await,
+            400,
+            param,
+        );
+    }
+    bench.stop().await;
+}

@@ -1,0 +1,267 @@
+//! Graders of traces as criteria of an eval: graded as a grading run grades, told as the eval tells.
+//!
+//! An eval keeps rows and results of its own, so there is nothing of a run here: graders in an order in
+//! which each finds what it asks of others, whom they may ask and out of which purse, and one trace at a
+//! time.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use grade::judge::Budget;
+use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, number_of};
+use model::{NanoUsd, Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, Verdict};
+use serde_json::Value;
+
+use super::api::meant;
+use super::context::{Known, baselines_before};
+use super::judge::{Bill, ProjectJudge};
+use super::plan::{Frozen, Plan, Planned, Scores};
+use super::recorded::{self, Judged};
+use super::usual::Wanted;
+use crate::error::{ApiError, chain};
+use crate::read::{LoadError, Viewed, blocking, view_of};
+use crate::state::AppState;
+
+/// For want of memory a trace is tried again so often, ...
+const LOADS_MAX: u32 = 60;
+
+/// ... after so long.
+const LOADED_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// A grader that stands as a criterion.
+#[derive(Debug, Clone)]
+pub(crate) struct TraceCriterion {
+    /// What results name.
+    pub(crate) id: String,
+    /// What rules ask for its score by.
+    pub(crate) name: String,
+    pub(crate) grader: Arc<TraceGrader>,
+}
+
+/// A saved or ready grader that somebody names as a criterion.
+#[derive(Debug)]
+pub(crate) struct Named {
+    /// Its id: `library:` and its name for a ready one.
+    pub(crate) id: String,
+    pub(crate) version: u32,
+    pub(crate) grader: Arc<TraceGrader>,
+}
+
+/// Finds the grader that a request names, in the ways in which grading runs are told of theirs.
+pub(crate) async fn named(
+    state: &AppState,
+    project: &ProjectId,
+    asked: &Value,
+    param: &str,
+) -> Result<Named, ApiError> {
+    let meant = meant(state, project, asked, param).await?;
+    let asked = asked.as_str().or_else(|| asked["name"].as_str());
+    Ok(Named {
+        id: meant
+            .id
+            .unwrap_or_else(|| asked.unwrap_or_default().to_owned()),
+        version: meant.version,
+        grader: meant.grader,
+    })
+}
+
+/// The criteria of an eval that grade traces, in the order in which they are asked.
+#[derive(Debug)]
+pub(crate) struct TraceCriteria(Plan);
+
+impl TraceCriteria {
+    /// Puts criteria in order, or tells what stands against it, each problem in a sentence.
+    pub(crate) fn new(criteria: Vec<TraceCriterion>) -> Result<Self, Vec<String>> {
+        let planned = criteria.into_iter().map(|one| Planned {
+            frozen: Frozen {
+                id: one.id,
+                name: one.name,
+                version: 1,
+                hash: one.grader.hash().to_owned(),
+                definition: one.grader.definition().clone(),
+            },
+            grader: one.grader,
+        });
+        Plan::new(planned.collect()).map(Self)
+    }
+
+    /// Returns what the dearest of them costs.
+    pub(crate) fn costs(&self) -> Costs {
+        self.0.costs()
+    }
+}
+
+/// What a run of an eval grades its traces with.
+#[derive(Debug)]
+pub(crate) struct TraceBench {
+    state: AppState,
+    project: ProjectId,
+    run_id: String,
+    plan: Plan,
+    known: Arc<Known>,
+    baselines: BTreeMap<String, f64>,
+    judge: ProjectJudge,
+}
+
+/// What the criteria said of a trace so far.
+#[derive(Default)]
+struct Said {
+    graded: Vec<(String, Vec<Graded>)>,
+    scores: Scores,
+    cited: Vec<SpanId>,
+}
+
+impl Said {
+    fn add(&mut self, planned: &Planned, graded: Vec<Graded>) {
+        for one in &graded {
+            let of_trace = one.span_id.is_none();
+            if let Some(score) = number_of(&one.verdict).filter(|_| of_trace) {
+                self.scores.insert(planned.frozen.name.clone(), score);
+            }
+            if one.verdict.outcome == Outcome::Fail {
+                self.cited.extend(one.verdict.citations.iter().cloned());
+            }
+        }
+        self.graded.push((planned.frozen.id.clone(), graded));
+    }
+}
+
+impl TraceBench {
+    /// Makes everything ready for a run that was made at `at`. Judges may cost `cap` in all, of which
+    /// `spent` is gone.
+    pub(crate) async fn new(
+        state: &AppState,
+        (project, run_id, at): (&ProjectId, &str, Time),
+        criteria: TraceCriteria,
+        (cap, spent): (NanoUsd, NanoUsd),
+    ) -> Result<Self, ApiError> {
+        let baselines = baselines_before(state, project, at, &criteria.0).await;
+        let usual = (at, Wanted::by_plan(criteria.0.graders()));
+        let known = Known::of(state, project).with_usual(state, project, usual);
+        Ok(Self {
+            state: Arc::clone(state),
+            project: project.clone(),
+            run_id: run_id.to_owned(),
+            known: Arc::new(known.await.map_err(ApiError::internal)?),
+            baselines: baselines.map_err(ApiError::internal)?,
+            judge: ProjectJudge::of(state, project, Budget::new(cap, spent)),
+            plan: criteria.0,
+        })
+    }
+
+    /// Grades a trace: what each criterion says of it, by its id.
+    pub(crate) async fn grade(
+        &self,
+        trace_id: &TraceId,
+    ) -> Result<Vec<(String, Vec<Graded>)>, Halt> {
+        let (viewed, hash) = match self.view(trace_id).await {
+            Ok(found) => found,
+            Err(why) => return Ok(self.unreadable(&why)),
+        };
+        let bill = self.judge.bill(Some(trace_id), None, NanoUsd::default());
+        let mut said = Said::default();
+        let mut halted = None;
+        for planned in self.plan.graders() {
+            let graded = self.ask(planned, (&viewed, &hash), &said, &bill);
+            match graded.await {
+                Ok(graded) => said.add(planned, graded),
+                Err(halt) => {
+                    halted = Some(halt);
+                    break;
+                }
+            }
+        }
+        drop(viewed);
+        self.record(trace_id, &said).await;
+        match halted {
+            Some(halt) => Err(halt),
+            None => Ok(said.graded),
+        }
+    }
+
+    async fn ask(
+        &self,
+        planned: &Planned,
+        (viewed, hash): (&Viewed, &str),
+        said: &Said,
+        bill: &Bill<'_>,
+    ) -> Result<Vec<Graded>, Halt> {
+        let subject = Subject {
+            trace_hash: hash,
+            run_seed: &self.run_id,
+            criteria_per_trace: self.plan.criteria_per_trace(),
+            scores: &said.scores,
+            baselines: &self.baselines,
+            cited: &said.cited,
+            ..self.known.subject(&viewed.view)
+        };
+        let services = bill.services();
+        let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
+        graded.catch_unwind().await.unwrap_or_else(|_panic| {
+            let name = &planned.frozen.name;
+            tracing::error!(grader = %name, run = %self.run_id, "a grader panicked");
+            let why = "the grader panicked: a bug, of which the server's log has the place";
+            Ok(vec![Graded::of(Verdict::unscored(
+                UnscoredReason::Code,
+                why,
+            ))])
+        })
+    }
+
+    /// Reads a trace, with the hash of what can be read of it; or says why it cannot be read.
+    async fn view(&self, trace_id: &TraceId) -> Result<(Viewed, String), String> {
+        let mut loads = 0;
+        loop {
+            let (state, project) = (Arc::clone(&self.state), self.project.clone());
+            let (known, id) = (Arc::clone(&self.known), trace_id.clone());
+            let read = move || -> Result<_, LoadError> {
+                let viewed = view_of(&state, &project, &id)?;
+                Ok(viewed.map(|viewed| {
+                    let hash = known.trace_hash(&viewed.view);
+                    (viewed, hash)
+                }))
+            };
+            match blocking(read).await.map_err(|error| error.to_string())? {
+                Ok(found) => {
+                    return found.ok_or_else(|| "the trace is not stored any more".to_owned());
+                }
+                Err(LoadError::Full(_)) if loads < LOADS_MAX => {
+                    loads += 1;
+                    tokio::time::sleep(LOADED_AGAIN_AFTER).await;
+                }
+                Err(error) => return Err(chain(&error)),
+            }
+        }
+    }
+
+    fn unreadable(&self, why: &str) -> Vec<(String, Vec<Graded>)> {
+        let verdict = || Graded::of(Verdict::unscored(UnscoredReason::Unreadable, why));
+        let graders = self.plan.graders().iter();
+        graders
+            .map(|one| (one.frozen.id.clone(), vec![verdict()]))
+            .collect()
+    }
+
+    /// Records what judges were asked, as grading runs do.
+    async fn record(&self, trace_id: &TraceId, said: &Said) {
+        let place = |id: &str| {
+            let mut graders = self.plan.graders().iter();
+            graders.position(|one| one.frozen.id == id)
+        };
+        let exchanges = said.graded.iter().flat_map(|(id, graded)| {
+            let of_all = graded.iter().flat_map(|one| one.exchanges.iter().cloned());
+            let place = place(id).unwrap_or_default();
+            of_all.map(move |exchange| (place, exchange))
+        });
+        let exchanges: Vec<(usize, Exchange)> = exchanges.collect();
+        let judged = Judged {
+            project: &self.project,
+            run_id: &self.run_id,
+            plan: &self.plan,
+        };
+        recorded::record_of(&self.state, judged, (trace_id, None), exchanges).await;
+    }
+}

@@ -162,6 +162,15 @@ impl ApiError {
         self
     }
 
+    /// Says in which field that is at fault which lies.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        self.param = Some(match self.param {
+            Some(inner) if inner != outer => format!("{outer}.{inner}"),
+            _ => outer.to_owned(),
+        });
+        self
+    }
+
     /// Asks the caller to come back after `seconds`.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds.clamp(1, RETRY_AFTER_S_MAX));

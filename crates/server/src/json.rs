@@ -34,11 +34,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
                     format!("the body cannot be read, or has more than {BYTES_MAX} bytes");
                 ApiError::new(ErrorCode::BodyTooLarge, message)
             })?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| {
-            ApiError::new(
-                ErrorCode::InvalidBody,
-                format!("the body cannot be used: {}", in_our_words(&error)),
-            )
+        let mut read = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut read).map_err(|error| {
+            let path = error.path().to_string();
+            let message = format!("the body cannot be used: {}", in_our_words(error.inner()));
+            let error = ApiError::new(ErrorCode::InvalidBody, message);
+            match path.as_str() {
+                "." => error,
+                path => error.of_param(path),
+            }
+        })?;
+        read.end().map_err(|error| {
+            let message = format!("the body cannot be used: {}", in_our_words(&error));
+            ApiError::new(ErrorCode::InvalidBody, message)
         })?;
         Ok(Self(value))
     }

@@ -22,13 +22,15 @@ pub(crate) struct GradeServices {
     pub(crate) model: Option<Arc<dyn Model>>,
     /// Runs Python graders.
     pub(crate) python: Option<Arc<dyn TracePython>>,
+    /// The same, to be asked whether it can.
+    pub(crate) pool: Option<Arc<LazyPool>>,
 }
 
 impl GradeServices {
     /// Returns what the settings name.
     pub(crate) fn of(config: &Grading) -> Self {
-        let python = match std::env::current_exe() {
-            Ok(launcher) => Some(Arc::new(LazyPool::new(config, launcher)) as Arc<dyn TracePython>),
+        let pool = match std::env::current_exe() {
+            Ok(launcher) => Some(Arc::new(LazyPool::new(config, launcher))),
             Err(error) => {
                 tracing::warn!(%error, "this program does not know where it lies: Python graders cannot run");
                 None
@@ -36,7 +38,19 @@ impl GradeServices {
         };
         Self {
             model: model(config),
-            python,
+            python: pool
+                .as_ref()
+                .map(|pool| Arc::clone(pool) as Arc<dyn TracePython>),
+            pool,
+        }
+    }
+
+    /// Returns why Python graders cannot run, if they cannot.
+    pub(crate) async fn python_problem(&self) -> Option<String> {
+        match (&self.pool, &self.python) {
+            (Some(pool), _) => pool.open().await.err().map(|error| error.to_string()),
+            (None, Some(_)) => None,
+            (None, None) => Some("there is no interpreter".to_owned()),
         }
     }
 
@@ -79,7 +93,7 @@ fn model(config: &Grading) -> Option<Arc<dyn Model>> {
 /// A box for code that is opened when the first grader needs it: most servers never do, and an
 /// interpreter takes memory.
 #[derive(Debug)]
-struct LazyPool {
+pub(crate) struct LazyPool {
     config: sandbox::Config,
     pool: OnceCell<Pool>,
 }

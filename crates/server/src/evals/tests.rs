@@ -135,6 +135,7 @@ impl Bench {
         let graders = GradeServices {
             model: scripted.clone().map(|scripted| scripted as Arc<dyn Model>),
             python: scripted.map(|scripted| scripted as Arc<dyn TracePython>),
+            ..GradeServices::default()
         };
         let app = app.await.unwrap().with_graders(graders);
         let _first = rustls::crypto::ring::default_provider().install_default();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use grade::trace::{Costs, TraceGrader};
 use model::ProjectId;
 use serde_json::Value;
 use store::meta::NewGrader;
@@ -53,6 +54,36 @@ pub(super) async fn resolve(
     }
     let error = ApiError::new(ErrorCode::InvalidParameter, problems.join("\n"));
     Err(error.of_param("graders"))
+}
+
+/// Refuses graders that need somebody who is not there: every trace would be left without a verdict.
+pub(super) async fn require_services(
+    state: &AppState,
+    definitions: &[&Value],
+) -> Result<(), ApiError> {
+    let refuse = |message: String| Err(ApiError::new(ErrorCode::Unconfigured, message));
+    let graders = definitions
+        .iter()
+        .filter_map(|it| TraceGrader::parse(it).ok());
+    let asks_judge = graders.into_iter().any(|it| it.cost() == Costs::Judge);
+    if asks_judge && state.graders.model.is_none() {
+        let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY \
+                       (and OPENAI_BASE_URL for another provider) where the server runs";
+        return refuse(message.to_owned());
+    }
+    // However deep code stands in a definition; in a text its quotes would be escaped.
+    let is_code = |it: &&Value| {
+        let text = it.to_string();
+        text.contains(r#""type":"code""#) || text.contains(r#""type":"python""#)
+    };
+    if definitions.iter().any(is_code)
+        && let Some(why) = state.graders.python_problem().await
+    {
+        return refuse(format!(
+            "one of the graders is written in Python, which cannot run: {why}"
+        ));
+    }
+    Ok(())
 }
 
 /// Tells which names would not do for a saved grader either: they stand in every grade, and on terminals.

@@ -43,6 +43,8 @@ pub(crate) use pairs::forget_comparisons;
 pub(crate) use recorded::forget as forget_judgements;
 pub(crate) use settings::problems_of;
 
+use graders::require_services;
+
 /// The grading that is being done.
 #[derive(Debug, Default)]
 pub(crate) struct Gradings {

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::api::{RunObject, require_label};
 use super::context::Known;
 use super::estimate::{Estimate, Power, estimate, power};
-use super::graders::{Graders, resolve};
+use super::graders::{Graders, require_services, resolve};
 use super::pairs::{AgainstSent, against};
 use super::plan::RuleOf;
 use super::select::{Asked, Selected, Selection, Strategy, StratumAsked, require_some, select};
@@ -242,11 +242,9 @@ async fn checked(
         asked.by_groups = true;
     }
     problems.into_result()?;
-    if costs == Costs::Judge && state.graders.model.is_none() {
-        let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY \
-                       (and OPENAI_BASE_URL for another provider) where the server runs";
-        return Err(ApiError::new(ErrorCode::Unconfigured, message));
-    }
+    let definitions = graders.plan.graders().iter();
+    let definitions: Vec<&Value> = definitions.map(|one| one.grader.definition()).collect();
+    require_services(state, &definitions).await?;
     asked.in_order_of_hash = costs > Costs::Nothing;
     let default = || (costs == Costs::Judge).then_some(state.config.grading.run_cost_max);
     let checked = Checked {

@@ -368,6 +368,8 @@ pub(super) async fn list_decisions(
     };
     params.finish()?;
     let meta = state.store.meta();
+    // One that is not there decided nothing, which is another answer.
+    let _there = meta.watch(&principal.project, &id).await?;
     let page = meta
         .decisions(&principal.project, &id, &filter, &asked)
         .await?;

@@ -145,8 +145,21 @@ impl Meta {
         .fetch_optional(self.db.readers())
         .await
         .map_err(&failed)?;
-        let row = row.ok_or_else(|| not_found(id_or_name))?;
-        Ok(grader(&row).map_err(&failed)?)
+        match (row, version) {
+            (Some(row), _) => Ok(grader(&row).map_err(&failed)?),
+            (None, None) => Err(not_found(id_or_name)),
+            (None, Some(version)) => {
+                // Is it the grader that is not there, or the version?
+                let latest = Box::pin(self.grader(project, id_or_name, None)).await?;
+                Err(MetaError::NotFound {
+                    what: "version",
+                    id: format!(
+                        "{version} of {id_or_name}, of which there are {}",
+                        latest.versions
+                    ),
+                })
+            }
+        }
     }
 
     /// Returns a page of a project's graders that have names, each in its latest version: those that were

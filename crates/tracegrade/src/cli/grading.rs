@@ -210,9 +210,9 @@ pub(crate) struct GradersTry {
     pub(crate) grader: Draft,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// So many traces, the newest, 1000 at most.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) limit: usize,
+    /// So many traces, the newest, 1 to 1000.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
     /// Show what a model was asked and what it answered.
     #[arg(long)]
     pub(crate) exchanges: bool,

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use model::{Grade, Outcome, TraceId};
 use store::{GradeFilter, ReadError, Snapshot};
 
-use super::gathered::run_of;
+use super::gathered::{frozen, run_of};
 use super::grade_object::GradeObject;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
@@ -51,6 +51,7 @@ pub(super) async fn list_grades(
     mut params: Params,
 ) -> Result<Json<ListPage<GradeObject>>, ApiError> {
     let run = run_of(&state, &principal.project, &run_id).await?;
+    let graders = frozen(&run)?;
     let trace_id = params
         .take("trace_id")?
         .map(|text| TraceId::new(&text).map_err(|_| ApiError::not_found("trace", &text)));
@@ -66,6 +67,13 @@ pub(super) async fn list_grades(
         after: params.take("after")?,
     };
     params.finish()?;
+    // Nothing would match a grader that is not in the run, which is another answer.
+    if let Some(named) = &asked.filter.grader_id
+        && !graders.iter().any(|one| one.id == *named)
+    {
+        let message = format!("{named:?} is the id of no grader of this run");
+        return Err(ApiError::invalid("grader", message));
+    }
     let (grades, has_more) = of_project(&state, &principal.project, async |snapshot| {
         let asked = asked.clone();
         Ok::<_, ApiError>(blocking(move || page(&snapshot, &asked)).await??)

@@ -7,9 +7,10 @@ use grade::trace::TraceGrader;
 use model::ProjectId;
 use serde::Deserialize;
 use serde_json::Value;
+use store::meta::MetaError;
 
 use super::grader_object::GraderObject;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::grading::context::Known;
 use crate::state::AppState;
 
@@ -103,7 +104,16 @@ async fn stored(
     named: &str,
     version: Option<u32>,
 ) -> Result<Meant, ApiError> {
-    let stored = state.store.meta().grader(project, named, version).await?;
+    let stored = state.store.meta().grader(project, named, version).await;
+    let stored = stored.map_err(|error| match (error, version) {
+        (MetaError::NotFound { .. }, None) => {
+            let message = format!(
+                "there is no grader {named:?}: GET /v1/graders (`tracegrade graders list`) names those that there are"
+            );
+            ApiError::new(ErrorCode::NotFound, message)
+        }
+        (error, _) => error.into(),
+    })?;
     let definition: Value = serde_json::from_str(&stored.definition).map_err(ApiError::internal)?;
     let grader = TraceGrader::parse(&definition)
         .map_err(|problems| ApiError::internal(problems.to_string()))?;
@@ -115,19 +125,29 @@ async fn stored(
 }
 
 fn ready_definition(name: &str) -> Result<Value, ApiError> {
-    let ready = library::find(name).ok_or_else(|| ApiError::not_found("ready grader", name))?;
+    let ready = library::find(name).ok_or_else(|| not_ready(name))?;
     Ok(ready.definition.clone())
 }
 
 /// Returns a ready grader as it is sent.
 pub(super) fn ready(name: &str) -> Result<GraderObject, ApiError> {
-    let ready = library::find(name).ok_or_else(|| ApiError::not_found("ready grader", name))?;
+    let ready = library::find(name).ok_or_else(|| not_ready(name))?;
     told(ready)
 }
 
 /// Returns all ready graders as they are sent.
 pub(super) fn all_ready() -> Result<Vec<GraderObject>, ApiError> {
     library::all().iter().map(told).collect()
+}
+
+fn not_ready(name: &str) -> ApiError {
+    let names = library::all().iter().map(|ready| ready.name.as_str());
+    let names: Vec<&str> = names.collect();
+    let message = format!(
+        "there is no ready grader {name:?}: there are {}",
+        names.join(", ")
+    );
+    ApiError::new(ErrorCode::NotFound, message)
 }
 
 fn told(ready: &library::Ready) -> Result<GraderObject, ApiError> {

@@ -109,7 +109,7 @@ impl Bench {
         let judge = Arc::new(Judge::default());
         let graders = GradeServices {
             model: Some(Arc::clone(&judge) as Arc<dyn Model>),
-            python: None,
+            ..GradeServices::default()
         };
         let app = app.await.unwrap().with_graders(graders);
         let _first = rustls::crypto::ring::default_provider().install_default();

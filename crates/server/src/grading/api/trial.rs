@@ -20,6 +20,7 @@ use serde_json::Value;
 use stats::interval::Purpose;
 use stats::{Figure, Level, Row, Rows, cluster};
 use store::{Columns, Snapshot, Table};
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::grade_object::JudgeObject;
@@ -28,7 +29,7 @@ use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::context::Known;
 use crate::grading::judge::ProjectJudge;
-use crate::grading::usual;
+use crate::grading::{require_services, usual};
 use crate::json::JsonBody;
 use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
 use crate::scope::Scope;
@@ -48,6 +49,9 @@ const AT_ONCE: usize = 4;
 
 /// What a trial may spend on judges if nobody says how much, in US dollars.
 const COST_USD: f64 = 1.0;
+
+/// The share of the time of a request that a trial takes; the rest is for its answer.
+const TIME_SHARE: f64 = 0.85;
 
 /// So much of what judges were asked is shown; of later traces only the verdict.
 const EXCHANGE_BYTES_MAX: usize = 16 << 20;
@@ -90,7 +94,8 @@ pub(super) struct Trial {
     pass_rate_figure: Option<FigureObject>,
     /// What judges cost; null if the price of one is not known.
     cost_usd: Option<f64>,
-    /// Why not all traces were graded: the money is used up, or the judge refuses whatever it is asked.
+    /// Why not all traces were graded: the money or the time is used up, or the judge refuses whatever it
+    /// is asked.
     stopped: Option<String>,
     /// One entry a trace, or a span of graders that grade span by span; the newest traces first.
     data: Vec<TrialVerdict>,
@@ -169,9 +174,12 @@ pub(super) async fn try_grader(
     principal: Principal,
     JsonBody(asked): JsonBody<TrialRequest>,
 ) -> Result<Json<Trial>, ApiError> {
+    // What was graded is told before the request has to end, not lost with it.
+    let until = Instant::now() + state.config.request_timeout.mul_f64(TIME_SHARE);
     let meant = named::meant(&state, &principal.project, &asked.grader, "grader").await?;
     if meant.grader.cost() != Costs::Nothing {
         principal.require(Scope::Ingest)?;
+        require_services(&state, &[meant.grader.definition()]).await?;
     }
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
     let asks = usual::Wanted::by([meant.grader.definition()].into_iter());
@@ -187,6 +195,7 @@ pub(super) async fn try_grader(
         grader: &meant.grader,
         judge: &judge,
         known: &Arc::new(known),
+        until,
     };
     let tried = attempt.grade(&wanted).await?;
     Ok(Json(Trial::of(&meant.grader, tried)))
@@ -235,7 +244,8 @@ impl Wanted {
         }
         Ok(Self {
             ids: ids.map(|ids| ids.iter().map(id).collect()).transpose()?,
-            filter: filter_of(asked.filter.as_ref(), state.clock.now())?,
+            filter: filter_of(asked.filter.as_ref(), state.clock.now())
+                .map_err(|error| error.within("filter"))?,
             limit,
             cap: NanoUsd::from_usd(cap),
             against,
@@ -268,6 +278,8 @@ struct Attempt<'a> {
     grader: &'a Arc<TraceGrader>,
     judge: &'a ProjectJudge,
     known: &'a Arc<Known>,
+    /// When it has to be over.
+    until: Instant,
 }
 
 /// What came of it.
@@ -302,6 +314,7 @@ impl Attempt<'_> {
                 .await?
             }
         };
+        let count = ids.len();
         // Without a judge one after the other: what each weighs is given back before the next is read.
         let at_once = match self.grader.cost() {
             Costs::Nothing => 1,
@@ -311,7 +324,17 @@ impl Attempt<'_> {
         let one = |id: TraceId| self.one(id, is_named, wanted.against.as_ref());
         let mut verdicts = futures::stream::iter(ids).map(one).buffered(at_once);
         let mut tried = Tried::default();
-        while let Some(said) = verdicts.next().await {
+        let mut looked_at = 0;
+        loop {
+            let said = match timeout_at(self.until, verdicts.next()).await {
+                Ok(Some(said)) => said,
+                Ok(None) => break,
+                Err(_elapsed) => {
+                    tried.stopped = Some(out_of_time(looked_at, count));
+                    break;
+                }
+            };
+            looked_at += 1;
             match said? {
                 Ok(mut said) => tried.verdicts.append(&mut said),
                 Err(halt) => {
@@ -403,6 +426,14 @@ impl Attempt<'_> {
         };
         Ok(Ok(graded.into_iter().map(said).collect()))
     }
+}
+
+/// Returns why a trial is over before all its traces are graded.
+fn out_of_time(graded: usize, of: usize) -> String {
+    format!(
+        "time: {graded} of {of} traces were graded in the time that a request may take (request_timeout); \
+         try fewer, or make a run of it"
+    )
 }
 
 /// Returns what a grader said that asks nobody.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -207,16 +207,35 @@ pub(super) async fn save_definition(
     if let Some(description) = description {
         body["description"] = json!(description);
     }
+    // What is there before tells whether a version was made or taken the place of.
+    let known = ["v1", "graders", name];
+    let before = ask.client.get_json::<Grader>(&known, &[]).await.ok();
     let answer = ask.client.send_json(Method::POST, &PATH, &body).await?;
-    match ask.tell::<Grader>(answer).await? {
-        Some(grader) => Ok(output::line(format!(
-            "{} v{} {}",
-            short_text(grader.name.as_deref().unwrap_or(name), 60),
-            grader.version,
-            safe_text(&grader.id)
-        ))?),
-        None => Ok(()),
+    let Some(grader) = ask.tell::<Grader>(answer).await? else {
+        return Ok(());
+    };
+    output::line(format!(
+        "{} v{} {}",
+        short_text(grader.name.as_deref().unwrap_or(name), 60),
+        grader.version,
+        safe_text(&grader.id)
+    ))?;
+    let is_other = |before: &Grader| before.definition != grader.definition;
+    if before.is_some_and(|it| it.version == grader.version && is_other(&it)) {
+        output::note(format!(
+            "it takes the place of the former v{}, which had graded nothing",
+            grader.version
+        ));
+        if description.is_none()
+            && let Some(kept) = &grader.description
+        {
+            output::note(format!(
+                "its description is the former one: {} (--description says another)",
+                short_text(kept, 120)
+            ));
+        }
     }
+    Ok(())
 }
 
 async fn attempt(ask: &Ask, draft: &GradersTry) -> anyhow::Result<()> {
@@ -226,10 +245,23 @@ async fn attempt(ask: &Ask, draft: &GradersTry) -> anyhow::Result<()> {
     }
     let path = ["v1", "graders", "try"];
     let answer = ask.client.send_json(Method::POST, &path, &body).await?;
-    match ask.tell::<Trial>(answer).await? {
-        Some(trial) => Ok(output::block(&trial.words(draft.exchanges))?),
-        None => Ok(()),
+    if ask.json {
+        let told: Value = ask.client.json(answer).await?;
+        output::line(told.to_string())?;
+        let stopped = told["stopped"].as_str();
+        return stopped.map_or(Ok(()), not_all);
     }
+    let trial: Trial = ask.client.json(answer).await?;
+    output::block(&trial.words(draft.exchanges))?;
+    trial.stopped.as_deref().map_or(Ok(()), not_all)
+}
+
+/// Fails: a trial that was cut short is not what was asked for.
+fn not_all(why: &str) -> anyhow::Result<()> {
+    bail!(
+        "not all of the traces were graded: {}",
+        short_text(why, 300)
+    )
 }
 
 fn definition(draft: &Draft) -> anyhow::Result<Value> {
@@ -302,7 +334,7 @@ impl Grader {
             "  {} asks {}; scale {}\n\n",
             safe_text(&self.r#type),
             self.asks(),
-            safe_text(&self.scale.to_string())
+            scale_words(&self.scale)
         ));
         // JSON escapes control characters; what turns the direction of writing it leaves.
         let definition = serde_json::to_string_pretty(&self.definition)?;
@@ -311,6 +343,33 @@ impl Grader {
             out.push('\n');
         }
         Ok(out)
+    }
+}
+
+/// Returns a scale in words.
+fn scale_words(scale: &Value) -> String {
+    let list = |name: &str| {
+        let words = scale[name].as_array().into_iter().flatten();
+        let words: Vec<&str> = words.filter_map(Value::as_str).collect();
+        short_text(&words.join(", "), 200)
+    };
+    match scale["type"].as_str() {
+        Some("pass_fail") => "pass or fail".to_owned(),
+        Some("number") => {
+            let bound = |name: &str| scale[name].as_f64().map(|n| n.to_string());
+            let mut words = match (bound("low"), bound("high")) {
+                (Some(low), Some(high)) => format!("{low} to {high}"),
+                (Some(low), None) => format!("{low} and more"),
+                (None, Some(high)) => format!("up to {high}"),
+                (None, None) => "a number".to_owned(),
+            };
+            if let Some(from) = bound("pass_threshold") {
+                words.push_str(&format!(", passes from {from}"));
+            }
+            words
+        }
+        Some("labels") => format!("one of {}; {} pass", list("labels"), list("passing")),
+        _ => safe_text(&scale.to_string()).into_owned(),
     }
 }
 
@@ -332,9 +391,6 @@ impl Trial {
         }
         if let Some(usd) = self.cost_usd.filter(|usd| *usd > 0.0) {
             out.push_str(&format!("{} spent on judges\n", text::cost(usd)));
-        }
-        if let Some(why) = &self.stopped {
-            out.push_str(&format!("not all of them: {}\n", short_text(why, 300)));
         }
         let vacuous = self.data.iter().filter(|told| told.vacuous).count() as u64;
         if vacuous > 0 {

@@ -3,7 +3,7 @@
 use insight::Detector;
 use insight::drain::Templates;
 use insight::failures::{
-    self, About, Confidence, Direction, FailureCase, FailureGroup, Knowledge, Tally,
+    self, About, Confidence, Direction, FailureCase, FailureGroup, Feature, Knowledge, Tally,
 };
 use model::NanoUsd;
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub struct FailureItem {
     /// A rule grader that fails for traces of this group: save it and it is a regression test.
     #[schema(value_type = Object)]
     pub grader: serde_json::Value,
+    /// Graders whose verdicts the rule asks for: a run that has the grader needs them too.
+    pub needs: Vec<String>,
     /// How far to rely on it: `low`, `medium` or `high`.
     pub confidence: &'static str,
     /// The start of the oldest affected trace.
@@ -99,6 +101,14 @@ pub fn analyze(
     }
 }
 
+/// The grader whose verdict a feature is.
+fn asked_for(feature: &Feature) -> Option<String> {
+    match feature {
+        Feature::Criterion(grader) => Some(grader.clone()),
+        _ => None,
+    }
+}
+
 /// What the table of detectors says.
 fn about(id: &str) -> Option<About> {
     let detector: Detector = id.parse().ok()?;
@@ -142,6 +152,7 @@ impl FailureItem {
             example_traces: group.example_traces.iter().map(example).collect(),
             rule: group.rule.clone(),
             rule_is_exact: group.rule_is_exact,
+            needs: group.features.iter().filter_map(asked_for).collect(),
             grader: json!({ "type": "rule", "check": group.grader_check() }),
             confidence: match group.confidence {
                 Confidence::Low => "low",
@@ -161,7 +172,7 @@ impl FailureItem {
 
 #[cfg(test)]
 mod tests {
-    use insight::failures::{Feature, Sign};
+    use insight::failures::Sign;
     use model::{GroupId, SpanId, Time, TraceId};
 
     use super::*;
@@ -230,6 +241,13 @@ mod tests {
             .unwrap();
         assert_eq!(detector.issue, "Identical calls (D01)");
         assert_eq!(detector.suggestion, Detector::D01.suggestion());
+        assert!(detector.needs.is_empty());
+        let asks = report
+            .data
+            .iter()
+            .find(|it| it.rule.contains("score("))
+            .unwrap();
+        assert_eq!(asks.needs, ["is \"kind\"\n\\"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod permutation;
 mod relative;
 mod shift;
 
+pub use by_pairs::steps_interval;
 pub use by_strata::compare_strata;
 pub use least::least_mean;
 pub use paired::{PairedTest, mcnemar, sign_flip};
@@ -218,7 +219,7 @@ mod tests {
         let few = keyed([true, true]);
         let found = compare(&few, &few, &ask(0.05)).unwrap();
         assert_eq!((found.difference.estimate, found.p_value), (0.0, 1.0));
-        assert_eq!(found.difference.interval.method, Method::Newcombe);
+        assert_eq!(found.difference.interval.method, Method::PairSteps);
         assert_eq!(found.is_non_inferior, Some(false));
         assert!(found.detectable > 0.3, "{found:?}");
         let many = keyed(vec![true; 400]);

@@ -35,7 +35,8 @@ impl Level {
 
     /// Returns what is left outside, as 0.05.
     pub fn alpha(self) -> f64 {
-        1.0 - self.0
+        // 1 − 0.95 is not the double that 0.05 is
+        ((1.0 - self.0) * 1e15).round() / 1e15
     }
 
     /// Returns the quantile at which a two-sided interval ends, as 0.975.
@@ -70,6 +71,8 @@ pub enum Method {
     BootstrapPercentile,
     /// Newcombe's difference of two rates.
     Newcombe,
+    /// Pairs that differ by a step at least if they do.
+    PairSteps,
     /// Wilson's with the effective n of a stratified sample.
     WilsonStrata,
     /// Weighted means ± z · standard error.
@@ -100,6 +103,7 @@ impl fmt::Display for Method {
             Self::BootstrapT => "bootstrap-t over groups",
             Self::BootstrapPercentile => "bootstrap over groups",
             Self::Newcombe => "Newcombe",
+            Self::PairSteps => "Wilson over pairs",
             Self::WilsonStrata => "Wilson over strata",
             Self::Strata => "weighted strata",
             Self::HodgesLehmann => "Hodges-Lehmann",

@@ -39,6 +39,15 @@ pub(crate) fn short_text(text: &str, chars_max: usize) -> String {
     }
 }
 
+/// Returns a number with up to four places, and none that say nothing.
+pub(crate) fn value(number: f64) -> String {
+    let text = format!("{number:.4}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 /// Returns a duration in the unit that suits it.
 pub(crate) fn duration(ms: f64) -> String {
     // Rounded first, or 59.96 s would be told as 60.0 s.

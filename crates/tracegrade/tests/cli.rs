@@ -675,3 +675,45 @@ fn an_archive_of_inspect_says_what_its_log_does() {
     assert_eq!(of_archive, traces("inspect/tools.json"));
     assert!(of_archive.lines().count() > 24, "{of_archive}");
 }
+
+#[test]
+fn evals_of_openai_come_along_with_their_runs_whatever_the_order() {
+    let server = Server::start();
+    let file = server.dir.path().join("evals.jsonl");
+    let lines = [
+        r#"{"object":"eval.run.output_item","id":"outputitem_1","run_id":"evalrun_1","eval_id":"eval_1","status":"pass","datasource_item_id":0,"datasource_item":{"label":"a"},"results":[{"name":"exact-1","score":1.0,"passed":true}],"sample":null}"#,
+        r#"{"object":"eval.run","id":"evalrun_1","eval_id":"eval_1","status":"completed","created_at":1700000000,"result_counts":{"total":1,"passed":1,"failed":0,"errored":0},"data_source":{"type":"jsonl"}}"#,
+        r#"{"object":"eval.run","id":"evalrun_2","#,
+        r#"{"object":"eval","id":"eval_1","name":"capitals","data_source_config":{"type":"custom","schema":{"type":"object","properties":{"item":{"type":"object"}}}},"testing_criteria":[{"id":"exact-1","type":"string_check","name":"exact","input":"a","operation":"eq","reference":"a"}]}"#,
+        r#"{"object":"eval.run.output_item","id":"outputitem_9","run_id":"evalrun_9","status":"pass"}"#,
+    ];
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let import = ["import", "--openai-evals", file.to_str().unwrap()];
+    let first = server.run(&import);
+    let told = String::from_utf8(first.stdout).unwrap();
+    for words in [
+        "capitals",
+        "evals: 1 added",
+        "runs: 1 added",
+        "output items: 1 added",
+    ] {
+        assert!(told.contains(words), "no {words:?} in {told}");
+    }
+    let told = String::from_utf8(first.stderr).unwrap();
+    assert!(told.contains("evals.jsonl:3: it is not JSON"), "{told}");
+    assert!(
+        told.contains("evals.jsonl:5: outputitem_9: its run is not here"),
+        "{told}"
+    );
+    assert_eq!(first.status.code(), Some(1), "{told}");
+    let again = server.run(&[&["--json"], &import[..]].concat());
+    let told: Value = serde_json::from_slice(&again.stdout).unwrap();
+    for what in ["evals", "runs", "output_items"] {
+        assert_eq!(
+            told[what],
+            serde_json::json!({"added": 0, "there": 1, "renewed": 0}),
+            "{told}"
+        );
+    }
+    assert_eq!(told["refused"].as_array().unwrap().len(), 2, "{told}");
+}

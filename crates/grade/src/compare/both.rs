@@ -65,6 +65,18 @@ impl Metric {
         format!("{} points", text.strip_suffix(".0").unwrap_or(&text))
     }
 
+    /// Returns what could have been seen, in words, `what` being a change of a size: a rate cannot change by
+    /// more than all of it.
+    pub(crate) fn could_be_seen(&self, what: &str, detectable: f64) -> String {
+        match self.is_rate() && detectable > 1.0 {
+            true => "no change, however large, could have been seen".to_owned(),
+            false => {
+                let size = self.size(detectable);
+                format!("{what} of {size} or more could have been seen")
+            }
+        }
+    }
+
     /// Returns a share of the scale as a difference on it; nothing if the scale is open.
     pub(crate) fn on_scale(&self, scale: &GraderScale, share: f64) -> Option<f64> {
         if self.is_rate() {

@@ -106,9 +106,9 @@ pub(super) fn sentence(
             size(difference.estimate)
         ),
         Standing::CannotTell => format!(
-            "{who}: these traces cannot tell; the difference is {} {interval}, and one of {} or more could have been seen.",
+            "{who}: these traces cannot tell; the difference is {} {interval}, and {}.",
             size(difference.estimate),
-            size(tested.detectable)
+            metric.could_be_seen("one", tested.detectable)
         ),
     }
 }

@@ -4,7 +4,7 @@
 //! bound. Is a larger loss shown? That is the test of the comparison with the baseline lowered by the
 //! margin, read on one side: signs are flipped or names dealt around "worse by just the margin".
 
-use stats::compare::{Question, label_permutation, least_mean, sign_flip};
+use stats::compare::{Question, label_permutation, least_mean, sign_flip, steps_interval};
 use stats::{Level, Refusal, Row, Rows};
 
 use super::question::Asked;
@@ -20,10 +20,18 @@ pub(super) fn evidence(asked: &Asked<'_>, options: &GateOptions) -> Result<Evide
         seed: options.seed,
     };
     let outcome = compared(asked, &question)?;
-    let shown = outcome.tested();
+    let mut shown = outcome.tested();
     let pairs = pairs(asked, &outcome);
     let (p_value, lower_bound) = match &pairs {
         Some(pairs) => {
+            let all: Vec<f64> = differences(pairs, 0.0).collect();
+            let interval = steps_interval(&all, step(asked, pairs), question.level)?;
+            if interval.width() > 0.0 {
+                // that which is decided by
+                let mut difference = outcome.found.difference;
+                difference.interval = interval;
+                shown.difference = difference.into();
+            }
             let least = least_mean(differences(pairs, 0.0), step(asked, pairs), question.level)?;
             let lowered = sign_flip(
                 differences(pairs, asked.margin),

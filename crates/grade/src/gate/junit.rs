@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::{GateGrader, GateReport, GateVerdict};
+use crate::results::value;
 
 pub(super) fn written(report: &GateReport) -> String {
     let count = |verdict| {
@@ -42,11 +43,9 @@ pub(super) fn written(report: &GateReport) -> String {
         let told = report.examples.iter().map(|it| {
             let from = it
                 .baseline
-                .map_or_else(String::new, |from| format!("{from} → "));
-            format!(
-                "{}: {from}{} in trace {}",
-                it.grader, it.candidate, it.trace_id
-            )
+                .map_or_else(String::new, |from| format!("{} → ", value(from)));
+            let to = value(it.candidate);
+            format!("{}: {from}{to} in trace {}", it.grader, it.trace_id)
         });
         xml.push_str(&escaped(&told.collect::<Vec<_>>().join("\n")));
         xml.push_str("</system-out>\n");

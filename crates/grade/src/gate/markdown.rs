@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{GateReport, GateVerdict, Regression};
+use crate::results::value;
 
 pub(super) fn written(report: &GateReport) -> String {
     let mark = match report.verdict {
@@ -59,11 +60,11 @@ pub(super) fn written(report: &GateReport) -> String {
 
 fn told(example: &Regression) -> String {
     let from = match (example.baseline, &example.baseline_trace_id) {
-        (Some(value), Some(id)) => format!(" (was {value} in {})", code(id)),
+        (Some(was), Some(id)) => format!(" (was {} in {})", value(was), code(id)),
         _ => String::new(),
     };
     let (id, grader) = (code(&example.trace_id), code(&example.grader));
-    format!("{id}: {grader} {}{from}", example.candidate)
+    format!("{id}: {grader} {}{from}", value(example.candidate))
 }
 
 /// Returns a text as code: between more backticks than it has in a row, on one line.

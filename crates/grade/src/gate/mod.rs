@@ -207,11 +207,12 @@ pub fn gate(baseline: &Collected, candidate: &Collected, options: &GateOptions) 
     let p_values: Vec<f64> = asked.iter().map(|(_, _, it)| it.p_value).collect();
     // p values are p values, so none is refused; without adjustment nothing fails
     let adjusted = holm(&p_values).unwrap_or_else(|_| vec![1.0; p_values.len()]);
+    let count = p_values.len();
     let found: Vec<(Asked<'_>, GateGrader)> = asked
         .into_iter()
         .zip(adjusted)
         .map(|((_, question, evidence), p)| {
-            let grader = evidence.judged(&question, p, options);
+            let grader = evidence.judged(&question, (p, count), options);
             (question, grader)
         })
         .collect();

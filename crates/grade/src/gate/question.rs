@@ -128,7 +128,7 @@ impl Evidence {
     pub(super) fn judged(
         self,
         question: &Asked<'_>,
-        p_adjusted: f64,
+        (p_adjusted, graders): (f64, usize),
         options: &GateOptions,
     ) -> GateGrader {
         let verdict = if p_adjusted <= options.alpha {
@@ -138,7 +138,7 @@ impl Evidence {
         } else {
             GateVerdict::Inconclusive
         };
-        let detail = self.detail(question, verdict, p_adjusted, options);
+        let detail = self.detail(question, verdict, (p_adjusted, graders), options);
         GateGrader {
             grader: question.name().to_owned(),
             metric: question.metric.name(),
@@ -159,11 +159,23 @@ impl Evidence {
         }
     }
 
+    /// Says that only the number of graders keeps this one from failing, if so.
+    fn alone(&self, p_adjusted: f64, graders: usize, options: &GateOptions) -> String {
+        match self.p_value <= options.alpha && p_adjusted > options.alpha {
+            true => format!(
+                ": alone this grader would fail it ({}), but {graders} graders were asked (Holm: {})",
+                p_value(self.p_value),
+                p_value(p_adjusted)
+            ),
+            false => String::new(),
+        }
+    }
+
     fn detail(
         &self,
         question: &Asked<'_>,
         verdict: GateVerdict,
-        p_adjusted: f64,
+        (p_adjusted, graders): (f64, usize),
         options: &GateOptions,
     ) -> String {
         let metric = &question.metric;
@@ -188,14 +200,12 @@ impl Evidence {
                     true => format!("a loss of {allowed} is neither shown nor ruled out"),
                     false => format!("no verdict yet after {} pairs", self.units),
                 };
-                let seen = self.detectable.map(|it| {
-                    format!(
-                        "; a change of {} or more could have been seen",
-                        metric.size(it)
-                    )
-                });
+                let seen = self
+                    .detectable
+                    .map(|it| format!("; {}", metric.could_be_seen("a change", it)));
                 let seen = seen.unwrap_or_default();
-                format!("the difference is {size} {at_once}, {open}{seen}")
+                let alone = self.alone(p_adjusted, graders, options);
+                format!("the difference is {size} {at_once}, {open}{alone}{seen}")
             }
         }
     }

@@ -298,6 +298,62 @@ fn what_is_gated_by_is_told() {
 }
 
 #[test]
+fn what_is_shown_is_what_is_decided_by() {
+    let many = || run((0..420).map(|at| at % 5 > 0));
+    let same = gate(&many(), &many(), &fixed());
+    assert_eq!(same.verdict, GateVerdict::Pass, "{}", same.sentence);
+    let grader = &same.graders[0];
+    let [low, high] = grader
+        .difference
+        .as_ref()
+        .unwrap()
+        .interval
+        .map(Option::unwrap);
+    let bound = grader.lower_bound.unwrap();
+    assert!(
+        -0.02 < low && low <= bound && bound < 0.0 && high < 0.02,
+        "{grader:?}"
+    );
+    assert_eq!(same.alpha.to_string(), "0.05");
+    let few = || run((0..3).map(|at| at > 0));
+    let few = gate(&few(), &few(), &fixed());
+    assert!(
+        few.sentence
+            .contains("no change, however large, could have been seen"),
+        "{}",
+        few.sentence
+    );
+}
+
+#[test]
+fn a_grader_that_fails_only_alone_says_so() {
+    let graders = [pass_fail("goal"), pass_fail("tone"), pass_fail("words")];
+    let run = |lost: usize| {
+        let grades = ["goal", "tone", "words"].into_iter().flat_map(|name| {
+            (0..400).map(move |at| {
+                let passes = name != "tone" || at % 10 > 0 && at % 400 >= lost;
+                grade(name, &format!("t{at}"), passed(passes))
+            })
+        });
+        collected(&graders, grades)
+    };
+    let told = (10..60).find_map(|lost| {
+        let report = gate(&run(0), &run(lost), &fixed());
+        let tone = report.graders.into_iter().find(|it| it.grader == "tone")?;
+        tone.sentence.contains("Holm").then_some(tone)
+    });
+    let tone =
+        told.expect("between no loss and a clear one there is one that only Holm lets through");
+    assert_eq!(tone.verdict, GateVerdict::Inconclusive);
+    assert!(tone.p_value.unwrap() <= 0.05 && tone.p_adjusted.unwrap() > 0.05);
+    assert!(
+        tone.sentence.contains("3 graders were asked"),
+        "{}",
+        tone.sentence
+    );
+}
+
+#[test]
 fn nonsense_is_an_error() {
     let one = || run(vec![true; 50]);
     for (margin, alpha) in [

@@ -94,6 +94,15 @@ pub(crate) fn decimal(value: f64, places: usize) -> String {
     }
 }
 
+/// Writes a single value: up to four places, and none that say nothing.
+pub(crate) fn value(value: f64) -> String {
+    let text = decimal(value, 4);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 /// A figure, or the reason why there is none, kept for `withheld`.
 pub(crate) fn keep(
     figure: Result<Figure, Refusal>,
@@ -134,6 +143,12 @@ mod tests {
                 .unwrap()
                 .contains("[null,null]")
         );
+    }
+
+    #[test]
+    fn a_value_has_the_places_that_say_something() {
+        let told = [1.0, 1.0 / 3.0, 32_812.943_999_999_996, -0.5, 0.000_001].map(value);
+        assert_eq!(told, ["1", "0.3333", "32812.944", "−0.5", "0"]);
     }
 
     #[test]

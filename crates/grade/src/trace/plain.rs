@@ -89,7 +89,7 @@ pub(super) fn parse_detector(fields: &mut Fields<'_, '_>) -> Option<Detector> {
     match word.parse() {
         Ok(detector) => Some(detector),
         Err(unknown) => {
-            fields.note("detector", unknown.to_string(), "write one of D01 to D30");
+            fields.note("detector", unknown.to_string(), "");
             None
         }
     }

@@ -24,6 +24,12 @@ const STEM_BYTES: usize = 4;
 /// Words of things done, as participles.
 const DONE: &str = "booked|rebooked|reserved|cancell?ed|refunded|sent|e-?mailed|updated|deleted|removed|created|submitted|scheduled|rescheduled|transferred|purchased|ordered|paid|charged|credited|issued|processed|changed|modified|upgraded|added|saved|posted|published|filed|registered|deployed|merged|closed|placed|applied|activated|deactivated|renewed|exchanged";
 
+/// Those that speak of sums as well: "we added 10 years". They count where a tool that writes is at hand.
+const DONE_IN_SUMS: [&str; 10] = [
+    "added", "applied", "changed", "charged", "credited", "ordered", "paid", "placed", "removed",
+    "saved",
+];
+
 /// Says that something was done: in the first person, or of the thing (then `thing` is the participle).
 static CLAIM: LazyLock<Regex> = LazyLock::new(|| {
     let first = format!(
@@ -144,8 +150,9 @@ impl<'f, 'v> Grounds<'f, 'v> {
         if let Some(known) = self.known.get(&claim) {
             return *known;
         }
-        let holds =
-            self.is_called(&claim.done) || !claim.is_own && self.told().contains(&claim.done);
+        let holds = self.is_called(&claim.done)
+            || !claim.is_own && self.told().contains(&claim.done)
+            || DONE_IN_SUMS.contains(&claim.done.as_str()) && !self.has_writer();
         self.known.insert(claim, holds);
         holds
     }
@@ -157,6 +164,14 @@ impl<'f, 'v> Grounds<'f, 'v> {
         let is_handed = done == "transferred" && !self.facts.view.handoffs.is_empty();
         let is_of = |verb: &str| verb.to_ascii_lowercase().starts_with(stem);
         is_handed || calls.any(|call| first_word(call.name).is_some_and(is_of))
+    }
+
+    /// Returns whether the run has a tool that writes.
+    fn has_writer(&self) -> bool {
+        let effects = &self.facts.context.effects;
+        let mut declared = self.facts.declared().run.iter();
+        let mut calls = self.facts.calls().iter();
+        calls.any(|call| call.is_write) || declared.any(|tool| effects.is_write(tool))
     }
 
     fn told(&self) -> &HashSet<String> {

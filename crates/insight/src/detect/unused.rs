@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 use model::Content;
 
-use super::facts::{Facts, Utterance, Voice};
+use super::facts::{Call, Facts, Utterance, Voice};
 use super::words::Words;
 use super::{Found, Severity};
 
@@ -25,26 +25,15 @@ pub(super) fn unused_result(facts: &Facts<'_>) -> Found {
         return Err("no content");
     }
     let utterances = facts.utterances().ok_or("too much text")?;
+    let reads = reads(facts, utterances);
+    if reads.is_empty() {
+        return Err("no results with words of the model behind them");
+    }
     let words = Words::default();
     let index = Index::of(utterances, &words);
-    let mut results: HashMap<u32, usize> = HashMap::new();
-    for (number, said) in utterances.iter().enumerate() {
-        if said.voice == Voice::Tool {
-            results.entry(said.at).or_insert(number);
-        }
-    }
-    let (mut hits, mut has_looked) = (Vec::new(), false);
-    let reads = facts.calls().iter();
-    for call in reads.filter(|call| !call.is_write && !call.has_failed) {
-        let Some(number) = results.get(&call.at).copied() else {
-            continue;
-        };
-        let text = &utterances[number].text;
-        if text.chars().nth(RESULT_CHARS_MIN - 1).is_none() || index.answered_last <= number {
-            continue;
-        }
-        has_looked = true;
-        let news = index.news(text, number, &words);
+    let mut hits = Vec::new();
+    for (call, number) in reads {
+        let news = index.news(&utterances[number].text, number, &words);
         if news.count > 0 && !news.is_used {
             let evidence = format!(
                 "{} gave back {} new words, and none of them comes up in what was said later",
@@ -53,10 +42,28 @@ pub(super) fn unused_result(facts: &Facts<'_>) -> Found {
             hits.push(facts.hit(Severity::Low, &[call.at], evidence));
         }
     }
-    match has_looked {
-        true => Ok(hits),
-        false => Err("no results with words of the model behind them"),
+    Ok(hits)
+}
+
+/// Returns the reads whose results can be looked for, each with the number of its first utterance.
+fn reads<'f, 'v>(facts: &'f Facts<'v>, utterances: &[Utterance<'_>]) -> Vec<(&'f Call<'v>, usize)> {
+    let is_answer = |said: &Utterance<'_>| said.voice == Voice::Model;
+    let Some(answered_last) = utterances.iter().rposition(is_answer) else {
+        return Vec::new();
+    };
+    let mut results: HashMap<u32, usize> = HashMap::new();
+    for (number, said) in utterances[..answered_last].iter().enumerate() {
+        if said.voice == Voice::Tool {
+            results.entry(said.at).or_insert(number);
+        }
     }
+    let reads = facts.calls().iter();
+    let reads = reads.filter(|call| !call.is_write && !call.has_failed);
+    let found = reads.filter_map(|call| Some((call, *results.get(&call.at)?)));
+    let is_long = |text: &str| text.chars().nth(RESULT_CHARS_MIN - 1).is_some();
+    found
+        .filter(|(_, number)| is_long(&utterances[*number].text))
+        .collect()
 }
 
 /// Where each word was told first and said last, as numbers of utterances.
@@ -64,8 +71,6 @@ struct Index {
     first: HashMap<u64, usize>,
     last_said: HashMap<u64, usize>,
     last_quoted: HashMap<u64, usize>,
-    /// The last time that the model said anything to people.
-    answered_last: usize,
 }
 
 /// What a result has that was not told before.
@@ -80,7 +85,6 @@ impl Index {
             first: HashMap::new(),
             last_said: HashMap::new(),
             last_quoted: HashMap::new(),
-            answered_last: 0,
         };
         for (number, said) in utterances.iter().enumerate() {
             let is_said = matches!(said.voice, Voice::Model | Voice::Arguments);
@@ -93,9 +97,6 @@ impl Index {
                         index.last_quoted.insert(words.together(run), number);
                     }
                 }
-            }
-            if said.voice == Voice::Model {
-                index.answered_last = number;
             }
         }
         index

@@ -10,6 +10,7 @@ use super::node::{Kind, Node, Over, Quantifier};
 use super::problem::{At, Problem, nearest};
 use super::sequence::Sequence;
 use super::syntax::{Compare, Expr, Kind as Said, Name, Term};
+use crate::Detector;
 
 /// A compiled regular expression may take this many bytes.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -292,10 +293,9 @@ impl Checker<'_, '_> {
         };
         let needed = match built {
             Built::Detector => {
-                let digits = text.strip_prefix('D').unwrap_or_default();
-                if digits.len() != 2 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                if !Detector::ALL.iter().any(|known| known.as_str() == &*text) {
                     let problem = Problem::new(at, format!("no detector is called {text:?}"));
-                    self.problem(problem.suggest("detectors are called \"D01\", \"D02\", …"));
+                    self.problem(problem.suggest(detector_like(&text)));
                 }
                 &mut self.needs.detectors
             }
@@ -523,6 +523,19 @@ fn glob_regex(glob: &str) -> String {
     regex
 }
 
+/// Returns which detector may be meant by a word: by its id in other letters, or by what it is called.
+fn detector_like(word: &str) -> String {
+    let titles = Detector::ALL.iter().map(|detector| detector.title());
+    let named = nearest(word, titles).and_then(|title| {
+        let mut all = Detector::ALL.iter();
+        all.find(|detector| detector.title() == title)
+    });
+    match word.parse().ok().or(named.copied()) {
+        Some(meant) => format!("did you mean \"{meant}\" ({})?", Detector::title(meant)),
+        None => "there are \"D01\" to \"D30\"".to_owned(),
+    }
+}
+
 /// Checks the key of a baseline: a statistic and a number of the trace.
 fn baseline_of(key: &str, at: At) -> Result<(), Problem> {
     let form = "write a statistic and a number of the trace: \"p95:duration_ms\"";
@@ -543,11 +556,14 @@ fn baseline_of(key: &str, at: At) -> Result<(), Problem> {
         Some(field) if matches!(field.field_type, Type::Int | Type::Double) => Ok(()),
         Some(_) => Err(Problem::new(at, format!("`{field}` is not a number")).suggest(form)),
         None => {
+            let numbers = TRACE_FIELDS.iter();
+            let numbers = numbers.filter(|it| matches!(it.field_type, Type::Int | Type::Double));
+            let known: Vec<&str> = numbers.map(|it| it.name).collect();
             let problem = Problem::new(at, format!("a trace has no field `{field}`"));
-            Err(match nearest(field, names(TRACE_FIELDS)) {
-                Some(near) => problem.suggest(format!("did you mean `{near}`?")),
-                None => problem,
-            })
+            Err(problem.suggest(match nearest(field, names(TRACE_FIELDS)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", known.join(", ")),
+            }))
         }
     }
 }

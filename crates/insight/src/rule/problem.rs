@@ -113,23 +113,49 @@ impl fmt::Display for Problems {
                 f.write_str("\n\n")?;
             }
             let (line_number, line, column) = self.line_of(problem.start);
-            let about = At::new(problem.start, problem.end).of(&self.source);
-            let about = about.lines().next().unwrap_or_default();
-            let carets = "^".repeat(about.chars().count().max(1));
-            // A control character in a rule must not move what is printed.
-            let shown: String = line
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect();
-            writeln!(f, "{}:{}: {}", line_number + 1, column + 1, problem.message)?;
-            writeln!(f, "  {shown}")?;
-            write!(f, "  {}{carets}", " ".repeat(column))?;
+            write!(f, "{}:{}: {}", line_number + 1, column + 1, problem.message)?;
+            // Nothing can be shown of nothing.
+            if !line.trim().is_empty() {
+                let about = At::new(problem.start, problem.end).of(&self.source);
+                let about = about.lines().next().unwrap_or_default();
+                let (shown, carets) = pointed_at(line, column, about.chars().count());
+                write!(f, "\n  {shown}\n  {carets}")?;
+            }
             if let Some(suggestion) = &problem.suggestion {
                 write!(f, "\n  {suggestion}")?;
             }
         }
         Ok(())
     }
+}
+
+/// So much of a line is shown, in characters.
+const SHOWN_CHARS_MAX: usize = 160;
+
+/// So much of it may stand before what is pointed at.
+const BEFORE_CHARS_MAX: usize = 80;
+
+/// Returns the part of a line around `column`, and the carets below it.
+fn pointed_at(line: &str, column: usize, length: usize) -> (String, String) {
+    let all = line.chars().count();
+    let from = match all > SHOWN_CHARS_MAX {
+        true => column
+            .saturating_sub(BEFORE_CHARS_MAX)
+            .min(all - SHOWN_CHARS_MAX),
+        false => 0,
+    };
+    let is_cut = from + SHOWN_CHARS_MAX < all;
+    // A control character in a rule must not move what is printed.
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let part = line.chars().skip(from).take(SHOWN_CHARS_MAX).map(plain);
+    let (before, behind) = (
+        if from > 0 { "…" } else { "" },
+        if is_cut { "…" } else { "" },
+    );
+    let shown = format!("{before}{}{behind}", part.collect::<String>());
+    let indent = column - from + before.chars().count();
+    let carets = length.clamp(1, SHOWN_CHARS_MAX.saturating_sub(column - from).max(1));
+    (shown, " ".repeat(indent) + &"^".repeat(carets))
 }
 
 impl std::error::Error for Problems {}

@@ -255,9 +255,8 @@ impl Read<ImportedRun> {
             Err(error) => return Self::refused(String::new(), error.to_string()),
         };
         let status = told.status.clone().unwrap_or_default();
-        let counts = serde_json::from_str::<Told>(sent.get());
-        let counts = counts.map_err(|error| format!("its figures: {error}"));
-        let mut read = Self::of(told.id.clone(), |id| run(id, told, &counts?));
+        let figures = Told::elsewhere(sent.get());
+        let mut read = Self::of(told.id.clone(), |id| run(id, told, &figures));
         if matches!(&read.read, Ok(run) if run.is_unfinished) {
             let note = format!(
                 "it was {status} when it was written down: it stands as canceled, with the rows that came along. \
@@ -269,7 +268,7 @@ impl Read<ImportedRun> {
     }
 }
 
-fn run(id: &str, told: RunTold, counts: &Told) -> Result<ImportedRun, String> {
+fn run(id: &str, told: RunTold, figures: &Told) -> Result<ImportedRun, String> {
     let status = told.status.unwrap_or_default();
     let ended: RunStatus = status
         .parse()
@@ -299,7 +298,7 @@ fn run(id: &str, told: RunTold, counts: &Told) -> Result<ImportedRun, String> {
         data_source: data_source.map_err(|error| error.to_string())?,
         metadata: Value::Object(told.metadata.unwrap_or_default()).to_string(),
         error: error.map(|error| error.to_string()),
-        told: serde_json::to_string(counts).map_err(|error| error.to_string())?,
+        told: serde_json::to_string(figures).map_err(|error| error.to_string())?,
     })
 }
 

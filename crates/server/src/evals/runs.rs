@@ -6,8 +6,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use grade::openai::Kind;
 use grade::trace::Costs;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use store::meta::{Eval, EvalRun, NewItem, NewRun, RunStatus, RunTally};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
@@ -469,6 +471,16 @@ impl RunObject {
 }
 
 impl Told {
+    /// Reads what a run came to elsewhere; what cannot be read of it is left out.
+    pub(super) fn elsewhere(run: &str) -> Self {
+        let fields: Map<String, Value> = serde_json::from_str(run).unwrap_or_default();
+        Self {
+            result_counts: figure(&fields, "result_counts"),
+            per_model_usage: figure(&fields, "per_model_usage"),
+            per_testing_criteria_results: figure(&fields, "per_testing_criteria_results"),
+        }
+    }
+
     /// Returns what the rows of a run come to that has begun.
     fn counted(tally: &RunTally, criteria: &[String]) -> Self {
         let per_criterion = criteria.iter().map(|id| {
@@ -497,6 +509,19 @@ impl Told {
             per_testing_criteria_results: Some(per_criterion.collect()),
         }
     }
+}
+
+/// Reads a field of a run that was told elsewhere; what is null there is not told.
+fn figure<T: DeserializeOwned>(fields: &Map<String, Value>, name: &str) -> Option<T> {
+    let mut told = fields.get(name)?.clone();
+    let entries = match &mut told {
+        Value::Array(entries) => entries.iter_mut().collect(),
+        one => vec![one],
+    };
+    for entry in entries.into_iter().filter_map(Value::as_object_mut) {
+        entry.retain(|_, value| !value.is_null());
+    }
+    serde_json::from_value(told).ok()
 }
 
 impl ResultCounts {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Comparison, Design, Item, PairedTest, Question, mcnemar, relative_change, sign_flip, single,
+    Comparison, Design, Item, PairedTest, Question, least_mean, mcnemar, relative_change,
+    sign_flip, single,
 };
 use crate::distribution::{normal_quantile, student_quantile};
 use crate::interval::newcombe;
@@ -55,10 +56,11 @@ pub(super) fn compare_pairs(
         question.level,
         question.seed,
     )?;
-    let known = if test.standard_error > 0.0 {
-        Known::of_pairs(&test, question.level)
-    } else {
-        Known::of_versions(&test, &arm_a, &arm_b, question.level)?
+    let is_even = test.difference.estimate.abs() <= 0.0;
+    let known = match step(pairs.values()).filter(|_| is_even) {
+        _ if test.standard_error > 0.0 => Known::of_pairs(&test, question.level),
+        Some(step) => Known::of_steps(&test, pairs.len(), step, question.level)?,
+        None => Known::of_versions(&test, &arm_a, &arm_b, question.level)?,
     };
     Ok(Comparison {
         design,
@@ -96,8 +98,22 @@ impl Known {
         }
     }
 
-    /// Where no two pairs differ by another amount, nothing is known of how pairs differ, and ± 0 would be
-    /// sure of it: two pairs that agree would pass any margin. So the versions are taken as unpaired.
+    /// Passes and fails of which no pair differs: ± 0 would be sure of it, and two pairs that agree would
+    /// pass any margin. So the interval allows for pairs that would differ by a step.
+    fn of_steps(test: &PairedTest, pairs: usize, step: f64, level: Level) -> Result<Self, Refusal> {
+        let even = vec![0.0; pairs];
+        let interval = steps_interval(&even, step, level)?;
+        let mut difference = test.difference;
+        difference.interval = interval;
+        Ok(Self {
+            difference,
+            lower: least_mean(even, step, level)?,
+            error: interval.width() / (2.0 * normal_quantile(level.upper())),
+        })
+    }
+
+    /// Where all pairs differ alike, or nobody knows by how much numbers could differ, the versions are taken
+    /// as unpaired.
     fn of_versions(test: &PairedTest, a: &Rows, b: &Rows, level: Level) -> Result<Self, Refusal> {
         let ends = |level| Ok::<_, Refusal>(newcombe(&single(a, level)?, &single(b, level)?));
         let interval = Interval::new(ends(level)?, level, Method::Newcombe);
@@ -112,6 +128,32 @@ impl Known {
             error: interval.width() / (2.0 * normal_quantile(level.upper())),
         })
     }
+}
+
+/// Returns the interval of a mean difference of pairs that differ by a step at least if they do: the ends
+/// of [`least_mean`] on both sides.
+pub fn steps_interval(differences: &[f64], step: f64, level: Level) -> Result<Interval, Refusal> {
+    let one_side = Level::new(level.upper())?;
+    let least = least_mean(differences.iter().copied(), step, one_side)?;
+    let most = -least_mean(differences.iter().map(|it| -it), step, one_side)?;
+    Ok(Interval::new((least, most), level, Method::PairSteps))
+}
+
+/// By how much pairs of passes and fails differ at least if they do; nothing of other values.
+fn step<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Option<f64> {
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (of_a, of_b) in pairs {
+        if of_a
+            .iter()
+            .chain(of_b)
+            .any(|value| binary(*value).is_none())
+        {
+            return None;
+        }
+        sum += 1.0 / of_a.len().max(of_b.len()) as f64;
+        n += 1.0;
+    }
+    Some(sum / n)
 }
 
 /// How many pairs only A passed, and only B; nothing if a pair is not one pass or fail each.

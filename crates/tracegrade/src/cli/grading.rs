@@ -438,6 +438,9 @@ pub(crate) struct Calibrate {
     /// Only grades of this run; its rate is corrected by what people said.
     #[arg(long)]
     pub(crate) run: Option<String>,
+    /// How the labelled traces were chosen: recorded, as the labels say of themselves, which is the default; random, if no verdict played a part; other.
+    #[arg(long, value_parser = ["recorded", "random", "other"])]
+    pub(crate) chosen: Option<String>,
 }
 
 /// `gate`.

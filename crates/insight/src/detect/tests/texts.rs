@@ -141,6 +141,11 @@ fn claimed_not_done() {
     );
     let looked = Run::new().call("get_order", "{}", "ok");
     fires(Detector::D20, &looked.says("I have ordered it."), &[&[3]]);
+    // To add is arithmetic, but where something could have been added.
+    let sums = "Finally, we added 10 years to the age.";
+    clear(Detector::D20, &answers(sums));
+    let shop = Run::new().tools(&["add_to_cart"]).told("user", "Buy it.");
+    fires(Detector::D20, &shop.says(sums), &[&[1]]);
     let handed = Run::new()
         .handoff("A", "B")
         .says("I have transferred you to sales.");

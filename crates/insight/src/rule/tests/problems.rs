@@ -31,6 +31,8 @@ fn names() {
         "spans.all(s, t.name == \"x\")",
         "detector(\"loop\") || baseline(\"p95:duration\") > 1 || baseline(\"duration_ms\") > 1",
         "baseline(\"p101:duration_ms\") > 1 || baseline(\"p5:status\") > 1",
+        "detector(\"D99\") || detector(\"d01\") || detector(\"cycles\")",
+        "baseline(\"p95:nosuch\") > 1",
     ]));
 }
 
@@ -107,4 +109,36 @@ fn positions_are_in_characters() {
     assert_eq!(problems.all().len(), 1);
     let problems = Selector::parse("spans.size()").unwrap_err();
     assert_eq!(problems.position(&problems.all()[0]), (1, 1));
+}
+
+#[test]
+fn of_a_long_line_what_matters_is_shown() {
+    let far = format!(
+        "{} && duraton_ms < 5 && {}",
+        "tool_errors == 0",
+        "x".repeat(300)
+    );
+    let told = Rule::parse(&far).unwrap_err().to_string();
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        lines[1].starts_with("  tool_errors") && lines[1].ends_with('…'),
+        "{told}"
+    );
+    assert_eq!(lines[2].find('^'), lines[1].find("duraton_ms"), "{told}");
+    let long = vec!["tool_errors == 0"; 20].join(" && ") + " && duraton_ms < 5";
+    let told = Rule::parse(&long).unwrap_err().to_string();
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        lines[1].starts_with("  …") && lines[1].ends_with("duraton_ms < 5"),
+        "{told}"
+    );
+    let place = |line: &str, what: &str| line[..line.find(what).unwrap()].chars().count();
+    assert_eq!(
+        place(lines[2], "^"),
+        place(lines[1], "duraton_ms"),
+        "{told}"
+    );
+    // A rule that is too long is not repeated as a whole, nor pointed at from end to end.
+    let told = Rule::parse(&"x".repeat(5_000)).unwrap_err().to_string();
+    assert!(told.len() < 1_000, "{told}");
 }

@@ -3,7 +3,7 @@
 //! No model is asked. Failing traces are held against others that went well: what both have explains
 //! nothing. Each group has a rule that matches it, so a finding of today is a grader of tomorrow.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use axum::extract::State;
 use grade::failures::{FailureItem, FailureReport, analyze};
 use grade::results::ItemFilter;
 use grade::trace::TraceGrader;
-use insight::Detectors;
 use insight::failures::{Observed, cases};
-use model::{Grade, Outcome, ProjectId, SpanId, TraceFilter, TraceId, TraceStatus};
+use insight::{Detectors, TraceView};
+use model::{Grade, Outcome, ProjectId, SpanId, Time, TraceFilter, TraceId, TraceStatus};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Columns, Snapshot, Table};
+use store::{Columns, ReadError, Snapshot, Table, TraceEntry};
 use utoipa::ToSchema;
 
 use super::gathered::{frozen, gather, run_of};
@@ -27,11 +27,14 @@ use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::context::Known;
 use crate::json::JsonBody;
-use crate::read::{blocking, filter_of, of_project, view_of};
+use crate::read::{blocking, filter_of, for_each_view, of_project};
 use crate::state::AppState;
 
 /// So many failing traces are looked at, and as many that went well.
 const TRACES_MAX: usize = 1_000;
+
+/// So many traces that lie near each other are read together.
+const READ_TOGETHER: usize = 50;
 
 /// After so long what was looked at so far must do.
 const LOOKED_AT_MOST: Duration = Duration::from_secs(30);
@@ -326,7 +329,7 @@ async fn newest(
     Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
 }
 
-/// Looks at traces, one after the other: what each weighs is given back before the next is read.
+/// Looks at traces, some at a time: what they weigh is given back before the next are read.
 #[derive(Clone)]
 struct Looking {
     state: AppState,
@@ -354,15 +357,32 @@ impl Looked {
 
 impl Looking {
     async fn at(&self, subjects: Vec<Subject>) -> Result<Looked, ApiError> {
+        let homes = self.homes(&subjects).await?;
+        let missing = subjects.iter().find(|it| !homes.contains_key(&it.id));
+        if let Some(missing) = missing.filter(|_| self.must_be_there) {
+            return Err(ApiError::not_found("trace", missing.id.as_str()));
+        }
+        // One that was deleted meanwhile is passed over.
+        let there = subjects.into_iter();
+        let mut there: Vec<(Subject, Time)> = there
+            .filter_map(|it| {
+                let home = *homes.get(&it.id)?;
+                Some((it, home))
+            })
+            .collect();
+        // The failing ones first; those that lie near each other are read together.
+        there.sort_by_key(|(it, home)| (it.failed == Some(false), std::cmp::Reverse(*home)));
         let looking = self.clone();
         let work = move || {
             let until = Instant::now() + LOOKED_AT_MOST;
             let mut looked = Looked::default();
             let known = Known::of(&looking.state, looking.snapshot.project());
-            for subject in subjects {
-                match Instant::now() < until {
-                    true => looking.look(subject, &known, &mut looked)?,
-                    false => looked.left_out += u64::from(subject.failed != Some(false)),
+            for chunk in there.chunks(READ_TOGETHER) {
+                if Instant::now() < until {
+                    looking.look_at(chunk, &known, &mut looked)?;
+                } else {
+                    let failing = chunk.iter().filter(|(it, _)| it.failed != Some(false));
+                    looked.left_out += failing.count() as u64;
                 }
             }
             Ok::<_, ApiError>(looked)
@@ -370,17 +390,57 @@ impl Looking {
         blocking(work).await?
     }
 
-    fn look(&self, subject: Subject, known: &Known, looked: &mut Looked) -> Result<(), ApiError> {
-        let project = self.snapshot.project();
-        let Some(viewed) = view_of(&self.state, project, &subject.id)? else {
-            return match self.must_be_there {
-                true => Err(ApiError::not_found("trace", subject.id.as_str())),
-                // It was deleted meanwhile.
-                false => Ok(()),
+    /// Returns where traces lie, of those that are there.
+    async fn homes(&self, subjects: &[Subject]) -> Result<HashMap<TraceId, Time>, ApiError> {
+        let mut homes = HashMap::new();
+        for some in subjects.chunks(TRACES_MAX) {
+            let list = TraceList {
+                filter: TraceFilter {
+                    ids: some.iter().map(|it| it.id.clone()).collect(),
+                    ..TraceFilter::default()
+                },
+                order: Order::Descending,
+                limit: some.len(),
+                after: None,
+                columns: Columns::narrow(Table::Traces),
             };
-        };
-        let criteria: Vec<(String, Option<SpanId>)> = match subject.criteria {
-            Some(names) => names.into_iter().map(|name| (name, None)).collect(),
+            let engine = &self.state.engine;
+            let page = engine.list_traces(Arc::clone(&self.snapshot) as _, list);
+            let page = page.await?;
+            let home = |entry: TraceEntry| (entry.row.item.trace_id.clone(), entry.home_started_at);
+            homes.extend(page.items.into_iter().map(home));
+        }
+        Ok(homes)
+    }
+
+    fn look_at(
+        &self,
+        some: &[(Subject, Time)],
+        known: &Known,
+        looked: &mut Looked,
+    ) -> Result<(), ApiError> {
+        let traces: Vec<(TraceId, Time)> = (some.iter())
+            .map(|(it, home)| (it.id.clone(), *home))
+            .collect();
+        let ledger = self.state.store.ledger();
+        let mut first_error = None;
+        for_each_view(&self.snapshot, ledger, &traces, true, |at, view| {
+            if let Err(error) = self.look(&some[at].0, &view, known, looked) {
+                first_error.get_or_insert(error);
+            }
+        })?;
+        first_error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn look(
+        &self,
+        subject: &Subject,
+        view: &TraceView,
+        known: &Known,
+        looked: &mut Looked,
+    ) -> Result<(), ReadError> {
+        let criteria: Vec<(String, Option<SpanId>)> = match &subject.criteria {
+            Some(names) => names.iter().map(|name| (name.clone(), None)).collect(),
             None => {
                 let grades = latest_grades(&self.snapshot, &subject.id, false)?;
                 let failed = |grade: &Grade| grade.verdict.outcome == Outcome::Fail;
@@ -397,7 +457,6 @@ impl Looking {
                 failed.collect()
             }
         };
-        let view = &viewed.view;
         let status = || matches!(view.status, TraceStatus::Error | TraceStatus::Timeout);
         let failed = subject.failed.unwrap_or_else(status);
         let findings = Detectors::all().run(view, known.context());

@@ -21,7 +21,7 @@ pub(in crate::grading) struct RunObject {
     name: Option<String>,
     /// `selecting`, `queued`, `in_progress`, `paused`, `completed`, `canceled` or `failed`.
     status: &'static str,
-    /// Why it was paused or failed.
+    /// Why it was paused, failed, or stopped early.
     reason: Option<String>,
     /// The graders as they were when the run was made: `id`, `name`, `version`, `hash`, `definition`.
     #[schema(value_type = Vec<Object>)]

@@ -53,9 +53,8 @@ fn shown_first(body: &Value) -> String {
     a.split_once("## Trace B\n").unwrap().0.to_owned()
 }
 
-#[tokio::test]
-async fn pairs_are_judged_in_both_orders_and_only_agreement_is_a_preference() {
-    // One pair after the other, the candidate first: it wins, loses, flips with the place, ties.
+/// Four pairs, one after the other: the candidate wins, loses, is judged by its place alone, and ties.
+async fn four_pairs() -> (Judge, Server, Value) {
     let words = ["A", "B", "B", "A", "A", "A", "tie", "tie"];
     let judge = Judge::start(words.map(says)).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -63,25 +62,40 @@ async fn pairs_are_judged_in_both_orders_and_only_agreement_is_a_preference() {
         config.grading.traces_at_once = 1;
     })
     .await;
-    server
-        .record_cases("new", &["a", "b", "c", "d", "only-new"])
-        .await;
-    server
-        .record_cases("old", &["a", "b", "c", "d", "only-old"])
-        .await;
+    let own = ["a", "b", "c", "d", "only-new"];
+    server.record_cases("new", &own).await;
+    let others = ["a", "b", "c", "d", "only-old"];
+    server.record_cases("old", &others).await;
     let run = server.grade(&paired()).await;
-    let pairs = &run["selection"]["pairs"];
-    assert_eq!(pairs["by"], "metadata.case", "{run}");
-    assert_eq!(
-        (&pairs["unpaired"], &pairs["unpaired_of_other_side"]),
-        (&json!(1), &json!(1))
-    );
     let run = server.until(&run, &["completed"]).await;
+    let counts = &run["counts"];
     assert_eq!(
-        (&run["counts"]["done"], &run["counts"]["unscored"]),
+        (&counts["done"], &counts["unscored"]),
         (&json!(4), &json!(0)),
         "{run}"
     );
+    (judge, server, run)
+}
+
+/// Returns what the grades with a label tell of their judgements.
+fn judgements(grades: &[Grade], label: &str) -> Vec<Value> {
+    let of = grades
+        .iter()
+        .filter(|it| it.verdict.label.as_deref() == Some(label));
+    of.map(|it| {
+        let params = it.verdict.judge.as_ref().unwrap().params.as_ref().unwrap();
+        serde_json::from_str::<Value>(params.as_str()).unwrap()["judgement"].clone()
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn pairs_are_judged_in_both_orders_and_only_agreement_is_a_preference() {
+    let (judge, server, run) = four_pairs().await;
+    let pairs = &run["selection"]["pairs"];
+    assert_eq!(pairs["by"], "metadata.case", "{run}");
+    let unpaired = (&pairs["unpaired"], &pairs["unpaired_of_other_side"]);
+    assert_eq!(unpaired, (&json!(1), &json!(1)));
     // Two questions a pair, each trace once in either place.
     let asked = judge.asked();
     assert_eq!(asked.len(), 8);
@@ -97,23 +111,18 @@ async fn pairs_are_judged_in_both_orders_and_only_agreement_is_a_preference() {
         );
     }
     let grades = server.grades(&run);
-    let mut said: Vec<(f64, String)> = (grades.iter())
-        .map(|it| (it.verdict.score.unwrap(), it.verdict.label.clone().unwrap()))
+    let mut said: Vec<(f64, &str)> = (grades.iter())
+        .map(|it| {
+            (
+                it.verdict.score.unwrap(),
+                it.verdict.label.as_deref().unwrap(),
+            )
+        })
         .collect();
     said.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let words: Vec<&str> = said.iter().map(|(_, label)| &**label).collect();
+    let words: Vec<&str> = said.iter().map(|(_, label)| *label).collect();
     assert_eq!(words, ["worse", "tie", "tie", "better"]);
-    let params = |label: &str| -> Vec<Value> {
-        let of = grades
-            .iter()
-            .filter(|it| it.verdict.label.as_deref() == Some(label));
-        of.map(|it| {
-            let params = it.verdict.judge.as_ref().unwrap().params.as_ref().unwrap();
-            serde_json::from_str::<Value>(params.as_str()).unwrap()["judgement"].clone()
-        })
-        .collect()
-    };
-    let won = &params("better")[0];
+    let won = &judgements(&grades, "better")[0];
     assert_eq!(won["orders"], json!([["better", "better"]]));
     assert!(
         won["counterpart"]
@@ -122,14 +131,12 @@ async fn pairs_are_judged_in_both_orders_and_only_agreement_is_a_preference() {
             .starts_with("trace_old"),
         "{won}"
     );
-    let flipped = params("tie").into_iter().map(|it| it["orders"].clone());
-    assert!(
-        flipped
-            .into_iter()
-            .any(|orders| orders == json!([["better", "worse"]]))
-    );
+    let mut ties = judgements(&grades, "tie")
+        .into_iter()
+        .map(|it| it["orders"].clone());
+    assert!(ties.any(|orders| orders == json!([["better", "worse"]])));
     // A citation of the other trace is told apart.
-    let lost = &params("worse")[0];
+    let lost = &judgements(&grades, "worse")[0];
     assert_eq!(
         lost["counterpart_citations"].as_array().unwrap().len(),
         1,
@@ -139,6 +146,12 @@ async fn pairs_are_judged_in_both_orders_and_only_agreement_is_a_preference() {
         .iter()
         .find(|it| it.verdict.label.as_deref() == Some("worse"));
     assert!(worse.unwrap().verdict.citations.is_empty());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_win_rate_stands_beside_how_often_judges_contradict_themselves() {
+    let (judge, server, run) = four_pairs().await;
     let path = format!("/v1/evals/traces/grade/{}/results", text(&run, "id"));
     let results = server.get(&path).await;
     let told = &results["by_grader"]["which"]["pairwise"];
@@ -150,7 +163,7 @@ async fn pairs_are_judged_in_both_orders_and_only_agreement_is_a_preference() {
     assert_eq!(told["inconsistency_rate"], 0.25);
     assert_eq!(told["inconsistency_rate_figure"]["n"], 4);
     assert!(told["win_rate_figure"]["interval"][0].is_number(), "{told}");
-    // Both orders were reckoned with, and answers are known in the next run.
+    // What it costs is told before, and answers are known in the next run.
     let mut draft = paired();
     draft["dry_run"] = json!(true);
     let (_, draft) = server.post("/v1/evals/traces/grade", &draft).await;

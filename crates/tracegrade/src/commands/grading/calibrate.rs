@@ -61,6 +61,11 @@ pub(super) async fn run(ask: &Ask, args: &Calibrate) -> anyhow::Result<()> {
             .as_ref()
             .map(|run| ("run_id".to_owned(), run.clone())),
     );
+    pairs.extend(
+        args.chosen
+            .as_ref()
+            .map(|how| ("chosen".to_owned(), how.clone())),
+    );
     let path = ["v1", "graders", &args.grader, "calibration"];
     let answer = ask.client.get(&path, &pairs).await?;
     match ask.tell::<Calibration>(answer).await? {

@@ -42,6 +42,9 @@ struct Group {
     rule: String,
     #[serde(default)]
     rule_is_exact: bool,
+    /// Graders whose verdicts the rule asks for.
+    #[serde(default)]
+    needs: Vec<String>,
     grader: Value,
     /// When the oldest affected trace began.
     #[serde(default)]
@@ -86,6 +89,17 @@ pub(super) async fn run(ask: &Ask, args: &Failures) -> anyhow::Result<()> {
             report.data.len()
         )
     })?;
+    if !group.needs.is_empty() {
+        let names: Vec<_> = group
+            .needs
+            .iter()
+            .map(|name| short_text(name, 60))
+            .collect();
+        output::note(format!(
+            "the rule asks what {} said: grade with it and with --grader {name}",
+            names.join(" and ")
+        ));
+    }
     if !group.rule_is_exact {
         output::note("the rule may hold for more traces than the group has");
     }
@@ -131,7 +145,7 @@ impl Report {
         );
         if self.left_out > 0 {
             out.push_str(&format!(
-                "{} were too many and not looked at\n",
+                "{} were not looked at: there are too many, or it took too long\n",
                 text::traces(self.left_out)
             ));
         }

@@ -100,6 +100,9 @@ pub(super) async fn run(ask: &Ask, args: &Gate) -> ExitCode {
 
 async fn attempt(ask: &Ask, args: &Gate) -> anyhow::Result<ExitCode> {
     let graders = asked::graders(&args.graders)?;
+    for path in [&args.junit, &args.markdown].into_iter().flatten() {
+        require_writable(path)?;
+    }
     let sides = [
         side(&args.baseline, args).context("--baseline")?,
         side(&args.candidate, args).context("--candidate")?,
@@ -199,8 +202,15 @@ async fn graded(
         body.insert("max_cost_usd".to_owned(), usd_of(usd)?);
     }
     let body = Value::Object(body);
-    let answer = ask.client.send_json(Method::POST, &RUNS, &body).await?;
-    let run: Run = ask.client.json(answer).await?;
+    let meant = if name == "baseline" {
+        &args.baseline
+    } else {
+        &args.candidate
+    };
+    let side = || format!("--{name} {meant}");
+    let answer = ask.client.send_json(Method::POST, &RUNS, &body).await;
+    let answer = answer.with_context(side)?;
+    let run: Run = ask.client.json(answer).await.with_context(side)?;
     let id = run.id.clone().context("the server made no run")?;
     let Followed::Rests(run) = follow(ask, &id).await? else {
         return Ok(None);
@@ -239,6 +249,24 @@ fn body(args: &Gate, baseline: Value, candidate: Value, graders: &[Value]) -> Va
         body["include"] = json!(include);
     }
     body
+}
+
+/// Refuses a file that cannot be written before anything is graded.
+fn require_writable(path: &Path) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    let is_there = path.exists();
+    let mut open = std::fs::OpenOptions::new();
+    open.create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    match is_there {
+        true => Ok(()),
+        // What ends in an error leaves no empty report behind.
+        false => Ok(std::fs::remove_file(path)?),
+    }
 }
 
 /// Writes the reports that were asked for.

@@ -14,7 +14,7 @@ use super::super::Ask;
 use super::people;
 use crate::cli::grading::Annotate;
 use crate::output::{self, BAD, BOLD, DIM, GOOD, OPEN, styled};
-use crate::text::{count, safe_text, short_text};
+use crate::text::{count, safe_text, short_text, value};
 
 #[derive(Debug, Deserialize)]
 struct Queue {
@@ -171,7 +171,7 @@ impl Request {
             };
             let score = grade
                 .score
-                .map_or_else(String::new, |score| format!(" {score}"));
+                .map_or_else(String::new, |score| format!(" {}", value(score)));
             out.push_str(&format!(
                 "   {}{score}: {}\n",
                 styled(style, safe_text(&grade.outcome)),

@@ -448,7 +448,7 @@ impl GradeTold {
             words.push_str(&format!(" ({})", safe_text(reason)));
         }
         if let Some(score) = self.score {
-            words.push_str(&format!(" {score}"));
+            words.push_str(&format!(" {}", text::value(score)));
         }
         if let Some(label) = &self.label {
             words.push_str(&format!(" {}", short_text(label, 40)));

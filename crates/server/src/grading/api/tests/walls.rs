@@ -141,7 +141,7 @@ async fn hostile_texts_come_out_as_texts() {
     items[3]["error"]["message"] = json!(text);
     items[3]["span_data"]["output"] = json!(text);
     bench.ingest(&items).await;
-    let check = json!({"type": "rule", "name": text.replace(['/', '\n'], " "), "check": "tool_errors == 0"});
+    let check = json!({"type": "rule", "name": text.replace(['/', '\n', '\u{202e}'], " "), "check": "tool_errors == 0"});
     let run = bench
         .grade(&json!({"graders": [check], "trace_ids": ["trace_0"]}))
         .await;

@@ -316,7 +316,7 @@ fn asked(
     let mut filter = match &request.filter {
         None => TraceFilter::default(),
         Some(filter) => TraceFilter::from_json(filter, now)
-            .map_err(|error| ApiError::invalid(format!("filter.{}", error.field), error.message))?,
+            .map_err(|error| ApiError::from(error).within("filter"))?,
     };
     if let Some(workflow) = &request.workflow_name {
         if !filter.workflow_name.is_empty() && !filter.workflow_name.contains(workflow) {

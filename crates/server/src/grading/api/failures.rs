@@ -158,7 +158,8 @@ impl Question {
             }
             (None, Some(run_id), None) => Ok(Self::Run(OfRun::of(state, project, &run_id).await?)),
             (None, None, Some(filter)) => {
-                let filter = filter_of(Some(&filter), state.clock.now())?;
+                let filter = filter_of(Some(&filter), state.clock.now())
+                    .map_err(|error| error.within("filter"))?;
                 Ok(Self::Filter(Box::new(filter)))
             }
             _ => {

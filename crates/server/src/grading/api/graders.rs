@@ -324,7 +324,7 @@ impl GraderSent {
             }
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => {
-                let message = "it is missing: a grader is saved under a name";
+                let message = "a grader is saved under a name, and none is given";
                 return Err(ApiError::invalid("name", message));
             }
         };

@@ -283,7 +283,6 @@ struct Attempt<'a> {
 }
 
 /// What came of it.
-#[derive(Default)]
 struct Tried {
     verdicts: Vec<Said>,
     stopped: Option<String>,
@@ -321,29 +320,28 @@ impl Attempt<'_> {
             Costs::Code | Costs::Judge => AT_ONCE,
         };
         let is_named = wanted.ids.is_some();
-        let one = |id: TraceId| self.one(id, is_named, wanted.against.as_ref());
-        let mut verdicts = futures::stream::iter(ids).map(one).buffered(at_once);
-        let mut tried = Tried::default();
-        let mut looked_at = 0;
-        loop {
-            let said = match timeout_at(self.until, verdicts.next()).await {
-                Ok(Some(said)) => said,
+        let against = wanted.against.as_ref();
+        let one = move |(at, id): (usize, TraceId)| async move {
+            (at, self.one(id, is_named, against).await)
+        };
+        // As they come: one that takes long holds up no other. They are told in the order of the traces.
+        let verdicts = futures::stream::iter(ids.into_iter().enumerate());
+        let mut verdicts = std::pin::pin!(verdicts.map(one).buffer_unordered(at_once));
+        let (mut graded, mut stopped) = (BTreeMap::new(), None);
+        while stopped.is_none() {
+            match timeout_at(self.until, verdicts.next()).await {
                 Ok(None) => break,
-                Err(_elapsed) => {
-                    tried.stopped = Some(out_of_time(looked_at, count));
-                    break;
-                }
-            };
-            looked_at += 1;
-            match said? {
-                Ok(mut said) => tried.verdicts.append(&mut said),
-                Err(halt) => {
-                    tried.stopped = Some(halt.to_string());
-                    break;
-                }
+                Ok(Some((at, said))) => match said? {
+                    Ok(said) => drop(graded.insert(at, said)),
+                    Err(halt) => stopped = Some(halt.to_string()),
+                },
+                Err(_elapsed) => stopped = Some(out_of_time(graded.len(), count)),
             }
         }
-        Ok(tried)
+        Ok(Tried {
+            verdicts: graded.into_values().flatten().collect(),
+            stopped,
+        })
     }
 
     async fn newest(

@@ -23,7 +23,7 @@ const BYTES_MAX: usize = 512 << 10;
 const WINDOW_MAX: i64 = 1_000_000_000;
 
 /// Keywords of JSON Schema that [`insight::schema_fault`] looks at, and those that only explain.
-const KEYWORDS: [&str; 22] = [
+const KEYWORDS: [&str; 39] = [
     "$comment",
     "$defs",
     "$id",
@@ -32,20 +32,37 @@ const KEYWORDS: [&str; 22] = [
     "additionalProperties",
     "allOf",
     "anyOf",
+    "const",
     "default",
     "definitions",
     "deprecated",
     "description",
     "enum",
     "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
     "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
     "nullable",
     "oneOf",
+    "pattern",
+    "patternProperties",
+    "prefixItems",
     "properties",
     "required",
     "strict",
     "title",
     "type",
+    "uniqueItems",
 ];
 
 /// Returns all that is wrong with what a project says for grading, among its other settings.
@@ -232,16 +249,15 @@ fn keywords<'s>(schema: &'s Value, ignored: &mut Vec<&'s str>) {
     for (name, value) in fields {
         match &**name {
             // Names of properties are no keywords, nor is what is in an example.
-            "properties" | "$defs" | "definitions" => {
+            "properties" | "patternProperties" | "$defs" | "definitions" => {
                 let parts = value.as_object().into_iter().flat_map(Map::values);
                 parts.for_each(|part| keywords(part, ignored));
             }
-            "allOf" | "anyOf" | "oneOf" => {
+            "allOf" | "anyOf" | "oneOf" | "prefixItems" => {
                 let parts = value.as_array().into_iter().flatten();
                 parts.for_each(|part| keywords(part, ignored));
             }
-            "items" => keywords(value, ignored),
-            "additionalProperties" if value.is_object() => ignored.push("additionalProperties"),
+            "items" | "not" | "additionalProperties" => keywords(value, ignored),
             _ if KEYWORDS.contains(&&**name) => {}
             _ => ignored.push(name),
         }

@@ -197,3 +197,21 @@ async fn a_listener_does_not_hold_up_a_server_that_stops() {
         began.elapsed()
     );
 }
+
+#[tokio::test]
+async fn a_trial_tells_what_it_has_before_its_request_has_to_end() {
+    let slow = Move::Stall(Duration::from_secs(60), Box::new(pass()));
+    let judge = Judge::start([pass(), slow]).unwrap().always(pass());
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::over(dir, Some(&judge), Arc::new(SystemClock), |config| {
+        config.request_timeout = Duration::from_secs(3);
+    })
+    .await;
+    server.record(quick(2)).await;
+    let asked = json!({"grader": polite(), "trace_ids": ["trace_000", "trace_001"]});
+    let (status, told) = server.post("/v1/graders/try", &asked).await;
+    assert_eq!(status, 200, "{told}");
+    assert!(text(&told, "stopped").starts_with("time: "), "{told}");
+    assert_eq!(told["data"].as_array().map(Vec::len), Some(1), "{told}");
+    server.stop().await;
+}

@@ -145,3 +145,79 @@ async fn a_trial_that_cannot_be_meant_is_refused() {
     }
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_missing_is_told_by_name() {
+    let bench = Bench::with_traces(1).await;
+    // Nobody is there to run Python: no trace would get a verdict.
+    let code =
+        json!({"type": "code", "name": "x", "source": "def grade(trace):\n    return 1.0\n"});
+    for (path, body) in [
+        ("/v1/graders/try", json!({"grader": code})),
+        ("/v1/evals/traces/grade", json!({"graders": [code]})),
+    ] {
+        let (status, error) = bench.try_post(path, &body).await;
+        let message = text(&error["error"], "message");
+        assert!(
+            status >= 400 && message.contains("Python"),
+            "{path}: {status} {error}"
+        );
+    }
+    let none = bench
+        .try_post("/v1/graders/try", &json!({"grader": "nosuch"}))
+        .await;
+    let message = text(&none.1["error"], "message");
+    assert!(
+        none.0 == 404 && message.contains("graders list"),
+        "{message}"
+    );
+    let none = json!({"grader": "library:nosuch"});
+    let none = bench.try_post("/v1/graders/try", &none).await;
+    assert!(
+        text(&none.1["error"], "message").contains("goal_reached"),
+        "{}",
+        none.1
+    );
+    bench.post("/v1/graders", &rule()).await;
+    let (_, none) = bench
+        .try_get("/v1/graders/no%20tool%20failed?version=9")
+        .await;
+    assert!(
+        text(&none["error"], "message").contains("version"),
+        "{none}"
+    );
+    // A body is at fault in one field, and that is told.
+    for (body, param) in [
+        (json!({"graders": [rule()], "limit": "5"}), "limit"),
+        (
+            json!({"graders": [rule()], "strata": [{"filter": {}, "size": "x"}]}),
+            "strata[0].size",
+        ),
+        (json!({"graders": [rule()], "filter": []}), "filter"),
+        (
+            json!({"graders": [rule()], "filter": {"status": "ok"}}),
+            "filter.status",
+        ),
+    ] {
+        let (status, error) = bench.try_post("/v1/evals/traces/grade", &body).await;
+        assert_eq!(
+            (status, &error["error"]["param"]),
+            (400, &json!(param)),
+            "{error}"
+        );
+    }
+    let wrong = json!({"grader": rule(), "filter": {"status": "ok"}});
+    refused(
+        bench.try_post("/v1/graders/try", &wrong).await,
+        400,
+        "filter.status",
+    );
+    let run = bench.grade(&json!({"graders": [rule()]})).await;
+    let path = format!("{}/grades?grader=nope", path_of(&run));
+    refused(bench.try_get(&path).await, 400, "grader");
+    let none = bench
+        .try_get("/v1/evals/traces/watches/nope/decisions")
+        .await;
+    assert_eq!(none.0, 404, "{}", none.1);
+    bench.stop().await;
+}

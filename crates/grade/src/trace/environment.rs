@@ -70,6 +70,6 @@ impl Environment for Known<'_> {
     fn is_valid(&self, text: &str, schema: &str) -> Option<bool> {
         let schema = self.subject.schemas.get(schema)?;
         let value: Option<Value> = serde_json::from_str(text).ok();
-        Some(value.is_some_and(|value| schema_fault(schema, &value).is_none()))
+        Some(value.is_some_and(|value| schema_fault(schema, &value, "it").is_none()))
     }
 }

@@ -161,7 +161,7 @@ pub(super) fn trajectory_scale(grader: &TrajectoryGrader) -> GraderScale {
 /// Measures the trajectory of a trace.
 pub(super) fn grade_trajectory(grader: &TrajectoryGrader, subject: &Subject<'_>) -> Verdict {
     let check = |schema: &JsonText, arguments: &Value| {
-        schema_fault(&schema.to_value(), arguments).map_or(Ok(()), Err)
+        schema_fault(&schema.to_value(), arguments, "arguments").map_or(Ok(()), Err)
     };
     let context = TrajectoryContext {
         schema_check: Some(&check),

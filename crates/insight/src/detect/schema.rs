@@ -22,9 +22,9 @@ const PATTERN_STEPS: usize = 50;
 const DEPTH_MAX: usize = 32;
 
 /// Returns what is wrong with a value by a JSON schema, as far as schemas are looked at here; none if it
-/// fits.
-pub fn schema_fault(schema: &Value, value: &Value) -> Option<String> {
-    Schema::of(schema).fault(value)
+/// fits. What is wrong begins with `name`, by which the value is called.
+pub fn schema_fault(schema: &Value, value: &Value, name: &str) -> Option<String> {
+    Schema::of(schema).fault(value, name)
 }
 
 /// A schema and how much of it was used.
@@ -39,8 +39,8 @@ impl<'s> Schema<'s> {
     }
 
     /// Returns what is wrong with a value; `None` if it fits.
-    pub(super) fn fault(&mut self, value: &Value) -> Option<String> {
-        self.fault_of(self.root, value, "arguments", 0)
+    pub(super) fn fault(&mut self, value: &Value, name: &str) -> Option<String> {
+        self.fault_of(self.root, value, name, 0)
     }
 
     fn fault_of(
@@ -58,30 +58,6 @@ impl<'s> Schema<'s> {
             return Some(format!("{path} is not allowed"));
         }
         let schema = self.resolved(schema)?;
-        for key in ["anyOf", "oneOf"] {
-            if let Some(choices) = schema.get(key).and_then(Value::as_array) {
-                let mut faults = choices
-                    .iter()
-                    .map(|choice| self.fault_of(choice, value, path, depth + 1));
-                // Faults of the last choice stand for all.
-                return faults.try_fold(None, |_, fault| fault.map(Some)).flatten();
-            }
-        }
-        if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {
-            let mut faults = parts
-                .iter()
-                .filter_map(|part| self.fault_of(part, value, path, depth + 1));
-            if let Some(fault) = faults.next() {
-                return Some(fault);
-            }
-        }
-        if let Some(other) = schema.get("not").filter(|other| other.is_object()) {
-            let fits = self.fault_of(other, value, path, depth + 1).is_none();
-            // What was not looked at to its end may be wrong after all.
-            if fits && self.steps <= STEPS_MAX && depth < DEPTH_MAX {
-                return Some(format!("{path} is what it must not be"));
-            }
-        }
         if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
             return None;
         }
@@ -100,7 +76,7 @@ impl<'s> Schema<'s> {
         {
             return Some(format!("{path} is not {only}"));
         }
-        match value {
+        let own = match value {
             Value::Object(fields) => bounds::of_object(schema, fields.len(), path)
                 .or_else(|| self.object(schema, fields, path, depth)),
             Value::Array(items) => bounds::of_list(schema, items, path)
@@ -111,7 +87,51 @@ impl<'s> Schema<'s> {
                 bounds::of_text(schema, text, path)
             }
             Value::Null | Value::Bool(_) => None,
+        };
+        own.or_else(|| self.combined(schema, value, path, depth))
+    }
+
+    /// Returns what is wrong by other schemas that are put together: `allOf`, `anyOf`, `oneOf`, `not`.
+    fn combined(
+        &mut self,
+        schema: &'s Value,
+        value: &Value,
+        path: &str,
+        depth: usize,
+    ) -> Option<String> {
+        let parts = |key: &str| schema.get(key).and_then(Value::as_array);
+        for part in parts("allOf").into_iter().flatten() {
+            let fault = self.fault_of(part, value, path, depth + 1);
+            if fault.is_some() {
+                return fault;
+            }
         }
+        for key in ["anyOf", "oneOf"] {
+            let (mut fitting, mut last) = (0, None);
+            for choice in parts(key).into_iter().flatten() {
+                match self.fault_of(choice, value, path, depth + 1) {
+                    None => fitting += 1,
+                    fault => last = fault,
+                }
+            }
+            // Faults of the last choice stand for all.
+            if fitting == 0 && last.is_some() {
+                return last;
+            }
+            if key == "oneOf" && fitting > 1 && self.saw_all(depth) {
+                return Some(format!(
+                    "{path} fits {fitting} alternatives, of which one is meant"
+                ));
+            }
+        }
+        let other = schema.get("not").filter(|other| other.is_object())?;
+        let fits = self.fault_of(other, value, path, depth + 1).is_none();
+        (fits && self.saw_all(depth)).then(|| format!("{path} is what it must not be"))
+    }
+
+    /// Returns whether everything was looked at: what was not may be wrong after all.
+    fn saw_all(&self, depth: usize) -> bool {
+        self.steps <= STEPS_MAX && depth < DEPTH_MAX
     }
 
     fn items(

@@ -142,7 +142,9 @@ fn fault(call: &SpanView, schemas: &[Value]) -> Option<String> {
         let fault = is_meant.then(|| serde_json::from_str::<serde::de::IgnoredAny>(text).err());
         return fault.flatten().map(|error| format!("not JSON: {error}"));
     }
-    let mut faults = schemas.iter().map(|schema| Schema::of(schema).fault(value));
+    let mut faults = schemas
+        .iter()
+        .map(|schema| Schema::of(schema).fault(value, "arguments"));
     let first = faults.next()??;
     faults.all(|fault| fault.is_some()).then_some(first)
 }

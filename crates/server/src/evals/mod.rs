@@ -17,7 +17,6 @@ mod grading;
 mod import;
 mod items;
 mod recorded;
-mod row_schema;
 mod runs;
 mod sampling;
 mod source;

@@ -15,7 +15,6 @@ use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::criteria::By;
-use super::row_schema::RowSchema;
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
 use super::{criteria, read_file, read_json, recorded, traces};
@@ -182,7 +181,7 @@ pub(super) async fn create_run(
     let sampling = Sampling::of(&source)?;
     require_what_it_needs(&state, &eval, &source, sampling.is_some())?;
     let rules = RowRules {
-        schema: RowSchema::new(criteria::item_schema(&eval.data_source_config)?),
+        schema: criteria::item_schema(&eval.data_source_config)?,
         needs_sample: matches!(source.kind.as_str(), "completions" | "responses")
             && sampling.is_none(),
     };

@@ -3,6 +3,7 @@
 //! All of them are read when the run is made. A row that cannot be used is the caller's mistake and is
 //! told then, by its place, not in the middle of a run.
 
+use insight::schema_fault;
 use model::NanoUsd;
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +11,6 @@ use serde_json::value::RawValue;
 use store::meta::NewItem;
 
 use super::recorded::RecordedQuery;
-use super::row_schema::RowSchema;
 use super::traces::TracesQuery;
 use crate::error::{ApiError, ErrorCode};
 
@@ -118,7 +118,7 @@ impl DataSource {
 #[derive(Debug)]
 pub(super) struct RowRules {
     /// The eval's schema of a row.
-    pub(super) schema: RowSchema,
+    pub(super) schema: Value,
     /// Whether a row must bring the answer that is graded.
     pub(super) needs_sample: bool,
 }
@@ -155,7 +155,8 @@ impl RowRules {
     /// Returns rows that were made here, if they have what the eval wants of its rows.
     pub(super) fn recorded(&self, rows: Vec<NewItem>) -> Result<Vec<NewItem>, ApiError> {
         let known = ["input", "trace_id", "span_id"];
-        let mut required = self.schema.required();
+        let required = self.schema.get("required").and_then(Value::as_array);
+        let mut required = required.into_iter().flatten().filter_map(Value::as_str);
         if let Some(name) = required.find(|name| !known.contains(name)) {
             let message = format!(
                 "rows of recorded calls have no {name:?}, which the eval's item_schema requires; they have input, trace_id, span_id"
@@ -167,12 +168,12 @@ impl RowRules {
 
     /// Refuses an item that does not fit the eval's schema.
     pub(super) fn fit(&self, item: &Value) -> Result<(), String> {
-        let Some(fault) = self.schema.fault(item) else {
-            return Ok(());
-        };
-        Err(format!(
-            "its `item`{fault}, which the eval's item_schema does not allow"
-        ))
+        match schema_fault(&self.schema, item, "its `item`") {
+            None => Ok(()),
+            Some(fault) => Err(format!(
+                "{fault}, which the eval's item_schema does not allow"
+            )),
+        }
     }
 
     fn row(&self, text: &str) -> Result<NewItem, String> {
@@ -236,8 +237,8 @@ mod tests {
 
     fn rules(needs_sample: bool) -> RowRules {
         RowRules {
-            schema: RowSchema::new(serde_json::json!({"type": "object", "required": ["label"],
-                "properties": {"n": {"type": "integer", "minimum": 0}}})),
+            schema: serde_json::json!({"type": "object", "required": ["label"],
+                "properties": {"n": {"type": "integer", "minimum": 0}}}),
             needs_sample,
         }
     }
@@ -277,7 +278,7 @@ mod tests {
         check(
             r#"{"item":{"label":"a","n":-1}}"#,
             false,
-            Err("`item`.n is -1, less than 0"),
+            Err("`item`.n is less than 0"),
         );
         check(
             r#"{"item":{"label":1},"sample":"a"}"#,

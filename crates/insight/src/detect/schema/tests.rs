@@ -6,7 +6,7 @@ use serde_json::json;
 
 fn check(schema: Value, value: Value, want: Option<&str>) {
     assert_eq!(
-        Schema::of(&schema).fault(&value).as_deref(),
+        Schema::of(&schema).fault(&value, "arguments").as_deref(),
         want,
         "{schema} {value}"
     );
@@ -205,6 +205,32 @@ fn bounds_and_patterns() {
 }
 
 #[test]
+fn alternatives_are_weighed_beside_what_else_is_said() {
+    let any =
+        json!({"anyOf": [{"type": "string", "minLength": 3}, {"type": "null"}], "maxLength": 4});
+    check(any.clone(), json!(null), None);
+    check(any.clone(), json!("abc"), None);
+    check(
+        any.clone(),
+        json!("ab"),
+        Some("arguments is a text, not null"),
+    );
+    let long = "arguments has 5 characters, more than 4";
+    check(any, json!("abcde"), Some(long));
+    let one = json!({"oneOf": [{"multipleOf": 2}, {"multipleOf": 3}]});
+    check(one.clone(), json!(4), None);
+    check(one.clone(), json!(5), Some("arguments is no multiple of 3"));
+    let both = "arguments fits 2 alternatives, of which one is meant";
+    check(one, json!(6), Some(both));
+    let all = json!({"allOf": [{"minimum": 1}, {"maximum": 2}]});
+    check(all, json!(3), Some("arguments is more than 2"));
+    // Each level has two alternatives: without a bound the steps would double at each.
+    let wide = json!({"anyOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]});
+    let deep = (0..30).fold(json!(1), |inner, _| json!({"a": inner}));
+    check(wide, deep, None);
+}
+
+#[test]
 fn a_pattern_that_nobody_can_look_for_allows_all() {
     check(json!({"pattern": "(?=x)"}), json!("a"), None);
     check(json!({"pattern": "a".repeat(2_000)}), json!("b"), None);
@@ -265,15 +291,15 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn any_schema_says_something_of_any_value(schema in any_json(), value in any_json()) {
-        drop(schema_fault(&schema, &value));
+        drop(schema_fault(&schema, &value, "it"));
     }
 
     #[test]
     fn a_value_is_what_it_is_said_to_be_alone(value in any_json()) {
-        prop_assert_eq!(schema_fault(&json!({"const": value}), &value), None);
-        prop_assert_eq!(schema_fault(&json!({"enum": [value]}), &value), None);
+        prop_assert_eq!(schema_fault(&json!({"const": value}), &value, "it"), None);
+        prop_assert_eq!(schema_fault(&json!({"enum": [value]}), &value, "it"), None);
         let denied = json!({"not": {"const": value}});
-        prop_assert!(schema_fault(&denied, &value).is_some());
+        prop_assert!(schema_fault(&denied, &value, "it").is_some());
     }
 }
 

@@ -35,8 +35,7 @@ impl Level {
 
     /// Returns what is left outside, as 0.05.
     pub fn alpha(self) -> f64 {
-        // 1 − 0.95 is not the double that 0.05 is
-        ((1.0 - self.0) * 1e15).round() / 1e15
+        1.0 - self.0
     }
 
     /// Returns the quantile at which a two-sided interval ends, as 0.975.

@@ -167,7 +167,8 @@ pub fn compare(
     options: &CompareOptions,
 ) -> Comparison {
     let (both, missing) = both::graders(baseline, candidate, &options.graders);
-    let alpha = options.level.alpha();
+    // 1 − 0.95 is not the number that 0.05 is
+    let alpha = (options.level.alpha() * 1e12).round() / 1e12;
     let by = pairing::choose(baseline, candidate, options.pair_by);
     let mut open = Vec::new();
     let mut graders: Vec<GraderComparison> = missing

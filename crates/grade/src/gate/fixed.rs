@@ -13,6 +13,9 @@ use crate::compare::pairing::{Entry, Pair};
 use crate::compare::tested::{self, Outcome};
 use crate::compare::words;
 
+/// Ends that differ by less are the same.
+const ROUNDING: f64 = 1e-9;
+
 pub(super) fn evidence(asked: &Asked<'_>, options: &GateOptions) -> Result<Evidence, Refusal> {
     let question = Question {
         level: Level::new(1.0 - options.alpha)?,
@@ -26,9 +29,10 @@ pub(super) fn evidence(asked: &Asked<'_>, options: &GateOptions) -> Result<Evide
         Some(pairs) => {
             let all: Vec<f64> = differences(pairs, 0.0).collect();
             let interval = steps_interval(&all, step(asked, pairs), question.level)?;
-            if interval.width() > 0.0 {
-                // that which is decided by
-                let mut difference = outcome.found.difference;
+            let mut difference = outcome.found.difference;
+            let known = difference.interval;
+            // where few pairs differ, that by which it is decided is wider
+            if interval.low < known.low - ROUNDING || interval.high > known.high + ROUNDING {
                 difference.interval = interval;
                 shown.difference = difference.into();
             }

@@ -50,7 +50,32 @@ fn shown(view: &TraceView) -> Vec<String> {
         assert!(!answer.starts_with("error"), "{name} {arguments}: {answer}");
         all.push(format!("Its tags are <data-{NONCE} …>\n{answer}"));
     }
+    // Beside a quiet trace, shown first and shown second.
+    let quiet = Story::default().view();
+    let other = Renderer::new(&quiet, &effects);
+    for pair in [[&renderer, &other], [&other, &renderer]] {
+        all.push(prompt_of_two(pair, &fence).user());
+    }
     all
+}
+
+fn prompt_of_two(pair: [&Renderer<'_>; 2], fence: &Fence) -> Prompt {
+    let request = Request::new(8_000);
+    let renderings = pair.map(|renderer| renderer.render(fence, &request).unwrap());
+    let inputs = Inputs::default();
+    let exhibit = |at: usize| Exhibit {
+        rendering: &renderings[at],
+        fence,
+        inputs: &inputs,
+    };
+    let assembly = Assembly {
+        criterion: &Criterion::of_text("Which agent booked what the user asked for?"),
+        offered: &Offered::Better,
+        first: exhibit(0),
+        second: Some(exhibit(1)),
+        order: Order::CriterionFirst,
+    };
+    assembly.prompt()
 }
 
 fn prompt(renderer: &Renderer<'_>, fence: &Fence, mask: &Mask, request: &Request<'_>) -> Prompt {

@@ -412,6 +412,11 @@ mod tests {
                 .unwrap_err()
                 .contains("its status")
         );
+        let figures = json!({"id": "r", "eval_id": "e", "status": "completed", "result_counts": null,
+            "per_model_usage": [{"model_name": "m", "total_tokens": 3, "cached_tokens": null}]});
+        let run = Read::run(&raw(figures)).read.unwrap();
+        let told: Value = serde_json::from_str(&run.told).unwrap();
+        assert_eq!(told["per_model_usage"][0]["total_tokens"], 3, "{told}");
         assert_eq!(Read::run(&raw(json!({}))).read.unwrap_err(), "it has no id");
     }
 }

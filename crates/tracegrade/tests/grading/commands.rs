@@ -144,7 +144,12 @@ fn broken_at(path: &'static str, server: SocketAddr) -> SocketAddr {
                 let Ok(mut upstream) = TcpStream::connect(server) else {
                     return;
                 };
-                let _sent = upstream.write_all(&head[..n]);
+                // One request a connection: the next one has to be looked at too.
+                let line = head[..n].iter().position(|byte| *byte == b'\n');
+                let (line, rest) = head[..n].split_at(line.map_or(n, |at| at + 1));
+                for part in [line, b"connection: close\r\n", rest] {
+                    let _sent = upstream.write_all(part);
+                }
                 let (mut from, mut to) =
                     (client.try_clone().unwrap(), upstream.try_clone().unwrap());
                 std::thread::spawn(move || std::io::copy(&mut from, &mut to));

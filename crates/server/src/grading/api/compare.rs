@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::sides::{Pairing, Side, SideSent};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::grading::stopping;
 use crate::json::JsonBody;
 use crate::read::blocking;
 use crate::state::AppState;
@@ -111,6 +112,7 @@ pub(super) async fn compare_runs(
         .transpose()?;
     let sides = [&asked.baseline, &asked.candidate];
     let [baseline, candidate] = Side::both(&state, &principal, sides, &pairing).await?;
+    require_fixed_size([&baseline, &candidate])?;
     let options = CompareOptions {
         pair_by: pairing.by(),
         margin,
@@ -165,6 +167,9 @@ pub(super) async fn gate_run(
     let max_unscored = asked.max_unscored.unwrap_or(defaults.unscored_share_max);
     let sides = [&asked.baseline, &asked.candidate];
     let [baseline, candidate] = Side::both(&state, &principal, sides, &pairing).await?;
+    if !asked.sequential {
+        require_fixed_size([&baseline, &candidate])?;
+    }
     let options = GateOptions {
         margin,
         alpha,
@@ -187,6 +192,22 @@ pub(super) async fn gate_run(
         markdown: wants("markdown").then(|| report.to_markdown()),
         report,
     }))
+}
+
+/// Refuses runs that may stop by what they show: what is reckoned of a size that was fixed beforehand does
+/// not hold of them.
+fn require_fixed_size(sides: [&Side; 2]) -> Result<(), ApiError> {
+    let stopping = sides.map(|side| &side.run);
+    let stopping = (stopping.into_iter()).find(|run| stopping::of_run(run).is_some());
+    let Some(run) = stopping else {
+        return Ok(());
+    };
+    let message = format!(
+        "{} may stop by what it shows (`stop_when`), and a comparison of a size that was fixed beforehand \
+         does not hold for it: ask a sequential gate, or grade without stop_when (what judges said is known)",
+        run.id
+    );
+    Err(ApiError::invalid("run_id", message))
 }
 
 /// Returns whether no more traces come to a run by itself.

@@ -108,11 +108,11 @@ async fn mistakes_are_told_with_their_places_and_projects_are_apart() {
     let answer = server.post("/v1/graders/try", &wrong).await;
     assert_eq!(answer.status, 400);
     assert!(answer.text.contains("tool_errors"), "{}", answer.text);
-    // Without a judge there is no verdict, and no fail.
+    // Without a judge nobody could answer.
     let judged = json!({"grader": {"type": "llm", "criteria": "good?"}});
-    let told = tried(&server, judged).await;
-    assert_eq!(told["counts"]["unscored"], 6, "{told}");
-    assert_eq!(told["data"][0]["unscored_reason"], "no_judge");
+    let answer = server.post("/v1/graders/try", &judged).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text.contains("not_configured"), "{}", answer.text);
     let many = json!({"grader": {"type": "rule", "check": "true"}, "limit": 5_000});
     assert_eq!(server.post("/v1/graders/try", &many).await.status, 400);
 

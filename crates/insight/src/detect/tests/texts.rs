@@ -139,8 +139,8 @@ fn claimed_not_done() {
         Detector::D20,
         &named.says("You have been transferred to a human."),
     );
-    let looked = Run::new().call("get_order", "{}", "ok");
-    fires(Detector::D20, &looked.says("I have ordered it."), &[&[3]]);
+    let looked = Run::new().call("get_booking", "{}", "ok");
+    fires(Detector::D20, &looked.says("I have booked it."), &[&[3]]);
     // To add is arithmetic, but where something could have been added.
     let sums = "Finally, we added 10 years to the age.";
     clear(Detector::D20, &answers(sums));

@@ -133,7 +133,7 @@ async fn runs_come_along_as_they_were_graded_there() {
     let (status, error) = bench.post(&format!("{path}/cancel"), &json!({})).await;
     assert_eq!(
         (status, text(&error["error"], "message")),
-        (400, "the run is completed already".to_owned())
+        (400, "run_id: the run is completed already".to_owned())
     );
     assert_eq!(bench.get(&path).await, kept);
     assert_eq!(bench.delete(&path).await.0, 200);

@@ -83,7 +83,7 @@ async fn our_graders_are_criteria_of_evals_over_traces() {
     );
     let good = results_of(&bench, &run, "good").await;
     assert_eq!(good["status"], "pass", "{good}");
-    for name in ["clean", "rule-1", "both", "said"] {
+    for name in ["clean", "rule-2", "both", "said"] {
         assert_eq!(good[name]["passed"], true, "{name}: {good}");
         assert_eq!(good[name]["score"], 1.0, "{name}: {good}");
     }

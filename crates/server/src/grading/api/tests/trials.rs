@@ -129,7 +129,7 @@ async fn a_trial_that_cannot_be_meant_is_refused() {
     check(
         json!({"grader": rule(), "filter": {"colour": "red"}}),
         400,
-        "colour",
+        "filter.colour",
     )
     .await;
     for body in [

@@ -82,7 +82,8 @@ async fn an_unused_version_is_replaced_and_a_used_one_never() {
     assert_eq!((&by_id, &*by_id.hash), (&by_name, "b"));
     assert_eq!(meta.grader(project, "tone", None).await.unwrap(), third);
     let missing = meta.grader(project, "tone", Some(4)).await.unwrap_err();
-    assert_eq!(missing.to_string(), "there is no grader \"tone\"");
+    let told = "there is no version \"4 of tone, of which there are 3\"";
+    assert_eq!(missing.to_string(), told);
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ fn outcomes<'a>(answer: &'a Value, what: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one run, looked at from all sides")]
 async fn runs_come_along_as_they_were_graded_there() {
     let bench = Bench::new().await;
     let items: Vec<Value> = (0..3).map(|n| item(n, "evalrun_a")).collect();

@@ -132,7 +132,7 @@ mod tests {
             let truth = if doubtful {
                 place % 10 < 5
             } else {
-                place % 3 > 0
+                !place.is_multiple_of(3)
             };
             let judge = doubtful || truth;
             let share = if doubtful { 0.5 } else { 0.1 };
@@ -148,7 +148,7 @@ mod tests {
         let truth = {
             let passes = |place: &u32| match place.is_multiple_of(5) {
                 true => place % 10 < 5,
-                false => place % 3 > 0,
+                false => !place.is_multiple_of(3),
             };
             (0..1_200_u32).filter(passes).count() as f64 / 1_200.0
         };

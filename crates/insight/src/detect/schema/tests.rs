@@ -65,6 +65,7 @@ fn arguments_are_held_against_their_schema() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of keywords")]
 fn bounds_and_patterns() {
     let check = |schema: Value, good: Value, bad: Value, want: &str| {
         check(schema.clone(), good, None);

@@ -26,8 +26,9 @@ use super::plan::RuleOf;
 use crate::error::{ApiError, ErrorCode};
 use crate::read::for_each_view;
 
-/// A trace that may be chosen takes about so much memory.
-const CANDIDATE_BYTES: usize = 256;
+/// A trace that may be chosen takes about so much memory: a million of them have room in the share of
+/// queries.
+const CANDIDATE_BYTES: usize = size_of::<Candidate>() + 48;
 
 /// So many are counted before more memory is asked for.
 const CANDIDATES_PER_STEP: usize = 4_096;
@@ -154,14 +155,15 @@ impl Selection {
 #[derive(Debug, Clone)]
 struct Candidate {
     trace_id: TraceId,
-    group_id: Option<GroupId>,
+    /// Shared by those of a group.
+    group_id: Option<Arc<GroupId>>,
     started_at: Option<Time>,
     home: Time,
     /// Its place among the strata.
     stratum: usize,
     /// By what it finds its partner, where the run compares.
-    key: Option<String>,
-    partner: Option<Partner>,
+    key: Option<Box<str>>,
+    partner: Option<Box<Partner>>,
 }
 
 /// Memory for candidates, asked for as they become more.
@@ -187,6 +189,7 @@ impl Room {
 #[derive(Debug)]
 struct Found {
     candidates: Vec<Candidate>,
+    groups: HashSet<Arc<GroupId>>,
     running: usize,
     outside: usize,
     missing: Vec<TraceId>,
@@ -221,6 +224,7 @@ pub(super) fn select(
 fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Found, ApiError> {
     let mut found = Found {
         candidates: Vec::new(),
+        groups: HashSet::new(),
         running: 0,
         outside: 0,
         missing: Vec::new(),
@@ -320,11 +324,13 @@ impl Found {
         let metadata = row.item.metadata.as_ref().map(|text| text.as_str());
         let group = row.item.group_id.as_ref();
         let against = asked.against.as_ref();
+        let key = against.and_then(|against| against.pair_by.key(group, metadata));
+        let group_id = group.map(|group| self.shared(group)).transpose()?;
         self.candidates.push(Candidate {
-            key: against.and_then(|against| against.pair_by.key(group, metadata)),
+            key: key.map(String::into_boxed_str),
             partner: None,
             trace_id: row.item.trace_id.clone(),
-            group_id: row.item.group_id.clone(),
+            group_id,
             started_at: row.started_at,
             home: entry.home_started_at,
             stratum,
@@ -334,6 +340,17 @@ impl Found {
 }
 
 impl Found {
+    /// Returns a group's id as all of its traces hold it.
+    fn shared(&mut self, group: &GroupId) -> Result<Arc<GroupId>, ApiError> {
+        if let Some(known) = self.groups.get(group) {
+            return Ok(Arc::clone(known));
+        }
+        self.room.more()?;
+        let group = Arc::new(group.clone());
+        self.groups.insert(Arc::clone(&group));
+        Ok(group)
+    }
+
     /// Keeps of what was found what has a partner on the other side.
     fn find_partners(
         &mut self,
@@ -350,13 +367,13 @@ impl Found {
         let others = find(snapshot, ledger, &other_side)?;
         let lonely = |one: &Candidate| Lonely {
             trace_id: one.trace_id.clone(),
-            key: one.key.clone(),
+            key: one.key.as_deref().map(str::to_owned),
         };
         let own: Vec<Lonely> = self.candidates.iter().map(lonely).collect();
         let others = others.candidates.iter().map(lonely).collect();
         let (partners, told) = pair(&against.pair_by, &asked.seed, &own, others);
         for (one, partner) in self.candidates.iter_mut().zip(partners) {
-            one.partner = partner;
+            one.partner = partner.map(Box::new);
         }
         self.candidates.retain(|one| one.partner.is_some());
         self.pairs = Some(told);
@@ -368,7 +385,7 @@ impl Candidate {
     /// Returns what it counts with as one: pairs of one case, else its group.
     fn group(&self) -> Option<&GroupId> {
         let of_pair = self.partner.as_ref().and_then(|it| it.group.as_ref());
-        of_pair.or(self.group_id.as_ref())
+        of_pair.or(self.group_id.as_deref())
     }
 }
 

@@ -93,7 +93,7 @@ async fn our_graders_are_criteria_of_evals_over_traces() {
     assert_eq!(bad["clean"]["passed"], false);
     assert_eq!(bad["clean"]["citations"], json!(["bad-call"]), "{bad}");
     assert_eq!(bad["both"]["score"], 0.5, "{bad}");
-    assert_eq!(bad["both"]["scores"], json!({"a": 1.0, "b": 0.0}), "{bad}");
+    assert_eq!(bad["both"]["reasoning"], "a = 1, b = 0", "{bad}");
     assert_eq!(bad["said"]["passed"], true);
     // Results name the criteria by their ids, in the eval's order.
     let ids: Vec<&Value> = (eval["testing_criteria"].as_array().unwrap().iter())

@@ -47,6 +47,7 @@ fn drawn(asked: &Asked, sizes: &[usize]) -> Result<Selected, ApiError> {
     }
     let found = Found {
         candidates,
+        groups: HashSet::new(),
         running: 0,
         outside: 0,
         missing: Vec::new(),

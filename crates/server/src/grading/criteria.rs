@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use grade::judge::Budget;
@@ -21,15 +20,10 @@ use super::judge::{Bill, ProjectJudge};
 use super::plan::{Frozen, Plan, Planned, Scores};
 use super::recorded::{self, Judged};
 use super::usual::Wanted;
+use super::worker::load;
 use crate::error::{ApiError, chain};
-use crate::read::{LoadError, Viewed, blocking, view_of};
+use crate::read::Viewed;
 use crate::state::AppState;
-
-/// For want of memory a trace is tried again so often, ...
-const LOADS_MAX: u32 = 60;
-
-/// ... after so long.
-const LOADED_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A grader that stands as a criterion.
 #[derive(Debug, Clone)]
@@ -101,7 +95,7 @@ pub(crate) struct TraceBench {
     project: ProjectId,
     run_id: String,
     plan: Plan,
-    known: Arc<Known>,
+    known: Known,
     baselines: BTreeMap<String, f64>,
     judge: ProjectJudge,
 }
@@ -145,7 +139,7 @@ impl TraceBench {
             state: Arc::clone(state),
             project: project.clone(),
             run_id: run_id.to_owned(),
-            known: Arc::new(known.await.map_err(ApiError::internal)?),
+            known: known.await.map_err(ApiError::internal)?,
             baselines: baselines.map_err(ApiError::internal)?,
             judge: ProjectJudge::of(state, project, Budget::new(cap, spent)),
             plan: criteria.0,
@@ -213,28 +207,12 @@ impl TraceBench {
 
     /// Reads a trace, with the hash of what can be read of it; or says why it cannot be read.
     async fn view(&self, trace_id: &TraceId) -> Result<(Viewed, String), String> {
-        let mut loads = 0;
-        loop {
-            let (state, project) = (Arc::clone(&self.state), self.project.clone());
-            let (known, id) = (Arc::clone(&self.known), trace_id.clone());
-            let read = move || -> Result<_, LoadError> {
-                let viewed = view_of(&state, &project, &id)?;
-                Ok(viewed.map(|viewed| {
-                    let hash = known.trace_hash(&viewed.view);
-                    (viewed, hash)
-                }))
-            };
-            match blocking(read).await.map_err(|error| error.to_string())? {
-                Ok(found) => {
-                    return found.ok_or_else(|| "the trace is not stored any more".to_owned());
-                }
-                Err(LoadError::Full(_)) if loads < LOADS_MAX => {
-                    loads += 1;
-                    tokio::time::sleep(LOADED_AGAIN_AFTER).await;
-                }
-                Err(error) => return Err(chain(&error)),
-            }
-        }
+        let loaded = load(&self.state, &self.project, trace_id).await;
+        let found = loaded.map_err(|error| error.to_string())?;
+        let viewed = found.map_err(|error| chain(&error))?;
+        let viewed = viewed.ok_or_else(|| "the trace is not stored any more".to_owned())?;
+        let hash = self.known.trace_hash(&viewed.view);
+        Ok((viewed, hash))
     }
 
     fn unreadable(&self, why: &str) -> Vec<(String, Vec<Graded>)> {

@@ -500,20 +500,8 @@ impl Worker {
         })
     }
 
-    /// Reads a trace, again and again while there is no room for it.
     async fn load(&self, id: &TraceId) -> Result<Result<Option<Viewed>, LoadError>, RunError> {
-        let mut loads = 0;
-        loop {
-            let (of, project) = (Arc::clone(self.state()), self.run().project.clone());
-            let id = id.clone();
-            match blocking(move || view_of(&of, &project, &id)).await? {
-                Err(LoadError::Full(_)) if loads < LOADS_MAX => {
-                    loads += 1;
-                    tokio::time::sleep(LOADED_AGAIN_AFTER).await;
-                }
-                other => return Ok(other),
-            }
-        }
+        Ok(load(self.state(), &self.run().project, id).await?)
     }
 
     /// Reads an item's trace, and the one that it is held against: none if one of them is gone.
@@ -652,6 +640,25 @@ impl Worker {
                 }
                 Ok(Next::Turn)
             }
+        }
+    }
+}
+
+/// Reads a trace, again and again while there is no room for it.
+pub(super) async fn load(
+    state: &AppState,
+    project: &ProjectId,
+    id: &TraceId,
+) -> Result<Result<Option<Viewed>, LoadError>, ApiError> {
+    let mut loads = 0;
+    loop {
+        let (of, project, id) = (Arc::clone(state), project.clone(), id.clone());
+        match blocking(move || view_of(&of, &project, &id)).await? {
+            Err(LoadError::Full(_)) if loads < LOADS_MAX => {
+                loads += 1;
+                tokio::time::sleep(LOADED_AGAIN_AFTER).await;
+            }
+            other => return Ok(other),
         }
     }
 }

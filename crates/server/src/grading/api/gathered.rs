@@ -1,7 +1,6 @@
 //! The grades of a run, gathered in memory, as results, comparisons and gates read them.
 //!
-//! They come off the disk one by one on a blocking thread and take about 90 bytes a trace and 16 a grade,
-//! which is held of the ledger. Small ones are kept until something changes in the run, a deletion
+//! They come off the disk one by one on a blocking thread, and what they take is held of the ledger. Small ones are kept until something changes in the run, a deletion
 //! included, so that whoever leafs through results gathers once.
 
 use std::collections::{HashSet, VecDeque};
@@ -22,10 +21,6 @@ use crate::error::ApiError;
 use crate::grading::stopping;
 use crate::read::{blocking, of_project};
 use crate::state::AppState;
-
-/// What a trace and what a grade takes, about.
-const TRACE_BYTES: usize = 128;
-const GRADE_BYTES: usize = 16;
 
 /// So much is kept of all runs together.
 const KEPT_BYTES_MAX: usize = 32 << 20;
@@ -180,7 +175,7 @@ async fn read(
             run_id: run.id.clone(),
             graders: graders.clone(),
             strata: strata.clone(),
-            bytes: guessed_bytes(run, graders.len()),
+            items: usize::try_from(run.done).unwrap_or(0),
             only: only.clone(),
             options: ResultsOptions {
                 at_any_time: stopping::of_run(run).is_some(),
@@ -198,7 +193,8 @@ struct Reading {
     run_id: String,
     graders: Vec<GraderFacts>,
     strata: Vec<Stratum>,
-    bytes: usize,
+    /// How many items have been graded.
+    items: usize,
     only: Option<Arc<HashSet<TraceId>>>,
     options: ResultsOptions,
     ledger: Arc<Ledger>,
@@ -206,14 +202,20 @@ struct Reading {
 
 impl Reading {
     fn read(self, snapshot: &Snapshot) -> Result<Part, ApiError> {
-        let guess = self.ledger.reserve(Share::Queries, self.bytes)?;
+        let items = match &self.only {
+            Some(only) => only.len().min(self.items),
+            None => self.items,
+        };
+        let bytes = ResultsBuilder::bytes_expected(items, &self.graders);
+        let guess = self.ledger.reserve(Share::Queries, bytes)?;
         let filter = GradeFilter {
             run_id: Some(self.run_id),
             // the votes of panels are among the parameters of judges
             with_judgements: self.graders.iter().any(|grader| grader.kind == "llm"),
             ..GradeFilter::default()
         };
-        let mut builder = ResultsBuilder::new(self.graders, self.strata, self.options);
+        let builder = ResultsBuilder::new(self.graders, self.strata, self.options);
+        let mut builder = builder.expecting(items);
         let mut started: Option<(Time, Time)> = None;
         snapshot.for_each_grade(&filter, &mut |grade| {
             let trace = grade.trace_id.as_ref();
@@ -238,11 +240,6 @@ impl Reading {
             room,
         })
     }
-}
-
-fn guessed_bytes(run: &GradingRun, graders: usize) -> usize {
-    let traces = usize::try_from(run.done).unwrap_or(0);
-    traces.saturating_mul(TRACE_BYTES + graders.saturating_mul(GRADE_BYTES))
 }
 
 /// A grader as a run has frozen it.

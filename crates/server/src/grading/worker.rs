@@ -504,7 +504,8 @@ impl Worker {
         Ok(load(self.state(), &self.run().project, id).await?)
     }
 
-    /// Reads an item's trace, and the one that it is held against: none if one of them is gone.
+    /// Reads an item's trace, and the one that it is held against, if there is one; nothing if its own is
+    /// gone.
     async fn load_item(
         &self,
         item: &GradingItem,
@@ -514,11 +515,11 @@ impl Worker {
             Ok(None) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error)),
         };
-        let Some(counterpart) = &item.counterpart else {
-            return Ok(Ok(Some((own, None))));
+        let other = match &item.counterpart {
+            None => Ok(None),
+            Some(counterpart) => self.load(counterpart).await?,
         };
-        let other = self.load(counterpart).await?;
-        Ok(other.map(|other| other.map(|other| (own, Some(other)))))
+        Ok(other.map(|other| Some((own, other))))
     }
 
     async fn grade_one(&self, judge: &ProjectJudge, item: GradingItem) -> Result<Done, RunError> {
@@ -544,13 +545,6 @@ impl Worker {
                 let now = state.clock.now();
                 Some(Ok(self.bench.unreadable(&item, &chain(&error), now)))
             }
-        };
-        let outcome = match &item.counterpart {
-            // What was deleted while it was judged is quoted nowhere.
-            Some(id) if self.load(id).await?.is_ok_and(|it| it.is_none()) => {
-                outcome.map(|outcome| outcome.map(|_| ItemGrades::default()))
-            }
-            _ => outcome,
         };
         let spent = bill.unwritten();
         Ok(Done {

@@ -321,6 +321,10 @@ impl Found {
         let group = row.item.group_id.as_ref();
         let against = asked.against.as_ref();
         let key = against.and_then(|against| against.pair_by.key(group, metadata));
+        if key.is_some() {
+            // It takes its partner along.
+            self.room.more()?;
+        }
         let group_id = group.map(|group| self.shared(group)).transpose()?;
         self.candidates.push(Candidate {
             key: key.map(String::into_boxed_str),

@@ -416,3 +416,51 @@ async fn g1_a_run_of_pairs_goes_on_after_restarts_and_pays_once() {
     assert_eq!(run["cost"]["spent_usd"], NanoUsd(48 * CALL.0).to_usd());
     server.stop().await;
 }
+
+#[tokio::test]
+async fn two_traces_that_have_no_room_at_once_hold_no_run_up() {
+    let slow = Move::Stall(Duration::from_millis(100), Box::new(says("tie")));
+    let judge = Judge::start([]).unwrap().always(slow);
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::over(dir, Some(&judge), Arc::new(SystemClock), |config| {
+        config.grading.traces_at_once = 2;
+    })
+    .await;
+    let cases: Vec<String> = (0..6).map(|n| format!("case-{n}")).collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    server.record_cases("new", &cases).await;
+    server.record_cases("old", &cases).await;
+    let run = server.grade(&paired()).await;
+    server.ask(&run, "pause", &json!({})).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // Somebody has all the memory that traces are read into.
+    let ledger = server.state.store.ledger();
+    let mut held = Vec::new();
+    while let Ok(one) = ledger.reserve(store::Share::Queries, 64) {
+        held.push(one);
+    }
+    server.ask(&run, "resume", &json!({})).await;
+    let path = format!("/v1/evals/traces/grade/{}", text(&run, "id"));
+    while server.get(&path).await["counts"]["unscored"] == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(held);
+    let run = server.until(&run, &["completed"]).await;
+    assert_eq!(run["counts"]["done"], 6, "{run}");
+    for grade in server.grades(&run) {
+        let verdict = &grade.verdict;
+        if verdict.outcome == model::Outcome::Unscored {
+            let why = verdict.reasoning.as_deref().unwrap();
+            assert_eq!(
+                verdict.unscored_reason,
+                Some(model::UnscoredReason::Unreadable)
+            );
+            assert!(why.contains("memory share queries"), "{why}");
+        }
+    }
+    // It is tried again when there is room.
+    server.ask(&run, "retry", &json!({})).await;
+    let run = server.until(&run, &["completed"]).await;
+    assert_eq!(run["counts"]["unscored"], 0, "{run}");
+    server.stop().await;
+}

@@ -50,6 +50,40 @@ pub fn rate(rows: &Rows, level: Level, purpose: Purpose) -> Result<Figure, Refus
     })
 }
 
+/// Returns the mean of values from 0 to 1, such as wins of which a tie is a half.
+///
+/// If all are 0 or 1, as [`rate`]. Else Wilson's interval as of a rate with this mean, with
+/// n_eff = n / max(1, V/(p̂(1−p̂)/n)) and t of C − 1 degrees: no values from 0 to 1 vary more than 0s and 1s
+/// of their mean, so it is wide enough; and unlike p̂ ± t·√V it has a width where all values are alike.
+pub fn share(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
+    if rows.is_binary() {
+        return rate(rows, level, Purpose::Report);
+    }
+    if let Some(value) = rows.values().find(|value| !(0.0..=1.0).contains(value)) {
+        return Err(Refusal::OutOfRange {
+            value,
+            low: 0.0,
+            high: 1.0,
+        });
+    }
+    let variance = rows.variance_of_mean().ok_or(Refusal::OneGroup)?;
+    let (p, n, groups) = (rows.mean(), rows.n(), rows.groups());
+    let spread = p * (1.0 - p) / n as f64;
+    let effective_n = n as f64 / (variance / spread).max(1.0);
+    let critical = student_quantile(level.upper(), groups as f64 - 1.0);
+    let method = match rows.is_grouped() {
+        true => Method::WilsonGroups,
+        false => Method::Wilson,
+    };
+    Ok(Figure {
+        estimate: p,
+        interval: Interval::new(wilson(p, effective_n, critical), level, method),
+        n,
+        groups,
+        design_effect: design_effect(rows, variance),
+    })
+}
+
 /// Returns the mean, p̂ ± t_{C−1}·√V, of values of any kind.
 ///
 /// Assumes that the mean of C groups is near normal; for skewed values (durations, costs) ask for a
@@ -180,6 +214,35 @@ mod tests {
         assert_eq!(figure.interval, of_four.interval);
         assert_eq!((figure.groups, figure.design_effect), (4, 10.0));
         assert!(figure.has_too_few_groups());
+    }
+
+    #[test]
+    fn a_share_is_as_sure_as_a_rate_and_never_certain() {
+        let share = |rows: &Rows| share(rows, Level::P95).unwrap();
+        let binary = Rows::independent((0..40).map(|i| f64::from(u8::from(i % 4 == 0)))).unwrap();
+        let as_rate = rate(&binary, Level::P95, Purpose::Report).unwrap();
+        assert_eq!(share(&binary).interval, as_rate.interval);
+        // All alike: half wins of a few pairs prove nothing, nor do two wins.
+        let ties = share(&Rows::independent([0.5; 10]).unwrap());
+        assert!(
+            ties.interval.low < 0.25 && ties.interval.high > 0.75,
+            "{ties:?}"
+        );
+        let wins = share(&Rows::independent([1.0; 2]).unwrap());
+        assert!(wins.interval.low < 0.5, "{wins:?}");
+        // Copies in a group add nothing.
+        let values = |i: u64| [0.0, 0.5, 1.0, 1.0][(i % 4) as usize];
+        let alone = share(&Rows::independent((0..40).map(values)).unwrap());
+        let thrice: Vec<(f64, u64)> = (0..120).map(|i| (values(i / 3), i / 3)).collect();
+        let thrice = share(&grouped(&thrice));
+        let near = |a: f64, b: f64| (a - b).abs() < 0.01;
+        assert!(
+            near(alone.interval.low, thrice.interval.low)
+                && near(alone.interval.high, thrice.interval.high),
+            "{alone:?} {thrice:?}"
+        );
+        let wrong = Rows::independent([0.5, 1.5]).unwrap();
+        assert!(super::share(&wrong, Level::P95).is_err());
     }
 
     #[test]

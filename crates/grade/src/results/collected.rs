@@ -280,6 +280,11 @@ impl ResultsBuilder {
 }
 
 impl Graded {
+    /// Returns whether its grades compare two traces each.
+    pub(crate) fn is_pairwise(&self) -> bool {
+        !self.contradictions.is_empty()
+    }
+
     fn new(facts: GraderFacts) -> Self {
         Self {
             facts,

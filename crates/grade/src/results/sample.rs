@@ -216,6 +216,14 @@ impl<'a> Sample<'a> {
         cluster::mean(&self.rows()?, self.level())
     }
 
+    /// Returns the mean of values from 0 to 1.
+    pub(crate) fn share(&self) -> Result<Figure, Refusal> {
+        match self.is_stratified() || self.collected.options.at_any_time {
+            true => self.mean(),
+            false => cluster::share(&self.rows()?, self.level()),
+        }
+    }
+
     /// Returns the mean of values that may be skewed: with a bootstrap's interval where there are so few
     /// groups that it matters.
     pub(crate) fn mean_of_skewed(&self) -> Result<Figure, Refusal> {

@@ -79,7 +79,13 @@ impl TraceCriteria {
             },
             grader: one.grader,
         });
-        Plan::new(planned.collect()).map(Self)
+        let plan = Plan::new(planned.collect())?;
+        match plan.comparing() {
+            None => Ok(Self(plan)),
+            Some(name) => Err(vec![format!(
+                "`{name}` compares two traces, and an eval shows it one at a time: use it in a run with `against`"
+            )]),
+        }
     }
 
     /// Returns what the dearest of them costs.

@@ -39,7 +39,6 @@ use crate::turns::Turns;
 
 pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades_of};
 pub(crate) use criteria::{TraceBench, TraceCriteria, TraceCriterion, named as named_grader};
-pub(crate) use pairs::forget_comparisons;
 pub(crate) use recorded::forget as forget_judgements;
 pub(crate) use settings::problems_of;
 

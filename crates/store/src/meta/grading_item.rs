@@ -414,8 +414,8 @@ impl Meta {
         Ok(done)
     }
 
-    /// Returns the graded items, by run and trace, that hold a trace against one of these.
-    pub async fn graded_against(
+    /// Returns which traces, by their runs, are held against one of these.
+    pub(crate) async fn held_against(
         &self,
         project: &ProjectId,
         traces: &[TraceId],
@@ -425,12 +425,13 @@ impl Meta {
         let mut found = Vec::new();
         for chunk in traces.chunks(ROWS_PER_STATEMENT_MAX) {
             let mut statement = deleted::of_column(AGAINST, project, ("counterpart", chunk));
-            statement.push(" AND grading_items.status IN ('scored', 'unscored')");
             let rows = statement.build().persistent(false);
             let rows = rows.fetch_all(self.db.readers()).await.map_err(&failed)?;
             for row in &rows {
-                let id = column(row, "run_id").map_err(&failed)?;
-                found.push((id, parsed(row, "trace_id").map_err(&failed)?));
+                found.push((
+                    column(row, "run_id").map_err(&failed)?,
+                    parsed(row, "trace_id").map_err(&failed)?,
+                ));
             }
         }
         Ok(found)
@@ -500,6 +501,10 @@ const AGAINST: &str = "SELECT grading_runs.id AS run_id, trace_id
 pub(super) const BLANK_TRACES: &str =
     "UPDATE grading_items SET status = 'deleted', trace_id = NULL, group_id = NULL,
        counterpart = NULL
+     WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ";
+
+/// Takes some traces away from those that are held against them.
+const PART: &str = "UPDATE grading_items SET counterpart = NULL
      WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ";
 
 /// What a run's figures change by.
@@ -641,32 +646,24 @@ async fn book(
 }
 
 /// Takes traces that were deleted out of the runs of a project (D6): their items stay as a number, since
-/// they were drawn. Whoever holds one keeps its lease, and what it costs is booked. A comparison goes with
-/// either of its traces.
+/// they were drawn. Whoever holds one keeps its lease, and what it costs is booked. A trace that was
+/// compared with one of them is graded all the same, by graders that do not compare.
 pub(super) async fn forget_traces(
     connection: &mut Connection,
     project: &ProjectId,
     traces: &[&TraceId],
 ) -> Result<(), sqlx::Error> {
-    for column in ["trace_id", "counterpart"] {
-        forget_by(connection, project, (column, traces)).await?;
-    }
-    Ok(())
-}
-
-async fn forget_by(
-    connection: &mut Connection,
-    project: &ProjectId,
-    traces: (&'static str, &[&TraceId]),
-) -> Result<(), sqlx::Error> {
-    let mut counting = deleted::of_column(COUNT_TRACES, project, traces);
+    let mut parting = deleted::of_column(PART, project, ("counterpart", traces));
+    let parting = parting.build().persistent(false);
+    parting.execute(&mut *connection).await?;
+    let mut counting = deleted::of_traces(COUNT_TRACES, project, traces);
     counting.push(" GROUP BY run");
     let counts = counting.build().persistent(false);
     let counts = counts.fetch_all(&mut *connection).await?;
     if counts.is_empty() {
         return Ok(());
     }
-    let mut blanking = deleted::of_column(BLANK_TRACES, project, traces);
+    let mut blanking = deleted::of_traces(BLANK_TRACES, project, traces);
     let blanking = blanking.build().persistent(false);
     blanking.execute(&mut *connection).await?;
     for row in &counts {

@@ -2,16 +2,17 @@
 //!
 //! What was graded is written only over a row that waits, of a run that is in progress. So two workers,
 //! or one that a crash cut off between grading and writing, leave one result; and whoever canceled a run
-//! can be sure that nothing comes in behind it.
+//! can be sure that nothing comes in behind it. What it cost goes with it, in the same transaction, and the
+//! answers that were kept in case it is never written go away.
 
 use std::fmt;
 use std::str::FromStr;
 
-use model::{ProjectId, Time, TraceId};
+use model::{NanoUsd, ProjectId, Time, TraceId};
 
 use super::eval_run::ModelUse;
 use super::paging::Listing;
-use super::{Meta, MetaError, Page, PageAsked, deleted};
+use super::{Meta, MetaError, Page, PageAsked, deleted, judge_answer};
 use crate::sqlite::{Connection, DbError, Row, column, execute_rows, maybe_parsed, parsed, time};
 
 /// A row to be graded.
@@ -104,6 +105,8 @@ pub struct GradedItem {
     pub outcomes: Vec<(String, ItemStatus)>,
     /// The models that were called for it.
     pub usage: Vec<(String, ModelUse)>,
+    /// The questions whose answers were kept for this row alone, until it is written.
+    pub kept_answers: Vec<String>,
 }
 
 /// A row that was graded.
@@ -158,24 +161,35 @@ impl Meta {
         items.map_err(&failed)
     }
 
-    /// Writes down what was found of rows that wait; others are passed over. Returns whether the run is
-    /// still in progress: if not, nothing was written.
-    pub async fn grade_items(&self, run_id: &str, graded: &[GradedItem]) -> Result<bool, DbError> {
+    /// Writes down what was found of rows that wait, and what it cost; others are passed over. Returns
+    /// whether the run is still in progress: if not, nothing was written.
+    pub async fn grade_items(
+        &self,
+        run_id: &str,
+        graded: &[GradedItem],
+        cost: NanoUsd,
+    ) -> Result<bool, DbError> {
         let failed = self.db.failed("write down what was graded");
         let now = self.clock.now();
         let mut write = self.db.begin().await?;
         let connection = write.connection();
-        let running: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM eval_runs WHERE id = $1 AND status = 'in_progress'")
-                .bind(run_id)
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(&failed)?;
-        if running.is_none() {
+        let project: Option<String> = sqlx::query_scalar(
+            "UPDATE eval_runs SET spent = spent + $1 WHERE id = $2 AND status = 'in_progress'
+             RETURNING project_id",
+        )
+        .bind(cost.0)
+        .bind(run_id)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(&failed)?;
+        let Some(project) = project else {
             return Ok(false);
-        }
+        };
         for item in graded {
             enter(connection, run_id, item, now)
+                .await
+                .map_err(&failed)?;
+            judge_answer::drop_answers(connection, &project, &item.kept_answers)
                 .await
                 .map_err(&failed)?;
         }

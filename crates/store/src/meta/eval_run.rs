@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use model::{ProjectId, Time};
+use model::{NanoUsd, ProjectId, Time};
 
 use super::eval_item::NewItem;
 use super::paging::Listing;
@@ -121,6 +121,8 @@ pub struct EvalRun {
     pub metadata: String,
     /// Why it failed: a JSON object.
     pub error: Option<String>,
+    /// What its models have cost so far.
+    pub spent: NanoUsd,
     /// The id that it had elsewhere, if it was brought along.
     pub openai_id: Option<String>,
     /// What it came to there: a JSON object.
@@ -502,6 +504,7 @@ fn run(row: &Row) -> Result<EvalRun, sqlx::Error> {
         data_source: column(row, "data_source")?,
         metadata: column(row, "metadata")?,
         error: column(row, "error")?,
+        spent: NanoUsd(column(row, "spent")?),
         openai_id: column(row, "openai_id")?,
         told: column(row, "told")?,
         is_unfinished: column::<i64>(row, "is_unfinished")? != 0,

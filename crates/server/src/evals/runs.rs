@@ -278,8 +278,8 @@ fn require_prices(
         return Ok(());
     };
     let message = format!(
-        "what {model:?} costs is not known, so no cap could be kept: give it a price with `tracegrade prices set` or \
-         PUT /v1/prices (one that is free has a price of 0)"
+        "what {model:?} costs is not known, so no cap could be kept: give it a price with `tracegrade prices set MODEL \
+         --from DAY --input USD --output USD` or PUT /v1/prices (0 for one that is free)"
     );
     Err(ApiError::new(ErrorCode::Unconfigured, message))
 }

@@ -146,7 +146,7 @@ impl Bench {
             key: None,
             dir,
         };
-        for model in ["judge", "slow", "tested", "broken"] {
+        for model in ["judge", "slow", "tested", "broken", "m"] {
             bench.price(model).await;
         }
         bench

@@ -115,9 +115,10 @@ async fn grade(state: &AppState, run: &EvalRun) -> Result<(), RunError> {
         }
     }
     let tallies = meta.tallies(&[&run.id]).await?;
+    // Rows of traces that were deleted are gone: a run of no other is not at fault.
     let nothing = tallies
         .get(&run.id)
-        .is_some_and(|tally| tally.passed + tally.failed + tally.skipped == 0);
+        .is_some_and(|tally| tally.errored > 0 && tally.passed + tally.failed + tally.skipped == 0);
     let error = nothing.then(|| {
         let message = "not one row could be graded: the output items say why";
         json!({"code": "nothing_graded", "message": message}).to_string()

@@ -13,7 +13,9 @@ use model::{NanoUsd, ProjectId, Time, TraceId};
 use super::eval_run::ModelUse;
 use super::paging::Listing;
 use super::{Meta, MetaError, Page, PageAsked, deleted, judge_answer};
-use crate::sqlite::{Connection, DbError, Row, column, execute_rows, maybe_parsed, parsed, time};
+use crate::sqlite::{
+    Connection, DbError, Row, column, execute_rows, fresh_id, maybe_parsed, parsed, time,
+};
 
 /// A row to be graded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,6 +237,36 @@ impl Meta {
         })?;
         Ok(output_item(&row).map_err(&failed)?)
     }
+}
+
+/// Enters the rows of a new run, in their order. A trace that was deleted since it was read has none: what
+/// goes away with a deletion must not come in behind it (D6).
+pub(super) async fn enter_new(
+    connection: &mut Connection,
+    (project, run_id): (&ProjectId, &str),
+    items: &[NewItem],
+    now: Time,
+) -> Result<(), sqlx::Error> {
+    let traces = items.iter().filter_map(|item| item.trace_id.as_ref());
+    let gone = deleted::of(connection, project, traces, now).await?;
+    let is_there = |item: &&NewItem| !item.trace_id.as_ref().is_some_and(|id| gone.contains(id));
+    let numbered: Vec<(i64, &NewItem)> = (0..).zip(items.iter().filter(is_there)).collect();
+    let insert = (
+        "INSERT INTO eval_items (run_id, position, id, status, trace_id, item, given) ",
+        "",
+    );
+    execute_rows(connection, insert, &numbered, |values, (position, new)| {
+        values
+            .push_bind(run_id.to_owned())
+            .push_bind(*position)
+            .push_bind(format!("outputitem_{}", fresh_id(now).simple()))
+            .push_bind("queued")
+            .push_bind(new.trace_id.as_ref().map(ToString::to_string))
+            .push_bind(new.item.clone())
+            .push_bind(new.given.clone());
+    })
+    .await?;
+    Ok(())
 }
 
 /// The rows of a project that were made of some traces.

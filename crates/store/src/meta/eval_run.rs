@@ -12,10 +12,8 @@ use model::{NanoUsd, ProjectId, Time};
 
 use super::eval_item::NewItem;
 use super::paging::Listing;
-use super::{Meta, MetaError, Page, PageAsked, eval};
-use crate::sqlite::{
-    DbError, Engine, Row, column, execute_rows, fresh_id, maybe_time, parsed, time,
-};
+use super::{Meta, MetaError, Page, PageAsked, eval, eval_item};
+use crate::sqlite::{DbError, Engine, Row, column, fresh_id, maybe_time, parsed, time};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +164,7 @@ pub struct ModelUse {
 }
 
 impl Meta {
-    /// Makes a run of an eval, with its rows.
+    /// Makes a run of an eval, with its rows, but for those of traces that were deleted meanwhile (D6).
     pub async fn create_run(
         &self,
         who: &str,
@@ -198,28 +196,9 @@ impl Meta {
         if made.rows_affected() == 0 {
             return Err(eval::not_found(eval_id));
         }
-        let numbered: Vec<(i64, &NewItem)> = (0..).zip(&new.items).collect();
-        let insert = (
-            "INSERT INTO eval_items (run_id, position, id, status, trace_id, item, given) ",
-            "",
-        );
-        execute_rows(
-            write.connection(),
-            insert,
-            &numbered,
-            |values, (position, new)| {
-                values
-                    .push_bind(id.clone())
-                    .push_bind(*position)
-                    .push_bind(format!("outputitem_{}", fresh_id(now).simple()))
-                    .push_bind("queued")
-                    .push_bind(new.trace_id.as_ref().map(ToString::to_string))
-                    .push_bind(new.item.clone())
-                    .push_bind(new.given.clone());
-            },
-        )
-        .await
-        .map_err(&failed)?;
+        eval_item::enter_new(write.connection(), (project, &id), &new.items, now)
+            .await
+            .map_err(&failed)?;
         let what = format!("created {id} of {eval_id} with {} rows", new.items.len());
         self.finish(write, who, &what).await?;
         self.run(project, eval_id, &id).await

@@ -368,6 +368,15 @@ async fn d6_rows_of_a_deleted_trace_go_with_it() {
     bench.meta.keep_deleted(&ours, until).await.unwrap();
     let tally = bench.tally(&run).await;
     assert_eq!((tally.passed, tally.criteria["exact-1"]), (2, [2, 0, 0, 0]));
+    // It was read before it was deleted, and its copy comes behind the deletion.
+    let late = bench.run(&eval, 3).await;
+    let queued = bench.meta.queued_items(&late.id, -1, 10).await.unwrap();
+    let traces: Vec<_> = queued.iter().map(|item| item.trace_id.clone()).collect();
+    assert_eq!(traces.len(), 2);
+    assert!(
+        !traces.contains(&Some(TraceId::new("t1").unwrap())),
+        "{traces:?}"
+    );
 
     let copy = bench.folder.path().join("copy.db");
     bench.meta.copy_what_people_made(&copy).await.unwrap();

@@ -125,7 +125,7 @@ pub(super) async fn estimate(
 fn unpriced(grader: &str) -> ApiError {
     let message = format!(
         "what the judge of `{grader}` costs is not known, so no cap could be kept: name a model in the grader \
-         or as judge_model, and give it a price with POST /v1/prices (one that is free has a price of 0)"
+         or as judge_model, and give it a price with PUT /v1/prices (one that is free has a price of 0)"
     );
     ApiError::new(ErrorCode::Unconfigured, message)
 }

@@ -19,6 +19,7 @@ mod grader;
 #[cfg(test)]
 mod grader_tests;
 mod grading_item;
+mod grading_lease;
 #[cfg(test)]
 mod grading_model;
 mod grading_run;
@@ -55,9 +56,9 @@ pub use eval_item::{GradedItem, ItemStatus, NewItem, OutputItem, QueuedItem, Unk
 pub use eval_run::{EvalRun, ModelUse, NewRun, RunStatus, RunTally, UnknownRunStatus};
 pub use grader::{NewGrader, StoredGrader};
 pub use grading_item::{
-    Finished, FinishedItem, GradingItem, GradingItemSeen, GradingItemStatus, ItemEnd,
-    NewGradingItem, UnknownGradingItemStatus,
+    GradingItemSeen, GradingItemStatus, NewGradingItem, UnknownGradingItemStatus,
 };
+pub use grading_lease::{Finished, FinishedItem, GradingItem, ItemEnd};
 pub use grading_run::{GraderUse, GradingRun, GradingRunFilter, NewGradingRun};
 pub use grading_status::{GradingStatus, UnknownGradingStatus};
 pub use key::{ApiKey, KeyProjects, NewKey};

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::{Traces, TracesDelete, TracesList, TracesTail, TracesTree};
+use crate::cli::traces::{Traces, TracesDelete, TracesList, TracesTail, TracesTree};
 use crate::output::{self, Align, Cell, DIM};
 use crate::text::{self, short_text};
 use crate::tree::{self, Extent, Row, glyph};

@@ -22,7 +22,7 @@ use server::{App, IntakeError, Wire};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::cli::Import;
+use crate::cli::passing::Import;
 use crate::client::{Client, ClientError, Connection};
 
 use super::local;

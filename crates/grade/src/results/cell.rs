@@ -98,7 +98,8 @@ impl Cells {
                 return;
             }
             // as much as marks have, which know how many are to come
-            self.scores.reserve_exact(self.marks.capacity() - self.scores.len());
+            self.scores
+                .reserve_exact(self.marks.capacity() - self.scores.len());
             self.scores.resize(place + 1, f64::NAN);
         }
         self.scores[place] = cell.score;

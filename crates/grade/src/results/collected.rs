@@ -409,9 +409,8 @@ impl Collected {
 
     /// Returns about how many bytes the grades take.
     pub fn bytes(&self) -> usize {
-        let cells = |it: &Graded| {
-            it.cells.bytes() + it.replaced.capacity() * size_of::<(u32, Cell)>()
-        };
+        let cells =
+            |it: &Graded| it.cells.bytes() + it.replaced.capacity() * size_of::<(u32, Cell)>();
         self.graders.iter().map(cells).sum::<usize>()
             + self.facts.capacity() * size_of::<Item>()
             + self.items.bytes()

@@ -46,6 +46,9 @@ const RULE_CHUNK: usize = 512;
 /// Ids that were named and are not there: so many are told.
 const MISSING_TOLD_MAX: usize = 10;
 
+/// Traces are graded as they lie in files: soonest done, but the first of them are no sample of all.
+pub(super) const STORAGE_ORDER: &str = "storage";
+
 /// Which of the traces that are meant are graded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -492,7 +495,7 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         order: match (asked.by_groups, asked.in_order_of_hash) {
             (true, _) => "hash of groups",
             (false, true) => "hash",
-            (false, false) => "storage",
+            (false, false) => STORAGE_ORDER,
         },
         at: at.to_string(),
     };

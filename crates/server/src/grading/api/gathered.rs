@@ -18,6 +18,7 @@ use store::{GradeFilter, Ledger, Reservation, Share, Snapshot};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::grading::select::STORAGE_ORDER;
 use crate::grading::stopping;
 use crate::read::{blocking, of_project};
 use crate::state::AppState;
@@ -129,9 +130,13 @@ pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gat
     let Part {
         collected, room, ..
     } = read(state, run, None).await?;
+    let partial = selection(run)?.partial(run.done, run.items - run.deleted);
     let gathered = blocking(move || {
+        let mut results = collected.results();
+        results.degraded |= partial.is_some();
+        results.degraded_reasons.extend(partial);
         Arc::new(Gathered {
-            results: collected.results(),
+            results,
             collected,
             _room: room,
         })
@@ -279,6 +284,9 @@ fn facts(run: &GradingRun) -> Result<Vec<GraderFacts>, ApiError> {
 struct Selection {
     #[serde(default)]
     strata: Vec<SelectedStratum>,
+    /// In which order traces are graded.
+    #[serde(default)]
+    order: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -287,12 +295,28 @@ struct SelectedStratum {
     population: u64,
 }
 
+fn selection(run: &GradingRun) -> Result<Selection, ApiError> {
+    match run.selection.is_empty() {
+        true => Ok(Selection::default()),
+        false => serde_json::from_str(&run.selection).map_err(ApiError::internal),
+    }
+}
+
+impl Selection {
+    /// Says that what was graded so far is no random part of all, if it is not: in the order of a hash it is.
+    fn partial(&self, done: i64, items: i64) -> Option<String> {
+        let is_part = done < items && self.order == STORAGE_ORDER;
+        is_part.then(|| {
+            format!(
+                "{done} of {items} traces are graded, in the order in which they are stored: the figures speak of \
+                 these, not of all"
+            )
+        })
+    }
+}
+
 fn strata(run: &GradingRun) -> Result<Vec<Stratum>, ApiError> {
-    let selection = match run.selection.is_empty() {
-        true => Selection::default(),
-        false => serde_json::from_str(&run.selection).map_err(ApiError::internal)?,
-    };
-    let strata = selection.strata.into_iter().map(|stratum| Stratum {
+    let strata = selection(run)?.strata.into_iter().map(|stratum| Stratum {
         name: stratum.name,
         population: stratum.population,
     });
@@ -306,4 +330,24 @@ pub(super) async fn run_of(
     id: &str,
 ) -> Result<GradingRun, ApiError> {
     Ok(state.store.meta().grading_run(project, id).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_run_in_the_order_of_storage_are_no_sample() {
+        let of = |order: &str, done| {
+            let selection: Selection =
+                serde_json::from_value(serde_json::json!({"order": order})).unwrap();
+            selection.partial(done, 5)
+        };
+        assert!(
+            of("storage", 3)
+                .unwrap()
+                .starts_with("3 of 5 traces are graded")
+        );
+        assert_eq!((of("storage", 5), of("hash", 3)), (None, None));
+    }
 }

@@ -125,31 +125,32 @@ pub fn mean(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
 pub fn mean_between(rows: &Rows, ends: (f64, f64), level: Level) -> Result<Figure, Refusal> {
     let unit = rows.on_unit(ends)?;
     let (p, groups) = (unit.mean(), unit.groups());
+    let in_scale = |figure: Figure| Figure {
+        // as it was: there and back again is not the same number
+        estimate: rows.mean(),
+        ..figure.on_scale(ends)
+    };
     let Some(variance) = unit.variance_of_mean() else {
-        return Ok(anything(p, unit.n(), level).on_scale(ends));
+        return Ok(in_scale(anything(p, unit.n(), level)));
     };
     if variance > 0.0 {
-        return Ok(mean(&unit, level)?.on_scale(ends));
+        return Ok(mean(rows, level)?.within(ends));
     }
     let trials = groups as f64;
-    let (interval, method) = match unit.is_binary() {
-        true => (
-            clopper_pearson(p * trials, trials, level),
-            Method::ClopperPearson,
-        ),
-        false => (
-            wilson(p, trials, student_quantile(level.upper(), trials - 1.0)),
-            Method::WilsonGroups,
-        ),
+    let (interval, method) = if unit.is_binary() {
+        let exact = clopper_pearson(p * trials, trials, level);
+        (exact, Method::ClopperPearson)
+    } else {
+        let critical = student_quantile(level.upper(), trials - 1.0);
+        (wilson(p, trials, critical), Method::WilsonGroups)
     };
-    let figure = Figure {
+    Ok(in_scale(Figure {
         estimate: p,
         interval: Interval::new(interval, level, method),
         n: unit.n(),
         groups,
         design_effect: unit.n() as f64 / trials,
-    };
-    Ok(figure.on_scale(ends))
+    }))
 }
 
 /// Returns the rate of values that are 0 or 1 and stand for different numbers of others.

@@ -92,6 +92,8 @@ pub struct Comparison {
     pub difference: Figure,
     /// The chance of a difference as large if the versions were the same.
     pub p_value: f64,
+    /// The chance of a difference as low as this if B were worse by just the margin; of strata, if asked.
+    pub loss_p_value: Option<f64>,
     /// Whether the p value counts all arrangements, and not 20,000 random ones.
     pub exact: bool,
     /// McNemar's exact p value, where pairs are single passes and fails.

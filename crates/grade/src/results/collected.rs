@@ -303,28 +303,39 @@ impl Graded {
         cells.filter(|(_, cell)| cell.outcome().is_some())
     }
 
+    /// Returns what the attempts before the last said of each item that had more than one, in their order. Of
+    /// an attempt that graded spans one by one the worst of them counts.
+    fn earlier(&self) -> BTreeMap<u32, Vec<Cell>> {
+        let mut replaced = self.replaced.clone();
+        replaced.sort_by_key(|(item, cell)| (*item, cell.attempt()));
+        let mut earlier: BTreeMap<u32, Vec<Cell>> = BTreeMap::new();
+        let is_same = |one: &(u32, Cell), next: &(u32, Cell)| {
+            (one.0, one.1.attempt()) == (next.0, next.1.attempt())
+        };
+        for attempt in replaced.chunk_by(is_same) {
+            let worst = attempt.iter().map(|(_, cell)| *cell).reduce(Cell::worst);
+            earlier.entry(attempt[0].0).or_default().extend(worst);
+        }
+        earlier
+    }
+
     /// Returns the items of which an earlier attempt said otherwise whether they pass.
     pub(crate) fn changed(&self) -> HashSet<u32> {
-        let other = |(item, earlier): &(u32, Cell)| {
-            let (was, is) = (earlier.passed()?, self.cell(*item).passed()?);
-            (was.to_bits() != is.to_bits()).then_some(*item)
+        let says_otherwise = |(item, earlier): &(u32, Vec<Cell>)| {
+            let is = self.cell(*item).passed();
+            let was = |cell: &Cell| Some(cell.passed()?.to_bits() != is?.to_bits());
+            earlier.iter().any(|cell| was(cell) == Some(true))
         };
-        self.replaced.iter().filter_map(other).collect()
+        let changed = self.earlier().into_iter().filter(says_otherwise);
+        changed.map(|(item, _)| item).collect()
     }
 
     /// Returns how often the grader changed its mind about items that it graded more than once.
     pub(crate) fn flips(&self) -> Flips {
-        let mut earlier = self.replaced.clone();
-        earlier.sort_by_key(|(item, cell)| (*item, cell.attempt()));
         let mut flips = Flips::default();
-        for same_item in earlier.chunk_by(|one, next| one.0 == next.0) {
-            let attempts = same_item.chunk_by(|one, next| one.1.attempt() == next.1.attempt());
-            let worst = attempts.filter_map(|spans| {
-                let cells = spans.iter().map(|(_, cell)| *cell);
-                cells.reduce(Cell::worst)
-            });
-            let verdicts: Vec<_> = worst
-                .chain([self.cell(same_item[0].0)])
+        for (item, earlier) in self.earlier() {
+            let cells = earlier.into_iter().chain([self.cell(item)]);
+            let verdicts: Vec<_> = cells
                 .map(|cell| {
                     let said = (cell.outcome(), cell.label(), cell.score().map(f64::to_bits));
                     // of numbers that pass or fail only that counts
@@ -398,6 +409,11 @@ impl Collected {
     pub(crate) fn is_stratified(&self) -> bool {
         let counted = self.strata.iter();
         counted.filter(|stratum| stratum.population > 0).count() > 1
+    }
+
+    /// Returns whether it may stop by what it shows: then nothing of a fixed size holds of it.
+    pub(crate) fn may_stop(&self) -> bool {
+        self.options.at_any_time
     }
 
     pub(crate) fn graded(&self) -> &[Graded] {

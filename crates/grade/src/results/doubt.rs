@@ -129,6 +129,34 @@ mod tests {
     }
 
     #[test]
+    fn what_an_attempt_said_does_not_hang_on_the_order_of_its_spans() {
+        let of = |attempt: u32, span: &str, passes: bool| {
+            let mut grade = grade("goal", "t", passed(passes));
+            grade.attempt = attempt;
+            grade.span_id = model::SpanId::new(span).ok();
+            grade
+        };
+        // a span passed and another failed, so the first attempt failed; and the second did too
+        let grades = [of(1, "a", true), of(1, "b", false), of(2, "a", false)];
+        for order in [
+            [0, 1, 2],
+            [0, 2, 1],
+            [2, 0, 1],
+            [2, 1, 0],
+            [1, 2, 0],
+            [1, 0, 2],
+        ] {
+            let mut builder = builder(&[facts("goal", GraderScale::PassFail)], &[]);
+            for at in order {
+                builder.add(&grades[at]);
+            }
+            let run = builder.collect();
+            assert_eq!(doubts(&run.graded()[0])[0].1, 0.0, "{order:?}");
+            assert_eq!(run.graded()[0].flips().flipped, 0, "{order:?}");
+        }
+    }
+
+    #[test]
     fn a_number_at_the_threshold_is_doubtful() {
         let mut builder = builder(&[facts("goal", one_to_five())], &[]);
         for score in 1..=5 {

@@ -199,24 +199,15 @@ impl RowRules {
         let item = row
             .item
             .ok_or("it has no `item`: a row is {\"item\": {…}, \"sample\"?: {…}}")?;
-        match serde_json::from_str(item.get()) {
-            Ok(fields @ Value::Object(_)) => self.fit(&fields)?,
-            Ok(_) => return Err("its `item` is not an object".to_owned()),
-            Err(error) => {
-                let why = in_our_words(&error);
-                return Err(format!("its `item` cannot be read: {why}"));
-            }
-        }
+        self.fit(&object(&item, "item")?)?;
         let given = row.sample.filter(|sample| sample.get() != "null");
         match &given {
-            Some(sample) if !sample.get().starts_with('{') => {
-                return Err("its `sample` is not an object".to_owned());
-            }
+            Some(sample) => drop(object(sample, "sample")?),
             None if self.needs_sample => {
                 let message = "it has no `sample`, and without `model` and `input_messages` nothing is sampled";
                 return Err(message.to_owned());
             }
-            _ => {}
+            None => {}
         }
         let text = |raw: Box<RawValue>| String::from(Box::<str>::from(raw));
         Ok(NewItem {
@@ -224,6 +215,18 @@ impl RowRules {
             item: text(item),
             given: given.map(text),
         })
+    }
+}
+
+/// Reads a field of a row that is an object.
+fn object(raw: &RawValue, name: &str) -> Result<Value, String> {
+    match serde_json::from_str(raw.get()) {
+        Ok(fields @ Value::Object(_)) => Ok(fields),
+        Ok(_) => Err(format!("its `{name}` is not an object")),
+        Err(error) => {
+            let why = in_our_words(&error);
+            Err(format!("its `{name}` cannot be read: {why}"))
+        }
     }
 }
 
@@ -329,6 +332,11 @@ mod tests {
             r#"{"item":{"label":"\ud800"}}"#,
             false,
             Err("`item` cannot be read: "),
+        );
+        check(
+            r#"{"item":{"label":"a"},"sample":{"output_text":"\ud800"}}"#,
+            false,
+            Err("`sample` cannot be read: "),
         );
         check(r#"{"item":{}}"#, false, Err("`item` lacks label"));
         check(

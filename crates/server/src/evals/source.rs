@@ -243,7 +243,8 @@ pub(super) fn echoed(sent: &RawValue) -> Result<String, ApiError> {
     if sent.get().len() <= ECHO_BYTES_MAX {
         return Ok(sent.get().to_owned());
     }
-    let mut value: Value = serde_json::from_str(sent.get()).map_err(ApiError::internal)?;
+    let mut value: Value = serde_json::from_str(sent.get())
+        .map_err(|error| ApiError::invalid("data_source", in_our_words(&error)))?;
     if let Some(Value::Object(source)) = value.get_mut("source")
         && let Some(Value::Array(rows)) = source.get_mut("content")
     {

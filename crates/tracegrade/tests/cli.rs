@@ -298,56 +298,42 @@ fn a_folder_in_use_and_a_missing_server_are_told_with_a_way_out() {
 #[test]
 fn a_program_is_told_of_failures_in_json() {
     let server = Server::start();
-    let url = server.url.as_str();
-    let gate = [
-        "gate",
-        "--baseline",
-        "grun_1",
-        "--candidate",
-        "grun_2",
-        "--json",
-    ];
-    for (args, exit, code, param) in [
-        (&["traces", "lst", "--json"][..], 2, "usage", None),
-        (
-            &["--json", "--url", "http://127.0.0.1:1", "runs", "list"],
-            3,
-            "unreachable",
-            None,
-        ),
-        (
-            &["--json", "--url", url, "graders", "show", "x"],
-            1,
-            "not_found",
-            None,
-        ),
-        (
-            &["--json", "--url", url, "runs", "list", "--status", "x"],
-            1,
-            "invalid_parameter",
-            Some("status"),
-        ),
-        (&["--json", "--url", url, "failures"], 1, "failed", None),
-        (&[&gate[..], &["--url", url]].concat(), 3, "not_found", None),
-        (&[&gate[..], &["--margn", "0"]].concat(), 3, "usage", None),
-    ] {
-        let output = tracegrade().args(args).output().unwrap();
+    let check = |args: &[&str], exit: i32, code: &str, param: Option<&str>| {
+        let mut command = tracegrade();
+        command.arg("--json").args(args);
+        if !args.contains(&"--url") {
+            command.args(["--url", &server.url]);
+        }
+        let output = command.output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(exit), "{args:?}: {told}");
+        assert!(output.stdout.is_empty(), "{args:?}");
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
         let error = &told["error"];
         assert_eq!(error["code"], code, "{told}");
+        assert!(!error["message"].as_str().unwrap().is_empty(), "{told}");
         if let Some(param) = param {
             assert_eq!(error["param"], param, "{told}");
         }
-        assert!(!error["message"].as_str().unwrap().is_empty(), "{told}");
-        assert!(output.stdout.is_empty(), "{args:?}");
-    }
-    let help = tracegrade()
-        .args(["--json", "gate", "--help"])
-        .output()
-        .unwrap();
-    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("Usage:"));
+    };
+    check(&["traces", "lst"], 2, "usage", None);
+    check(
+        &["--url", "http://127.0.0.1:1", "runs", "list"],
+        3,
+        "unreachable",
+        None,
+    );
+    check(&["graders", "show", "x"], 1, "not_found", None);
+    let status = ["runs", "list", "--status", "x"];
+    check(&status, 1, "invalid_parameter", Some("status"));
+    check(&["failures"], 1, "failed", None);
+    let gate = ["gate", "--baseline", "grun_1", "--candidate", "grun_2"];
+    check(&gate, 3, "not_found", None);
+    check(&["gate", "--baselin", "x"], 3, "usage", None);
+    let help = tracegrade().args(["--json", "gate", "--help"]).output();
+    let help = help.unwrap();
+    let told = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success() && told.contains("Usage:"), "{told}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ use scope::{Eval, Store};
 use value::Value;
 
 pub use environment::{Environment, Needs};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, nearest};
 pub use reference::{EXAMPLES, Example, reference};
 
 /// A source has at most this many bytes.

@@ -15,6 +15,7 @@ use clap_complete::Shell;
 use crate::client::Connection;
 use crate::commands::grading::gate::ERROR;
 use crate::commands::settings::Settings;
+use crate::output::{self, Failure};
 
 use grading::{Annotate, Annotations, Calibrate, Failures, Gate, Grade, Graders, Runs, Watches};
 use grading_settings::GradingSettings;
@@ -28,8 +29,8 @@ use traces::{Sql, Traces};
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Print the server's JSON instead of text.
-    #[arg(long, global = true)]
+    /// Print the server's JSON instead of text, and errors as JSON too.
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -43,17 +44,33 @@ Begin here:
   tracegrade traces tree TRACE           where a run spent its time
   tracegrade grade --check 'tool_errors == 0'   which share of them is right, and how sure that is
 
-Exit codes: 0 done; 1 failed or refused; 2 the command line cannot be understood; 3 no server answers.
-`gate` has its own.";
+Exit codes: 0 done; 1 failed or refused; 2 the command line cannot be understood; 3 no server
+answers. `gate` has its own. With --json an error is one object on stderr.";
 
 /// Tells what cannot be understood, or the help that was asked for, and returns the exit code. Of a gate
 /// the code 2 would be a verdict: there it is an error's.
 pub(crate) fn refuse(error: &clap::Error, typed: impl Iterator<Item = String>) -> ExitCode {
-    // Without a terminal there is nobody to tell.
-    let _printed = error.print();
+    let typed: Vec<String> = typed.collect();
+    let is_help = error.exit_code() == 0;
+    match !is_help && typed.iter().any(|word| word == "--json") {
+        true => {
+            let text = error.render().to_string();
+            let text = text.trim();
+            output::note(output::failure(&Failure {
+                message: text.strip_prefix("error: ").unwrap_or(text),
+                code: "usage",
+                param: None,
+                hint: None,
+            }));
+        }
+        false => {
+            // Without a terminal there is nobody to tell.
+            let _printed = error.print();
+        }
+    }
     match error.exit_code() {
         0 => ExitCode::SUCCESS,
-        _ if command(typed).as_deref() == Some("gate") => ExitCode::from(ERROR),
+        _ if command(typed.into_iter()).as_deref() == Some("gate") => ExitCode::from(ERROR),
         code => ExitCode::from(u8::try_from(code).unwrap_or(1)),
     }
 }
@@ -90,8 +107,8 @@ The folder is kept and served again the next time; --fresh tells the story anew,
   tracegrade serve --data-dir /var/lib/tracegrade --listen 127.0.0.1:8080
   tracegrade serve --print-config > tracegrade.toml
 
-Each setting is a flag, a variable TRACEGRADE_… and a line of the TOML file; flags win over variables,
-variables over the file. Nothing is sent anywhere.")]
+Each setting is a flag, a variable TRACEGRADE_… and a line of the TOML file; flags win over
+variables, variables over the file. Nothing is sent anywhere.")]
     Serve(Serve),
     /// Look at traces, or delete them.
     #[command(subcommand)]
@@ -99,7 +116,7 @@ variables over the file. Nothing is sent anywhere.")]
     /// Ask the tables `traces`, `spans`, `messages` and `grades` in SQL.
     #[command(after_help = "Examples:
   tracegrade sql 'show tables'
-  tracegrade sql \"select model, sum(cost_nano_usd) / 1e9 as usd from spans group by model order by usd desc\"
+  tracegrade sql 'select model, sum(cost_nano_usd) / 1e9 as usd from spans group by model'
   tracegrade sql --format parquet --output spans.parquet 'select * from spans'
   tracegrade sql - < report.sql")]
     Sql(Sql),
@@ -111,9 +128,9 @@ variables over the file. Nothing is sent anywhere.")]
   tracegrade grade --grader goal --strata ok:status=success:400 --strata bad:status=error:100
   tracegrade grade --grader goal --sample 200 --dry-run
 
-A grader is a name that was saved, library:NAME, a file of definitions, or a definition in JSON. Ctrl-C ends
-the waiting and not the run. The exit code is 0 if the run came to its end, whatever the grades are: to stop
-a release by them there is `tracegrade gate`.")]
+A grader is a name that was saved, library:NAME, a file of definitions, or a definition in JSON.
+Ctrl-C ends the waiting and not the run. The exit code is 0 if the run came to its end, whatever
+the grades are: to stop a release by them there is `tracegrade gate`.")]
     Grade(Grade),
     /// Keep graders, look at them, and try drafts on the traces that are there.
     #[command(subcommand)]
@@ -137,18 +154,19 @@ a release by them there is `tracegrade gate`.")]
   tracegrade calibrate goal
   tracegrade calibrate goal --run RUN      its pass rate, corrected by the labels
 
-Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`; `tracegrade annotate --queue
---grader NAME` says for which traces. How a rate is corrected follows from how they were asked for.")]
+Labels are made with `tracegrade annotate TRACE --good|--bad --grader NAME`;
+`tracegrade annotate --queue --grader NAME` says for which traces. How a rate is corrected follows
+from how they were asked for.")]
     Calibrate(Calibrate),
     /// Let a new version pass or stop it.
     #[command(after_help = "Examples:
-  tracegrade gate --baseline version=v1.8.2 --candidate version=v1.9.0 --workflow-name support-triage \\
-      --check 'tool_errors == 0' --detector D17 --pair-by metadata.case
+  tracegrade gate --baseline version=v1.8.2 --candidate version=v1.9.0 \\
+      --workflow-name support-triage --check 'tool_errors == 0' --pair-by metadata.case
   tracegrade gate --baseline RUN --candidate RUN --margin 0.02 --junit gate.xml --markdown gate.md
 
 Sides that are told by fields are graded first; what a judge said before is not asked again.
-Exit codes: 0 pass; 1 fail; 2 inconclusive, too few traces to tell; 3 error: no baseline, too much without a
-verdict, no server, or a command line that cannot be understood.")]
+Exit codes: 0 pass; 1 fail; 2 inconclusive, too few traces to tell; 3 error: no baseline, too much
+without a verdict, no server, or a command line that cannot be understood.")]
     Gate(Gate),
     /// Find what failing traces have in common, and what to do about it.
     #[command(after_help = "Examples:
@@ -171,11 +189,11 @@ A group that is saved is a rule grader: what failed once is looked for from then
   zcat old.jsonl.gz | tracegrade import -
   tracegrade import --openai-evals evals.json
 
-What a file holds is told by its content: exports of Langfuse, MLflow, LangSmith and Phoenix, logs of
-Inspect AI, requests to models with their responses, items and traces of the Agents SDK, OTLP in JSON and
-protobuf. JSON may stand on lines, one after the other, pretty-printed; gzip and zstd are recognised.
-What cannot be read is told with its place and passed over; the rest is kept. The exit code is 0 only if
-nothing was refused.")]
+What a file holds is told by its content: exports of Langfuse, MLflow, LangSmith and Phoenix, logs
+of Inspect AI, requests to models with their responses, items and traces of the Agents SDK, OTLP
+in JSON and protobuf. JSON may stand on lines, one after the other, pretty-printed; gzip and zstd
+are recognised. What cannot be read is told with its place and passed over; the rest is kept. The
+exit code is 0 only if nothing was refused.")]
     Import(Import),
     /// Take traces out, in the form in which `import` reads them, or a table of them.
     #[command(after_help = "Examples:
@@ -206,8 +224,8 @@ The exit code is 1 if something is wrong.")]
   tracegrade backup /backups/monday
   tracegrade backup /backups/monday --data-dir tracegrade-data
 
-What was acknowledged before the backup began is in it, of all projects. The folder is on the machine of
-the server; on the same file system files are linked, which takes no time and no space.")]
+What was acknowledged before the backup began is in it, of all projects. The folder is on the
+machine of the server; on the same file system files are linked, which takes no time and no space.")]
     Backup(Backup),
     /// Make a data folder of a backup, checking every file.
     #[command(after_help = "Examples:
@@ -221,18 +239,19 @@ known: with --replace it is the one that is replaced, which is kept under anothe
     #[command(after_help = "Examples:
   tracegrade replay tracegrade-data/archive --data-dir anew
   tracegrade replay tracegrade-data/archive --data-dir anew --deletions-from tracegrade-data
-  tracegrade replay archive/2026-11-28T1*.tgar.zst --data-dir anew --project shop --since 2026-11-28T12:00:00Z
+  tracegrade replay archive/2026-11-28T1*.tgar.zst --data-dir anew --since 2026-11-28T12:00:00Z
 
-An archive is written by a server whose setting `archive` is true. Bodies are taken in as if they came
-now, but for the time at which they were received, into a folder that no server has open. What cannot be
-taken is told; the rest is kept, and the exit code is 1.")]
+An archive is written by a server whose setting `archive` is true. Bodies are taken in as if they
+came now, but for the time at which they were received, into a folder that no server has open.
+What cannot be taken is told; the rest is kept, and the exit code is 1.")]
     Replay(Replay),
     /// Make a new catalog from the files and the log, if catalog.db is lost or damaged.
     #[command(after_help = "Example:
   tracegrade rebuild-catalog --data-dir tracegrade-data
 
-No row is lost by it, none is there twice, and what was deleted stays deleted. Files that cannot be read
-are moved to quarantine/ and named. The old catalog, if there is one, is kept as catalog.db.replaced.")]
+No row is lost by it, none is there twice, and what was deleted stays deleted. Files that cannot
+be read are moved to quarantine/ and named. The old catalog, if there is one, is kept as
+catalog.db.replaced.")]
     RebuildCatalog(RebuildCatalog),
     /// Print the completions for a shell.
     #[command(after_help = "Examples:
@@ -290,6 +309,23 @@ mod tests {
                 .for_each(check);
         }
         Cli::command().debug_assert();
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn no_line_of_help_is_broken_by_the_terminal() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string);
+            for line in help.iter().flat_map(|help| help.lines()) {
+                let width = line.chars().count();
+                assert!(
+                    width <= 100,
+                    "{}: {width} columns: {line}",
+                    command.get_name()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
         check(&Cli::command());
     }
 

@@ -296,6 +296,47 @@ fn a_folder_in_use_and_a_missing_server_are_told_with_a_way_out() {
 }
 
 #[test]
+fn a_program_is_told_of_failures_in_json() {
+    let server = Server::start();
+    let check = |args: &[&str], exit: i32, code: &str, param: Option<&str>| {
+        let mut command = tracegrade();
+        command.arg("--json").args(args);
+        if !args.contains(&"--url") {
+            command.args(["--url", &server.url]);
+        }
+        let output = command.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{args:?}: {told}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let error = &told["error"];
+        assert_eq!(error["code"], code, "{told}");
+        assert!(!error["message"].as_str().unwrap().is_empty(), "{told}");
+        if let Some(param) = param {
+            assert_eq!(error["param"], param, "{told}");
+        }
+    };
+    check(&["traces", "lst"], 2, "usage", None);
+    check(
+        &["--url", "http://127.0.0.1:1", "runs", "list"],
+        3,
+        "unreachable",
+        None,
+    );
+    check(&["graders", "show", "x"], 1, "not_found", None);
+    let status = ["runs", "list", "--status", "x"];
+    check(&status, 1, "invalid_parameter", Some("status"));
+    check(&["failures"], 1, "failed", None);
+    let gate = ["gate", "--baseline", "grun_1", "--candidate", "grun_2"];
+    check(&gate, 3, "not_found", None);
+    check(&["gate", "--baselin", "x"], 3, "usage", None);
+    let help = tracegrade().args(["--json", "gate", "--help"]).output();
+    let help = help.unwrap();
+    let told = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success() && told.contains("Usage:"), "{told}");
+}
+
+#[test]
 fn keys_close_the_server_to_those_without_one() {
     let server = Server::start();
     let key = server.ok(&["keys", "create", "me", "--scopes", "admin"]);

@@ -123,7 +123,7 @@ fn too_many_unscored(who: &str, graded: &Graded, options: &GateOptions) -> Resul
         false => Ok(()),
         true => Err(format!(
             "{unscored} of {asked} traces of {who} have no verdict, more than {} %",
-            crate::results::decimal(share * 100.0, 0)
+            crate::results::setting(share * 100.0)
         )),
     }
 }

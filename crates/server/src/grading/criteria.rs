@@ -141,7 +141,7 @@ impl TraceBench {
         (project, run_id, at): (&ProjectId, &str, Time),
         criteria: TraceCriteria,
     ) -> Result<Self, ApiError> {
-        let baselines = baselines_before(state, project, at, &criteria.0).await;
+        let baselines = baselines_before(state, project, at, criteria.0.baselines()).await;
         let usual = (at, Wanted::by_plan(criteria.0.graders()));
         let known = Known::of(state, project).with_usual(state, project, usual);
         Ok(Self {

@@ -116,6 +116,14 @@ impl Plan {
         costs.max().unwrap_or(Costs::Nothing)
     }
 
+    /// Returns the keys of the baselines that its rules ask for.
+    pub(super) fn baselines(&self) -> Vec<String> {
+        let graders = self.graders.iter();
+        graders
+            .flat_map(|one| one.grader.needs().baselines)
+            .collect()
+    }
+
     /// Returns the name of one that compares a trace with another.
     pub(super) fn comparing(&self) -> Option<&str> {
         let mut graders = self.graders.iter();

@@ -93,6 +93,7 @@ impl Destination {
                         status: StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE,
                         code,
                         message,
+                        ..
                     }) => Ok(Err(Refusal::of_request(code, message))),
                     Err(error) => Err(error.into()),
                 }

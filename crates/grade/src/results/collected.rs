@@ -336,22 +336,6 @@ impl Graded {
         earlier
     }
 
-    /// Returns what the attempts before the last said of each item that had more than one, in their order. Of
-    /// an attempt that graded spans one by one the worst of them counts.
-    fn earlier(&self) -> BTreeMap<u32, Vec<Cell>> {
-        let mut replaced = self.replaced.clone();
-        replaced.sort_by_key(|(item, cell)| (*item, cell.attempt()));
-        let mut earlier: BTreeMap<u32, Vec<Cell>> = BTreeMap::new();
-        let is_same = |one: &(u32, Cell), next: &(u32, Cell)| {
-            (one.0, one.1.attempt()) == (next.0, next.1.attempt())
-        };
-        for attempt in replaced.chunk_by(is_same) {
-            let worst = attempt.iter().map(|(_, cell)| *cell).reduce(Cell::worst);
-            earlier.entry(attempt[0].0).or_default().extend(worst);
-        }
-        earlier
-    }
-
     /// Returns the items of which an earlier attempt said otherwise whether they pass.
     pub(crate) fn changed(&self) -> HashSet<u32> {
         let says_otherwise = |(item, earlier): &(u32, Vec<Cell>)| {

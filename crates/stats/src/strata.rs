@@ -51,7 +51,9 @@ pub(crate) struct Weighted {
 /// with t of groups − strata degrees where values are grouped; means get ± t·√V of as many. A stratum whose passes
 /// and fails came out all alike is not taken to be sure ([`variance_of_alike`]). Where all came out alike,
 /// as many trials of Clopper and Pearson's count as the groups are worth by their weights. A stratum
-/// without observations leaves only the results of the others.
+/// without observations leaves only the results of the others. One of a single group shows no spread: for
+/// passes and fails it counts as one that came out all alike, else the widest spread of the others stands
+/// for its own.
 pub fn estimate(strata: &[Stratum], level: Level) -> Stratified {
     let parts = strata
         .iter()
@@ -70,8 +72,36 @@ pub fn estimate(strata: &[Stratum], level: Level) -> Stratified {
     }
 }
 
+/// Returns the weighted mean of values that lie between two ends, as [`estimate`] does of passes and fails:
+/// what came out all alike is not taken to be sure, and the interval does not leave the ends.
+///
+/// Refuses values beyond the ends, and what [`estimate`] refuses.
+pub fn mean_between(
+    strata: &[Stratum],
+    (low, high): (f64, f64),
+    level: Level,
+) -> Result<Figure, Refusal> {
+    let unit = |stratum: &Stratum| -> Result<Stratum, Refusal> {
+        let sample = stratum.sample.as_ref();
+        Ok(Stratum {
+            population: stratum.population,
+            sample: sample.map(|rows| rows.on_unit((low, high))).transpose()?,
+        })
+    };
+    let strata: Vec<Stratum> = strata.iter().map(unit).collect::<Result<_, _>>()?;
+    let figure = sum(&strata, true)?.figure(level)?;
+    Ok(figure.on_scale((low, high)))
+}
+
 /// Returns the weighted mean of the strata that have a population.
 pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
+    let samples = strata.iter().filter_map(|it| it.sample.as_ref());
+    let is_step = samples.flat_map(|rows| rows.values()).all(is_whole_step);
+    sum(strata, is_step)
+}
+
+/// `is_unit`: no two values are further apart than a pass and a fail, or a gain and a loss of one.
+fn sum(strata: &[Stratum], is_unit: bool) -> Result<Weighted, Refusal> {
     let total: u128 = strata
         .iter()
         .map(|stratum| u128::from(stratum.population))
@@ -91,7 +121,11 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
         binary: true,
         whole: true,
     };
-    let (mut squares, mut of_alike, mut is_step) = (0.0, 0.0, true);
+    let samples = strata.iter().filter_map(|it| it.sample.as_ref());
+    let widest = samples
+        .filter_map(|rows| Some(rows.variance_of_mean()? * rows.groups() as f64))
+        .reduce(f64::max);
+    let (mut squares, mut of_alike) = (0.0, 0.0);
     let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
     for (index, stratum) in strata.iter().enumerate() {
         if stratum.population == 0 {
@@ -103,16 +137,16 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
             .ok_or(Refusal::EmptyStratum(index))?;
         let weight = stratum.population as f64 / total as f64;
         let unseen = 1.0 - (rows.n() as f64 / stratum.population as f64).min(1.0);
-        let variance = if unseen > 0.0 {
-            unseen * rows.variance_of_mean().ok_or(Refusal::ThinStratum(index))?
-        } else {
-            0.0
+        let variance = match rows.variance_of_mean() {
+            _ if unseen <= 0.0 => 0.0,
+            Some(variance) => unseen * variance,
+            None if is_unit => 0.0,
+            None => unseen * widest.ok_or(Refusal::ThinStratum(index))?,
         };
         let (mean, groups) = (rows.mean(), rows.groups());
         if variance <= 0.0 && unseen > 0.0 {
             of_alike += weight * weight * unseen * variance_of_alike(groups);
         }
-        is_step &= rows.values().all(is_whole_step);
         whole.effective += weight * weight * unseen / groups as f64;
         (least, most) = (least.min(mean), most.max(mean));
         whole.estimate += weight * mean;
@@ -126,7 +160,7 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
         squares += weight * rows.values().map(|value| value * value).sum::<f64>() / rows.n() as f64;
     }
     whole.effective = 1.0 / whole.effective;
-    if is_step && (whole.variance > 0.0 || least < most) {
+    if is_unit && (whole.variance > 0.0 || least < most || !whole.binary) {
         whole.variance += of_alike;
     }
     // the weights sum to one but for rounding, which may take a rate of one beyond it
@@ -362,6 +396,65 @@ mod tests {
             .overall
             .unwrap();
         assert_eq!((whole.estimate, whole.interval.width()), (0.25, 0.0));
+    }
+
+    #[test]
+    fn a_stratum_of_one_counts_for_as_little_as_one() {
+        let most = stratum(900, 85, 94);
+        let with = |rest: &[Stratum]| {
+            let all: Vec<Stratum> = [most.clone()]
+                .into_iter()
+                .chain(rest.iter().cloned())
+                .collect();
+            estimate(&all, Level::P95).overall.unwrap()
+        };
+        let known = with(&[]);
+        let one = with(&[stratum(10, 1, 1), stratum(10, 0, 1)]);
+        let wider = one.interval.width() / known.interval.width();
+        assert!((0.9..1.3).contains(&wider), "{one:?} {known:?}");
+        // half of all is in a stratum of which one was seen
+        let half = with(&[stratum(900, 1, 1)]);
+        assert!(half.interval.width() > 0.4, "{half:?}");
+        // numbers: as wide as the widest of the others
+        let values = |population, values: &[f64]| Stratum {
+            population,
+            sample: Rows::independent(values.iter().copied()).ok(),
+        };
+        let whole = estimate(
+            &[values(900, &[10.0, 20.0, 30.0]), values(100, &[40.0])],
+            Level::P95,
+        );
+        let spread = 10.0_f64 * 10.0;
+        let variance = 0.81 * (1.0 - 3.0 / 900.0) * spread / 3.0 + 0.01 * 0.99 * spread;
+        let half = student_quantile(0.975, 2.0) * variance.sqrt();
+        let overall = whole.overall.unwrap();
+        assert!((overall.interval.high - overall.estimate - half).abs() < 1e-9);
+        let alone = estimate(&[values(900, &[1.5]), values(100, &[40.0])], Level::P95);
+        assert_eq!(alone.overall, Err(Refusal::ThinStratum(0)));
+    }
+
+    #[test]
+    fn numbers_between_ends_are_never_sure_and_never_beyond() {
+        let stars = |population, values: &[f64]| Stratum {
+            population,
+            sample: Rows::independent(values.iter().copied()).ok(),
+        };
+        let of = |strata: &[Stratum]| mean_between(strata, (1.0, 5.0), Level::P95).unwrap();
+        let alike = of(&[stars(900, &[4.0; 20]), stars(100, &[4.0; 20])]);
+        assert!(
+            alike.interval.low < 3.95 && alike.interval.high > 4.05,
+            "{alike:?}"
+        );
+        let few = of(&[stars(900, &[5.0, 4.0, 5.0]), stars(100, &[1.0, 5.0])]);
+        assert!(
+            few.interval.high <= 5.0 && few.interval.low >= 1.0,
+            "{few:?}"
+        );
+        let varied: Vec<f64> = (0..60).map(|i| f64::from(1 + i % 5)).collect();
+        let parts = [stars(900, &varied), stars(100, &varied[..30])];
+        let (plain, between) = (estimate(&parts, Level::P95).overall.unwrap(), of(&parts));
+        assert!((plain.interval.low - between.interval.low).abs() < 1e-9);
+        assert!((plain.interval.high - between.interval.high).abs() < 1e-9);
     }
 
     #[test]

@@ -177,6 +177,10 @@ pub fn compare(
         .collect();
     for grader in both {
         let name = &grader.candidate.facts.name;
+        if let Some(why) = grader.says_itself() {
+            graders.push(GraderComparison::refused(name.clone(), "", why));
+            continue;
+        }
         match grader.change() {
             Some(change) if !options.allow_changed_graders => {
                 let why = format!(

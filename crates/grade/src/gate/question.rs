@@ -31,6 +31,12 @@ impl<'a> Asked<'a> {
         by: By,
         options: &GateOptions,
     ) -> Result<Option<Self>, String> {
+        if let Some(why) = grader.says_itself() {
+            return match options.graders.is_empty() {
+                true => Ok(None),
+                false => Err(why.to_owned()),
+            };
+        }
         let scale = &grader.baseline.facts.scale;
         let (metric, low, unit) = match (scale, scale.range()) {
             _ if scale.decides() => (Metric::PassRate, 0.0, 1.0),
@@ -117,7 +123,7 @@ fn too_many_unscored(who: &str, graded: &Graded, options: &GateOptions) -> Resul
         false => Ok(()),
         true => Err(format!(
             "{unscored} of {asked} traces of {who} have no verdict, more than {} %",
-            crate::results::decimal(share * 100.0, 0)
+            crate::results::setting(share * 100.0)
         )),
     }
 }

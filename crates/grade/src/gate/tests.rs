@@ -6,7 +6,7 @@ use stats::rng::Chance;
 
 use super::*;
 use crate::results::made::{
-    builder, collected, facts, grade, in_group, one_to_five, passed, verdict,
+    builder, collected, facts, grade, in_group, of_pairs, one_to_five, pair, passed, verdict,
 };
 use crate::results::{Collected, GraderFacts, ResultsBuilder, ResultsOptions};
 use crate::scale::GraderScale;
@@ -723,4 +723,30 @@ proptest! {
         let report = gate(&of(true), &of(false), &GateOptions { sequential, ..fixed() });
         prop_assert!(report.exit_code <= 3 && !report.sentence.is_empty());
     }
+}
+
+#[test]
+fn what_compares_two_traces_itself_is_no_gate() {
+    let of = |orders: [&str; 2]| {
+        let pairs = (0..300).map(|n| pair("which", n, orders));
+        let passes = (0..300).map(|n| grade("goal", &format!("trace_{n}"), passed(true)));
+        let graders = [of_pairs("which"), pass_fail("goal")];
+        collected(&graders, pairs.chain(passes))
+    };
+    let (one, other) = (of(["worse"; 2]), of(["better"; 2]));
+    let report = gate(&one, &other, &fixed());
+    let names: Vec<&str> = report.graders.iter().map(|it| &*it.grader).collect();
+    assert_eq!((report.verdict, names), (GateVerdict::Pass, vec!["goal"]));
+    // Whoever asks for it learns where to look.
+    let asked = GateOptions {
+        graders: vec!["which".to_owned()],
+        ..fixed()
+    };
+    let report = gate(&one, &other, &asked);
+    assert_eq!(report.exit_code, 3);
+    assert!(
+        report.sentence.contains("pairwise.win_rate"),
+        "{}",
+        report.sentence
+    );
 }

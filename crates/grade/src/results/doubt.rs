@@ -40,7 +40,7 @@ fn split(votes: &[Option<String>]) -> f64 {
 /// Returns every item that a grader passed or failed, and how doubtful that is.
 pub(crate) fn doubts(graded: &Graded) -> Vec<(u32, f64)> {
     let changed = graded.changed();
-    let of = |(item, cell): (u32, &super::cell::Cell)| {
+    let of = |(item, cell): (u32, super::cell::Cell)| {
         cell.passed()?;
         let doubt = match changed.contains(&item) {
             true => 1.0,

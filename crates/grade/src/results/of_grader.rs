@@ -37,6 +37,7 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     let is_open = grader.facts.scale.range().is_none();
     let mean = figures.keep_if(has_scores, "mean", || match is_open && !at_any_time {
         true => scores.mean_of_skewed(),
+        false if grader.is_pairwise() => scores.share(),
         false => scores.mean(),
     });
     let why_no_quantile = if !has_scores {

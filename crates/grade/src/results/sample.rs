@@ -218,15 +218,40 @@ impl<'a> Sample<'a> {
 
     /// Returns the mean.
     pub(crate) fn mean(&self) -> Result<Figure, Refusal> {
-        if self.is_stratified() {
-            return strata::estimate(&self.strata()?, self.level()).overall;
-        }
-        if self.collected.may_stop() {
+        let level = self.level();
+        if !self.is_stratified() && self.collected.may_stop() {
             // Without ends nothing bounds what may still come.
             let ends = self.ends.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
-            return mean_at_any_time(&self.rows()?, ends, self.level());
+            return mean_at_any_time(&self.rows()?, ends, level);
         }
-        cluster::mean(&self.rows()?, self.level())
+        if !self.is_stratified() {
+            return self.mean_of(&self.rows()?);
+        }
+        let parts = self.strata()?;
+        let between = self
+            .ends
+            .map(|ends| strata::mean_between(&parts, ends, level));
+        between
+            .filter(within_ends)
+            .unwrap_or_else(|| strata::estimate(&parts, level).overall)
+    }
+
+    fn mean_of(&self, rows: &Rows) -> Result<Figure, Refusal> {
+        let level = self.level();
+        let between = self
+            .ends
+            .map(|ends| cluster::mean_between(rows, ends, level));
+        between
+            .filter(within_ends)
+            .unwrap_or_else(|| cluster::mean(rows, level))
+    }
+
+    /// Returns the mean of values from 0 to 1.
+    pub(crate) fn share(&self) -> Result<Figure, Refusal> {
+        match self.is_stratified() || self.collected.options.at_any_time {
+            true => self.mean(),
+            false => cluster::share(&self.rows()?, self.level()),
+        }
     }
 
     /// Returns the mean of values that may be skewed: with a bootstrap's interval where there are so few
@@ -272,7 +297,7 @@ impl<'a> Sample<'a> {
             let rows = Rows::new(part.rows.iter().copied())?;
             match is_rate {
                 true => cluster::rate(&rows, self.level(), Purpose::Report),
-                false => cluster::mean(&rows, self.level()),
+                false => self.mean_of(&rows),
             }
         };
         self.parts.iter().map(figure).collect()
@@ -290,4 +315,9 @@ impl<'a> Sample<'a> {
     pub(super) fn level(&self) -> Level {
         self.collected.level()
     }
+}
+
+/// A value beyond the ends shows that they are none.
+fn within_ends(figure: &Result<Figure, Refusal>) -> bool {
+    !matches!(figure, Err(Refusal::OutOfRange { .. }))
 }

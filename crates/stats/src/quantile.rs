@@ -13,7 +13,8 @@ use crate::{Figure, Interval, Level, Method, Refusal, Rows};
 /// l-th and u-th smallest, where P(Bin(n, q) < l) ≤ α/2 and P(Bin(n, q) ≥ u) ≤ α/2 (checked against
 /// scipy `quantile_test(...).confidence_interval`). Groups: the share of values up to the estimate gets
 /// an interval with its design effect, and the values at its ends are the bounds (Woodruff 1952). An end
-/// that no observation reaches is infinite.
+/// that no observation reaches is infinite. Of a handful of values a bound may lie on the wrong side of the
+/// estimate, since that is between two of them; then the estimate is the bound.
 pub fn quantile(rows: &Rows, q: f64, level: Level) -> Result<Figure, Refusal> {
     if !(q > 0.0 && q < 1.0) {
         return Err(Refusal::OutOfRange {
@@ -25,9 +26,13 @@ pub fn quantile(rows: &Rows, q: f64, level: Level) -> Result<Figure, Refusal> {
     let sorted = rows.sorted_values();
     let estimate = interpolated(&sorted, q);
     let n = sorted.len();
+    let enclosing = |ranks| {
+        let (low, high) = values_at(&sorted, ranks);
+        (low.min(estimate), high.max(estimate))
+    };
     if !rows.is_grouped() {
-        let ends = exact_positions(n, q, level);
-        let interval = Interval::new(values_at(&sorted, ends), level, Method::OrderStatistics);
+        let ends = enclosing(exact_positions(n, q, level));
+        let interval = Interval::new(ends, level, Method::OrderStatistics);
         return Ok(Figure::independent(estimate, interval, n));
     }
     let below = rows.with_values(
@@ -47,7 +52,7 @@ pub fn quantile(rows: &Rows, q: f64, level: Level) -> Result<Figure, Refusal> {
     );
     Ok(Figure {
         estimate,
-        interval: Interval::new(values_at(&sorted, ends), level, Method::Woodruff),
+        interval: Interval::new(enclosing(ends), level, Method::Woodruff),
         n,
         groups: rows.groups(),
         design_effect,
@@ -122,6 +127,13 @@ mod tests {
             (median.estimate, median.interval.low, median.interval.high),
             (10.5, 6.0, 15.0)
         );
+    }
+
+    #[test]
+    fn a_quantile_between_two_values_is_in_its_interval() {
+        let rows = Rows::independent([0.0, 1.0]).unwrap();
+        let first = quantile(&rows, 0.01, Level::P95).unwrap();
+        assert_eq!((first.estimate, first.interval.high), (0.01, 0.01));
     }
 
     #[test]

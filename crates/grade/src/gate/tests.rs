@@ -272,6 +272,44 @@ fn weighted_samples_are_weighted_at_the_end_and_on_the_way() {
 }
 
 #[test]
+fn numbers_of_weighted_samples_are_bet_on_as_they_come() {
+    let scale = GraderScale::Number {
+        low: Some(0.0),
+        high: Some(1.0),
+        pass_threshold: None,
+    };
+    // a thousand numbers, no two of them alike
+    let run = |less: f64| {
+        let mut chance = Chance::new(11);
+        let strata = [("common", 9_000), ("rare", 1_000)];
+        let mut builder = builder(&[facts("tone", scale.clone())], &strata);
+        for at in 0..1_000 {
+            let score = 0.3 + 0.7 * chance.unit() - less * chance.unit();
+            builder.add(&Grade {
+                stratum: Some(strata[at % 2].0.to_owned()),
+                created_at: Time::from_micros(at as i64),
+                ..grade(
+                    "tone",
+                    &format!("t{at}"),
+                    verdict(Outcome::Value, Some(score)),
+                )
+            });
+        }
+        builder.collect()
+    };
+    let options = GateOptions {
+        margin: 0.05,
+        ..sequential(true)
+    };
+    let worse = gate(&run(0.0), &run(0.25), &options);
+    assert_eq!(worse.verdict, GateVerdict::Fail, "{}", worse.sentence);
+    let difference = worse.graders[0].difference.as_ref().unwrap();
+    assert!((difference.estimate + 0.125).abs() < 0.02, "{difference:?}");
+    let same = gate(&run(0.0), &run(0.01), &options);
+    assert_eq!(same.verdict, GateVerdict::Pass, "{}", same.sentence);
+}
+
+#[test]
 fn a_run_that_may_stop_is_not_looked_at_once() {
     let options = ResultsOptions {
         at_any_time: true,

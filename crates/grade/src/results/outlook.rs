@@ -35,6 +35,10 @@ pub struct Outlook {
     pub variance: f64,
     /// How alike traces of one group were: 0 not at all, 1 all the same.
     pub likeness: f64,
+    /// By how much the variance of the whole was larger for the way in which single traces were drawn: of
+    /// parts, more of one than its share.
+    #[serde(skip)]
+    drawn: f64,
     /// Whether it is about a rate.
     pub is_rate: bool,
     /// The same in words.
@@ -51,7 +55,7 @@ impl Outlook {
         let groups = plan.groups.map_or_else(as_before, |groups| groups as f64);
         let groups = groups.round().clamp(1.0, plan.traces as f64);
         let in_group = plan.traces as f64 / groups;
-        let design_effect = 1.0 + (in_group - 1.0) * self.likeness;
+        let design_effect = self.drawn * (1.0 + (in_group - 1.0) * self.likeness);
         // two runs, each with its own error
         let error = power::paired_error(2.0 * design_effect * self.variance, plan.traces)?;
         let detectable = power::detectable(error, level);
@@ -71,9 +75,12 @@ impl Outlook {
         is_rate: bool,
     ) -> Result<Self, Refusal> {
         let in_group = figure.n as f64 / figure.groups as f64;
-        let likeness = match in_group > 1.0 {
-            true => ((figure.design_effect - 1.0) / (in_group - 1.0)).clamp(0.0, 1.0),
-            false => 0.0,
+        let (likeness, drawn) = match in_group > 1.0 {
+            true => {
+                let likeness = (figure.design_effect - 1.0) / (in_group - 1.0);
+                (likeness.clamp(0.0, 1.0), 1.0)
+            }
+            false => (0.0, figure.design_effect),
         };
         let last = Self {
             traces: figure.n as u64,
@@ -81,6 +88,7 @@ impl Outlook {
             detectable: 0.0,
             variance,
             likeness,
+            drawn,
             is_rate,
             sentence: String::new(),
         };
@@ -142,6 +150,7 @@ mod tests {
             detectable: 0.0,
             variance: 0.16,
             likeness,
+            drawn: 1.0,
             is_rate: true,
             sentence: String::new(),
         }
@@ -172,6 +181,31 @@ mod tests {
             "4 traces in 1 group see no change, however large."
         );
         assert!(last(0.0).of_plan(plan(0, None), Level::P95).is_err());
+    }
+
+    #[test]
+    fn a_sample_that_was_drawn_in_parts_sees_what_its_parts_let_it_see() {
+        use super::super::made::{builder, facts, grade, passed};
+        use crate::scale::GraderScale;
+
+        let strata = [("common", 98_000), ("rare", 2_000)];
+        let mut builder = builder(&[facts("goal", GraderScale::PassFail)], &strata);
+        for at in 0..500 {
+            let mut grade = grade("goal", &format!("t{at}"), passed(at % 10 > 0));
+            grade.stratum = Some(strata[at / 5 % 2].0.to_owned());
+            builder.add(&grade);
+        }
+        let results = builder.finish();
+        let of_grader = &results.by_grader["goal"];
+        let outlook = of_grader.outlook.as_ref().unwrap();
+        let half = of_grader.pass_rate_figure.as_ref().unwrap();
+        let width = half.interval[1].unwrap() - half.interval[0].unwrap();
+        // (1.96 + 0.8416)·√2 of the standard error, which is nearly a quarter of the interval
+        let error = width / 2.0 / 1.96;
+        assert!(
+            (outlook.detectable / (2.8016 * 2.0_f64.sqrt() * error) - 1.0).abs() < 0.05,
+            "{outlook:?} {half:?}"
+        );
     }
 
     #[test]

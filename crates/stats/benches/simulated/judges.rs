@@ -176,7 +176,13 @@ pub(crate) fn real(items: &[(bool, bool)], runs: usize) -> Vec<Check> {
 /// The other forms of PPI++, about which the description prints no figure.
 pub(crate) fn forms(runs: usize) -> Vec<Check> {
     let mut chance = Chance::new(13);
-    let [mut grouped, mut active, mut by_strata] = [0; 3];
+    let [
+        mut grouped,
+        mut active,
+        mut by_strata,
+        mut rare,
+        mut rare_active,
+    ] = [0; 5];
     for _ in 0..runs {
         grouped +=
             usize::from(grouped_run(&mut chance).is_ok_and(|figure| figure.interval.contains(0.5)));
@@ -184,11 +190,19 @@ pub(crate) fn forms(runs: usize) -> Vec<Check> {
             usize::from(active_run(&mut chance).is_ok_and(|figure| figure.interval.contains(0.55)));
         by_strata +=
             usize::from(strata_run(&mut chance).is_ok_and(|figure| figure.interval.contains(0.72)));
+        let [plain, queued] = rare_errors(&mut chance);
+        rare += usize::from(plain.is_ok_and(|figure| figure.interval.contains(0.9)));
+        rare_active += usize::from(queued.is_ok_and(|figure| figure.interval.contains(0.9)));
     }
     [
         ("PPI++ over groups covers at least", grouped),
         ("PPI++ of labels asked by doubt covers at least", active),
         ("PPI++ of strata covers at least", by_strata),
+        (
+            "PPI++ of 60 labels of a judge who rarely errs covers at least",
+            rare,
+        ),
+        ("the same of labels asked by doubt", rare_active),
     ]
     .into_iter()
     .map(|(name, hits)| Check::share(name, 0.93, hits, runs).must(Must::Reach))
@@ -197,6 +211,33 @@ pub(crate) fn forms(runs: usize) -> Vec<Check> {
 
 fn judged(chance: &mut Chance, human: bool) -> bool {
     chance.coin(if human { 0.9 } else { 0.3 })
+}
+
+/// A judge who errs in 5 of 100 cases, and 60 labels: at random, and mostly where he is in doubt and passes
+/// everything.
+fn rare_errors(chance: &mut Chance) -> [Result<Figure, Refusal>; 2] {
+    let (mut plain, mut queue) = (Vec::new(), Vec::new());
+    for i in 0..2_000 {
+        let human = chance.coin(0.9);
+        let (errs, is_doubtful) = (chance.coin(0.05), chance.coin(0.1));
+        let number = |it: bool| f64::from(u8::from(it));
+        let item = |judge: bool, label: bool| Judgement {
+            judge: number(judge),
+            human: label.then_some(number(human)),
+            group: None,
+        };
+        plain.push(item(human != errs, i < 60));
+        let share = 60.0 / 2_000.0 / 0.352 * if is_doubtful { 1.0 } else { 0.28 };
+        let judge = is_doubtful || human != errs;
+        queue.push(Queued {
+            item: item(judge, chance.coin(share)),
+            chance: share,
+        });
+    }
+    [
+        ppi(&plain, Level::P95).map(|corrected| corrected.figure),
+        by_known_chances(&queue, Level::P95).map(|corrected| corrected.figure),
+    ]
 }
 
 /// 60 tasks of 10 whose pass rates differ widely; two of each are labelled.

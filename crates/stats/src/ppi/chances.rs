@@ -3,7 +3,7 @@
 //! A label of an item that had one chance in ten speaks for ten items. So people may be asked where the
 //! judge is unsure, and the answer is still that of all items.
 
-use super::{Corrected, Judgement, Moments, finish, in_strata};
+use super::{Corrected, Judgement, Moments, finish, in_strata, variance_of_unseen};
 use crate::{Level, Refusal, Row, Rows};
 
 /// A judged item that had a known chance to be labelled.
@@ -98,7 +98,20 @@ fn moments(queue: &[Queued]) -> Result<Moments, Refusal> {
         let (h, j) = part(queued);
         row(queued, h + weight * j)
     }))?;
+    let of_unseen = match labelled.n() < queue.len() {
+        true => {
+            let labels = queue
+                .iter()
+                .filter_map(|it| Some((it.item.judge, it.item.human?)));
+            let squares: f64 = queue.iter().map(|it| stands_for(it).powi(2)).sum();
+            // as many labels of equal chances as these are worth (Kish)
+            let worth = (all * all / squares).min(labelled.groups() as f64);
+            variance_of_unseen(labels, worth)
+        }
+        false => 0.0,
+    };
     Ok(Moments {
+        of_unseen,
         estimate: both.mean(),
         variance: both.variance_of_mean().ok_or(Refusal::OneGroup)?,
         alone: labelled.variance().unwrap_or(0.0) / labelled.n() as f64,

@@ -197,9 +197,8 @@ pub(crate) async fn forget_comparisons(
         for (run_id, trace_id) in found {
             let filter = GradeFilter {
                 run_id: Some(run_id),
-                trace_id: Some(trace_id),
                 with_texts: true,
-                ..GradeFilter::default()
+                ..GradeFilter::of_trace(trace_id)
             };
             snapshot.for_each_grade(&filter, &mut |grade| {
                 compared.extend(is_comparison(&grade).then(|| emptied(grade)));

@@ -196,28 +196,31 @@ async fn filters_agree_with_a_scan_of_everything_and_a_break_ends_it() {
     let all = world.grades("all", &GradeFilter::default());
     for (run, trace, grader) in [
         (Some("run_1"), None, None),
-        (None, Some("t3"), None),
+        (None, Some(&["t3"][..]), None),
+        (None, Some(&["t1", "t4", "never sent"][..]), None),
         (None, None, Some("b")),
-        (Some("run_2"), Some("t0"), Some("c")),
+        (Some("run_2"), Some(&["t0"][..]), Some("c")),
+        (Some("run_0"), Some(&["t0", "t2"][..]), None),
+        (None, Some(&[][..]), None),
         (Some("no such run"), None, None),
     ] {
         let filter = GradeFilter {
             run_id: run.map(str::to_owned),
-            trace_id: trace.map(|id| TraceId::new(id).unwrap()),
+            trace_ids: trace.map(|ids| ids.iter().map(|id| TraceId::new(id).unwrap()).collect()),
             grader_id: grader.map(str::to_owned),
             ..GradeFilter::default()
         };
         let found: BTreeSet<_> = world.grades("some", &filter).into_keys().collect();
         let is_meant = |grade: &Grade| {
             run.is_none_or(|run| grade.run_id == run)
-                && trace.is_none_or(|trace| grade.item_id == trace)
+                && trace.is_none_or(|ids| ids.contains(&grade.item_id.as_str()))
                 && grader.is_none_or(|grader| grade.grader_id == grader)
         };
         let meant = all.iter().filter(|(_, grade)| is_meant(grade));
         let meant: BTreeSet<_> = meant.map(|(key, _)| key.clone()).collect();
         assert_eq!(found, meant, "{filter:?}");
         assert!(
-            run == Some("no such run") || !found.is_empty(),
+            run == Some("no such run") || trace.is_some_and(<[_]>::is_empty) || !found.is_empty(),
             "{filter:?}"
         );
     }

@@ -15,7 +15,7 @@ use model::{NanoUsd, Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, 
 use serde_json::Value;
 
 use super::api::meant;
-use super::context::{Known, baselines_before};
+use super::context::{Baselines, Known, baselines_before};
 use super::judge::{Bill, ProjectJudge};
 use super::plan::{Frozen, Plan, Planned, Scores};
 use super::recorded::{self, Judged};
@@ -96,7 +96,7 @@ pub(crate) struct TraceBench {
     run_id: String,
     plan: Plan,
     known: Known,
-    baselines: BTreeMap<String, f64>,
+    baselines: Baselines,
     judge: ProjectJudge,
 }
 
@@ -188,7 +188,7 @@ impl TraceBench {
             run_seed: &self.run_id,
             criteria_per_trace: self.plan.criteria_per_trace(),
             scores: &said.scores,
-            baselines: &self.baselines,
+            baselines: self.baselines.of(&viewed.view),
             cited: &said.cited,
             ..self.known.subject(&viewed.view)
         };

@@ -86,7 +86,9 @@ async fn check(
                     continue;
                 }
                 Ok(Err(error)) => error.to_string(),
-                Err(_elapsed) => format!("nobody was free to do it within {} s", CHECK_MAX.as_secs()),
+                Err(_elapsed) => {
+                    format!("nobody was free to do it within {} s", CHECK_MAX.as_secs())
+                }
             },
         };
         warnings.push(format!("`{place}` could not be checked: {why}"));
@@ -107,11 +109,7 @@ mod tests {
     struct Echo;
 
     impl Python for Echo {
-        fn grade<'a>(
-            &'a self,
-            _: &'a str,
-            _: Subject<'a>,
-        ) -> Answer<'a, Result<f64, PythonError>> {
+        fn grade<'a>(&'a self, _: &'a str, _: Subject<'a>) -> Answer<'a, Result<f64, PythonError>> {
             Box::pin(async { Ok(1.0) })
         }
     }

@@ -240,6 +240,78 @@ async fn filters_agree_with_a_scan_of_everything_and_a_break_ends_it() {
     world.kill().await;
 }
 
+/// Grades by ten graders of so many traces, from memory and from a file, and how long it takes to find those of a
+/// hundred traces: by going through all (what pages cannot hold a trace left out), one trace at a time, and all
+/// in one walk.
+///
+/// `cargo nextest run --workspace --lib --run-ignored only --no-capture times_of_lookups`
+#[tokio::test]
+#[ignore = "a measurement, for a quiet machine"]
+async fn times_of_lookups() {
+    const TRACES: usize = 3_800;
+    let world = World::new().await;
+    let id = |n: usize| blake3::hash(&n.to_le_bytes()).to_hex()[..32].to_owned();
+    for n in (0..TRACES).step_by(100) {
+        let graders = (0..10).map(|g| format!("g{g}"));
+        let of_grader = |g: String| {
+            let of_trace = move |n: usize| grade("run", &id(n), &g, &"why ".repeat(50));
+            (n..n + 100).map(of_trace)
+        };
+        let grades = graders.flat_map(of_grader).collect();
+        let appended = world.store().append_grades(&world.project, grades);
+        appended.await.unwrap();
+    }
+    for place in ["memory", "a file"] {
+        if place == "a file" {
+            world.store().flush().await.unwrap();
+        }
+        let snapshot = world.store().snapshot(&world.project);
+        let wanted: BTreeSet<TraceId> = (0..100)
+            .map(|n| TraceId::new(&id(n * 38)).unwrap())
+            .collect();
+        let timed = |what: &str, found: &mut dyn FnMut() -> usize| {
+            let began = std::time::Instant::now();
+            assert_eq!(found(), 1_000, "{what}");
+            println!("{what}, {place}: {:?}", began.elapsed());
+        };
+        let count = |filter: &GradeFilter| {
+            let mut count = 0;
+            let counted = snapshot.for_each_grade(filter, &mut |_| {
+                count += 1;
+                ControlFlow::Continue(())
+            });
+            counted.unwrap();
+            count
+        };
+        timed("going through all", &mut || {
+            let of = |id: &TraceId| {
+                let in_memory = snapshot.memory_grades().into_iter();
+                let mut found = in_memory.filter(|row| row.trace_id == *id).count();
+                let columns = crate::lake::Columns::narrow(Table::Grades);
+                let holding = [("trace_id", id.as_str())];
+                let stored = snapshot.stored_grades(None, &holding, &columns, &mut |row| {
+                    found += usize::from(row.trace_id == *id);
+                    ControlFlow::Continue(())
+                });
+                stored.unwrap();
+                found
+            };
+            wanted.iter().map(of).sum()
+        });
+        timed("one by one", &mut || {
+            let of = |id: &TraceId| count(&GradeFilter::of_trace(id.clone()));
+            wanted.iter().map(of).sum()
+        });
+        timed("in one walk", &mut || {
+            count(&GradeFilter {
+                trace_ids: Some(wanted.clone()),
+                ..GradeFilter::default()
+            })
+        });
+    }
+    world.kill().await;
+}
+
 #[tokio::test]
 async fn grades_of_many_days_are_merged_into_days_at_once() {
     let world = World::new().await;

@@ -310,6 +310,7 @@ impl From<DeleteError> for ApiError {
     fn from(error: DeleteError) -> Self {
         match error {
             DeleteError::Refused(refused) => refused.into(),
+            DeleteError::Compared(error) => error.into(),
             DeleteError::NotKept(_) => Self::internal(error),
         }
     }

@@ -13,12 +13,17 @@ use store::meta::NewItem;
 use super::recorded::RecordedQuery;
 use super::traces::TracesQuery;
 use crate::error::{ApiError, ErrorCode};
+use crate::pages::Metadata;
 
 /// An inline content that is longer is not repeated in answers: output items have its rows.
 const ECHO_BYTES_MAX: usize = 256 << 10;
 
+/// The key of a run's metadata that says what it may cost, in US dollars.
+const COST_MAX: &str = "max_cost_usd";
+
 /// Where a run's rows come from and what is done with them before they are graded, as it is sent.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct DataSource {
     #[serde(rename = "type")]
     pub(super) kind: String,
@@ -72,14 +77,20 @@ impl DataSource {
         }
     }
 
-    /// Returns what judges of traces may cost, if it is said.
-    pub(super) fn cost_max(&self) -> Result<Option<NanoUsd>, ApiError> {
-        match self.max_cost_usd {
-            None => Ok(None),
-            Some(usd) if (0.0..=1e9).contains(&usd) => Ok(Some(NanoUsd::from_usd(usd))),
-            Some(usd) => {
-                let message = format!("{usd} is no amount of US dollars");
-                Err(ApiError::invalid("data_source.max_cost_usd", message))
+    /// Returns what the run may cost, if it or its metadata says so: clients that know their fields can
+    /// send nothing else.
+    pub(super) fn cost_max(&self, metadata: &Metadata) -> Result<Option<NanoUsd>, ApiError> {
+        let (sent, param) = match (self.max_cost_usd, metadata.get(COST_MAX)) {
+            (Some(usd), _) => (usd.to_string(), "data_source.max_cost_usd"),
+            (None, Some(text)) => (text.clone(), "metadata.max_cost_usd"),
+            (None, None) => return Ok(None),
+        };
+        let usd = sent.trim().parse::<f64>().ok();
+        match usd.filter(|usd| (0.0..=1e9).contains(usd)) {
+            Some(usd) => Ok(Some(NanoUsd::from_usd(usd))),
+            None => {
+                let message = format!("{sent:?} is no amount of US dollars, such as 5 or 0.50");
+                Err(ApiError::invalid(param, message))
             }
         }
     }
@@ -132,7 +143,10 @@ impl RowRules {
                 ApiError::invalid(format!("data_source.source.content[{at}]"), message)
             })
         };
-        some(texts.map(read).collect::<Result<_, _>>()?)
+        some(
+            texts.map(read).collect::<Result<_, _>>()?,
+            "the content has no rows",
+        )
     }
 
     /// Reads the lines of a file; empty ones are passed over.
@@ -149,7 +163,10 @@ impl RowRules {
             let row = self.row(line);
             row.map_err(|message| refuse(format!("line {number} of {id}: {message}")))
         };
-        some(lines.map(read).collect::<Result<_, _>>()?)
+        some(
+            lines.map(read).collect::<Result<_, _>>()?,
+            &format!("{id} has no rows"),
+        )
     }
 
     /// Returns rows that were made here, if they have what the eval wants of its rows.
@@ -163,7 +180,7 @@ impl RowRules {
             );
             return Err(ApiError::invalid("data_source.source", message));
         }
-        some(rows)
+        some(rows, "no call was recorded that is meant by this")
     }
 
     /// Refuses an item that does not fit the eval's schema.
@@ -205,13 +222,10 @@ impl RowRules {
     }
 }
 
-fn some(rows: Vec<NewItem>) -> Result<Vec<NewItem>, ApiError> {
+fn some(rows: Vec<NewItem>, none: &str) -> Result<Vec<NewItem>, ApiError> {
     match rows.is_empty() {
         false => Ok(rows),
-        true => Err(ApiError::invalid(
-            "data_source.source",
-            "there are no such rows",
-        )),
+        true => Err(ApiError::invalid("data_source.source", none)),
     }
 }
 
@@ -241,6 +255,42 @@ mod tests {
                 "properties": {"n": {"type": "integer", "minimum": 0}}}),
             needs_sample,
         }
+    }
+
+    #[test]
+    fn what_a_run_may_cost_is_said_by_its_source_or_its_metadata() {
+        let check =
+            |source: Option<f64>, metadata: Option<&str>, want: Result<Option<f64>, &str>| {
+                let mut sent = serde_json::json!({"type": "jsonl"});
+                if let Some(usd) = source {
+                    sent["max_cost_usd"] = usd.into();
+                }
+                let sent = RawValue::from_string(sent.to_string()).unwrap();
+                let pairs = metadata.map(|text| (COST_MAX.to_owned(), text.to_owned()));
+                let got = DataSource::parse(&sent)
+                    .unwrap()
+                    .cost_max(&pairs.into_iter().collect());
+                match (got, want) {
+                    (Ok(got), Ok(want)) => assert_eq!(got, want.map(NanoUsd::from_usd)),
+                    (Err(got), Err(param)) => assert!(got.to_string().starts_with(param), "{got}"),
+                    (got, want) => panic!("{got:?} is not {want:?}"),
+                }
+            };
+        check(None, None, Ok(None));
+        check(Some(0.5), Some("7"), Ok(Some(0.5)));
+        check(None, Some(" 7 "), Ok(Some(7.0)));
+        check(Some(-1.0), None, Err("data_source.max_cost_usd"));
+        for text in ["much", "-1", "inf", "NaN", ""] {
+            check(None, Some(text), Err("metadata.max_cost_usd"));
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_source_that_is_not_known_is_refused_by_its_name() {
+        let sent = r#"{"type":"completions","sampling_parameters":{}}"#;
+        let sent = RawValue::from_string(sent.to_owned()).unwrap();
+        let error = DataSource::parse(&sent).unwrap_err().to_string();
+        assert!(error.contains("sampling_parameters"), "{error}");
     }
 
     fn check(text: &str, needs_sample: bool, want: Result<usize, &str>) {
@@ -285,7 +335,7 @@ mod tests {
             false,
             Err("`sample` is not an object"),
         );
-        check(" \n", false, Err("there are no such rows"));
+        check(" \n", false, Err("file-1 has no rows"));
         let error = rules(false).lines(b"\xff", "file-1").unwrap_err();
         assert!(error.to_string().contains("UTF-8"));
     }

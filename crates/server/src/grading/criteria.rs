@@ -1,23 +1,22 @@
 //! Graders of traces as criteria of an eval: graded as a grading run grades, told as the eval tells.
 //!
 //! An eval keeps rows and results of its own, so there is nothing of a run here: graders in an order in
-//! which each finds what it asks of others, whom they may ask and out of which purse, and one trace at a
-//! time.
+//! which each finds what it asks of others, and one trace at a time. Judges are asked on the bill of the row
+//! that the trace was made a row of.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use grade::judge::Budget;
 use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, number_of};
-use model::{NanoUsd, Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, Verdict};
+use model::{Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, Verdict};
 use serde_json::Value;
 
 use super::api::meant;
 use super::context::{Baselines, Known, baselines_before};
-use super::judge::{Bill, ProjectJudge};
 use super::plan::{Frozen, Plan, Planned, Scores};
+use super::purse::RowBill;
 use super::recorded::{self, Judged};
 use super::usual::Wanted;
 use super::worker::load;
@@ -62,13 +61,19 @@ pub(crate) async fn named(
     })
 }
 
+/// Returns what the project does not have that a grader asks for, each in a sentence.
+pub(crate) fn lacking(state: &AppState, project: &ProjectId, grader: &TraceGrader) -> Vec<String> {
+    Known::of(state, project).lacking(grader)
+}
+
 /// The criteria of an eval that grade traces, in the order in which they are asked.
 #[derive(Debug)]
 pub(crate) struct TraceCriteria(Plan);
 
 impl TraceCriteria {
-    /// Puts criteria in order, or tells what stands against it, each problem in a sentence.
-    pub(crate) fn new(criteria: Vec<TraceCriterion>) -> Result<Self, Vec<String>> {
+    /// Puts criteria in order, or tells what stands against it, each problem in a sentence. `others` are the
+    /// names of criteria that grade rows: they are asked before.
+    pub(crate) fn new(criteria: Vec<TraceCriterion>, others: &[&str]) -> Result<Self, Vec<String>> {
         let planned = criteria.into_iter().map(|one| Planned {
             frozen: Frozen {
                 id: one.id,
@@ -79,7 +84,14 @@ impl TraceCriteria {
             },
             grader: one.grader,
         });
-        Plan::new(planned.collect()).map(Self)
+        let plan = Plan::beside(planned.collect(), others)?;
+        match plan.comparing() {
+            None => Ok(Self(plan)),
+            Some(name) => Err(vec![format!(
+                "`{name}` compares a trace with another one, and a row of an eval is one trace: compare two \
+                 versions with a grading run"
+            )]),
+        }
     }
 
     /// Returns what the dearest of them costs.
@@ -97,7 +109,6 @@ pub(crate) struct TraceBench {
     plan: Plan,
     known: Known,
     baselines: Baselines,
-    judge: ProjectJudge,
 }
 
 /// What the criteria said of a trace so far.
@@ -124,13 +135,11 @@ impl Said {
 }
 
 impl TraceBench {
-    /// Makes everything ready for a run that was made at `at`. Judges may cost `cap` in all, of which
-    /// `spent` is gone.
+    /// Makes everything ready for a run that was made at `at`.
     pub(crate) async fn new(
         state: &AppState,
         (project, run_id, at): (&ProjectId, &str, Time),
         criteria: TraceCriteria,
-        (cap, spent): (NanoUsd, NanoUsd),
     ) -> Result<Self, ApiError> {
         let baselines = baselines_before(state, project, at, criteria.0.baselines()).await;
         let usual = (at, Wanted::by_plan(criteria.0.graders()));
@@ -141,25 +150,29 @@ impl TraceBench {
             run_id: run_id.to_owned(),
             known: known.await.map_err(ApiError::internal)?,
             baselines: baselines.map_err(ApiError::internal)?,
-            judge: ProjectJudge::of(state, project, Budget::new(cap, spent)),
             plan: criteria.0,
         })
     }
 
-    /// Grades a trace: what each criterion says of it, by its id.
+    /// Grades a trace: what each criterion says of it, by its id. `scores` are those of criteria that graded
+    /// its row, by name.
     pub(crate) async fn grade(
         &self,
         trace_id: &TraceId,
+        row: &RowBill<'_>,
+        scores: BTreeMap<String, f64>,
     ) -> Result<Vec<(String, Vec<Graded>)>, Halt> {
         let (viewed, hash) = match self.view(trace_id).await {
             Ok(found) => found,
             Err(why) => return Ok(self.unreadable(&why)),
         };
-        let bill = self.judge.bill(Some(trace_id), None, NanoUsd::default());
-        let mut said = Said::default();
+        let mut said = Said {
+            scores,
+            ..Said::default()
+        };
         let mut halted = None;
         for planned in self.plan.graders() {
-            let graded = self.ask(planned, (&viewed, &hash), &said, &bill);
+            let graded = self.ask(planned, (&viewed, &hash), &said, row);
             match graded.await {
                 Ok(graded) => said.add(planned, graded),
                 Err(halt) => {
@@ -181,7 +194,7 @@ impl TraceBench {
         planned: &Planned,
         (viewed, hash): (&Viewed, &str),
         said: &Said,
-        bill: &Bill<'_>,
+        row: &RowBill<'_>,
     ) -> Result<Vec<Graded>, Halt> {
         let subject = Subject {
             trace_hash: hash,
@@ -192,7 +205,7 @@ impl TraceBench {
             cited: &said.cited,
             ..self.known.subject(&viewed.view)
         };
-        let services = bill.services();
+        let services = row.bill().services();
         let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
         graded.catch_unwind().await.unwrap_or_else(|_panic| {
             let name = &planned.frozen.name;

@@ -184,8 +184,8 @@ impl Meta {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Returns the graded items, by run and trace, that hold a trace against one of these.
-    pub async fn graded_against(
+    /// Returns which traces, by their runs, are held against one of these.
+    pub(crate) async fn held_against(
         &self,
         project: &ProjectId,
         traces: &[TraceId],
@@ -195,12 +195,13 @@ impl Meta {
         let mut found = Vec::new();
         for chunk in traces.chunks(ROWS_PER_STATEMENT_MAX) {
             let mut statement = deleted::of_column(AGAINST, project, ("counterpart", chunk));
-            statement.push(" AND grading_items.status IN ('scored', 'unscored')");
             let rows = statement.build().persistent(false);
             let rows = rows.fetch_all(self.db.readers()).await.map_err(&failed)?;
             for row in &rows {
-                let id = column(row, "run_id").map_err(&failed)?;
-                found.push((id, parsed(row, "trace_id").map_err(&failed)?));
+                found.push((
+                    column(row, "run_id").map_err(&failed)?,
+                    parsed(row, "trace_id").map_err(&failed)?,
+                ));
             }
         }
         Ok(found)
@@ -247,6 +248,10 @@ pub(super) const BLANK_TRACES: &str =
        counterpart = NULL
      WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ";
 
+/// Takes some traces away from those that are held against them.
+const PART: &str = "UPDATE grading_items SET counterpart = NULL
+     WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ";
+
 /// Adds items that wait behind those of a run. Returns how many were not there yet.
 async fn append(
     connection: &mut Connection,
@@ -288,32 +293,24 @@ async fn append(
 }
 
 /// Takes traces that were deleted out of the runs of a project (D6): their items stay as a number, since
-/// they were drawn. Whoever holds one keeps its lease, and what it costs is booked. A comparison goes with
-/// either of its traces.
+/// they were drawn. Whoever holds one keeps its lease, and what it costs is booked. A trace that was
+/// compared with one of them is graded all the same, by graders that do not compare.
 pub(super) async fn forget_traces(
     connection: &mut Connection,
     project: &ProjectId,
     traces: &[&TraceId],
 ) -> Result<(), sqlx::Error> {
-    for column in ["trace_id", "counterpart"] {
-        forget_by(connection, project, (column, traces)).await?;
-    }
-    Ok(())
-}
-
-async fn forget_by(
-    connection: &mut Connection,
-    project: &ProjectId,
-    traces: (&'static str, &[&TraceId]),
-) -> Result<(), sqlx::Error> {
-    let mut counting = deleted::of_column(COUNT_TRACES, project, traces);
+    let mut parting = deleted::of_column(PART, project, ("counterpart", traces));
+    let parting = parting.build().persistent(false);
+    parting.execute(&mut *connection).await?;
+    let mut counting = deleted::of_traces(COUNT_TRACES, project, traces);
     counting.push(" GROUP BY run");
     let counts = counting.build().persistent(false);
     let counts = counts.fetch_all(&mut *connection).await?;
     if counts.is_empty() {
         return Ok(());
     }
-    let mut blanking = deleted::of_column(BLANK_TRACES, project, traces);
+    let mut blanking = deleted::of_traces(BLANK_TRACES, project, traces);
     let blanking = blanking.build().persistent(false);
     blanking.execute(&mut *connection).await?;
     for row in &counts {

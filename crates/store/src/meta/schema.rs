@@ -308,4 +308,7 @@ CREATE UNIQUE INDEX eval_items_of_openai ON eval_items (run_id, openai_id);
 ALTER TABLE annotations ADD COLUMN queue TEXT;
 ALTER TABLE annotations ADD COLUMN chance DOUBLE PRECISION;
 ",
+    "
+ALTER TABLE eval_runs ADD COLUMN spent BIGINT NOT NULL DEFAULT 0;
+",
 ];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use grade::openai::PythonError;
 use grade::trace::{TraceGrader, TracePython};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
@@ -35,7 +35,7 @@ impl Advice {
     /// Returns what there is to be said of a grader without running anything.
     pub(in crate::grading) fn of(grader: &TraceGrader) -> Self {
         let suggestion = grader.split();
-        let parts = |it: &Value| it["graders"].as_object().map_or(0, |parts| parts.len());
+        let parts = |it: &Value| it["graders"].as_object().map_or(0, Map::len);
         let warn = |it: &Value| {
             format!(
                 "it asks {} things at once, and one answer does not tell which of them failed: `suggestion` \
@@ -56,7 +56,9 @@ impl Advice {
         state: &AppState,
         grader: &TraceGrader,
     ) -> Vec<String> {
-        check(state.graders.python.as_deref(), grader, &mut self.warnings).await
+        let until = Instant::now() + CHECK_MAX;
+        let python = state.graders.python.as_deref();
+        check((python, until), grader, &mut self.warnings).await
     }
 
     /// Says that Python was not compiled for somebody who may not run any.
@@ -70,11 +72,10 @@ impl Advice {
 }
 
 async fn check(
-    python: Option<&dyn TracePython>,
+    (python, until): (Option<&dyn TracePython>, Instant),
     grader: &TraceGrader,
     warnings: &mut Vec<String>,
 ) -> Vec<String> {
-    let until = Instant::now() + CHECK_MAX;
     let mut problems = Vec::new();
     for (place, source) in grader.sources() {
         let why = match python {
@@ -139,13 +140,14 @@ mod tests {
         json!({"type": "code", "source": format!("def grade(trace): return '{says}'")})
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn code_that_cannot_be_checked_is_no_mistake() {
         let grader = json!({"type": "multi", "calculate_output": "a + b + c + d", "graders":
             {"a": code("wrong"), "b": code("absent"), "c": code("never"), "d": code("right")}});
         let grader = TraceGrader::parse(&grader).unwrap();
         let mut warnings = Vec::new();
-        let problems = check(Some(&Echo), &grader, &mut warnings).await;
+        let until = Instant::now() + Duration::from_millis(50);
+        let problems = check((Some(&Echo), until), &grader, &mut warnings).await;
         assert_eq!(problems, ["`graders.a.source` is no Python: line 1"]);
         assert_eq!(
             warnings,
@@ -156,7 +158,8 @@ mod tests {
         );
         let alone = TraceGrader::parse(&code("wrong")).unwrap();
         let mut warnings = Vec::new();
-        assert!(check(None, &alone, &mut warnings).await.is_empty());
+        let none = check((None, until), &alone, &mut warnings).await;
+        assert_eq!(none, Vec::<String>::new());
         assert_eq!(
             warnings,
             ["`source` could not be checked: there is no interpreter"]

@@ -183,6 +183,7 @@ impl Question {
             state: Arc::clone(state),
             snapshot: Arc::clone(&snapshot),
             must_be_there: matches!(self, Self::Traces(_)),
+            until: Instant::now() + LOOKED_AT_MOST,
         };
         let mut looked = looking.at(subjects).await?;
         if let Self::Traces(ids) = self {
@@ -377,6 +378,8 @@ struct Looking {
     snapshot: Arc<Snapshot>,
     /// Whether a trace that is not there is the caller's mistake.
     must_be_there: bool,
+    /// When what was looked at must do.
+    until: Instant,
 }
 
 /// What was seen.
@@ -415,12 +418,11 @@ impl Looking {
         there.sort_by_key(|(it, home)| (!it.failed, std::cmp::Reverse(*home)));
         let looking = self.clone();
         let work = move || {
-            let until = Instant::now() + LOOKED_AT_MOST;
             let mut looked = Looked::default();
             let known = Known::of(&looking.state, looking.snapshot.project());
             let mut said = looking.fails_of(&there)?;
             for chunk in there.chunks(READ_TOGETHER) {
-                if Instant::now() < until {
+                if Instant::now() < looking.until {
                     looking.look_at(chunk, &known, &mut said, &mut looked)?;
                 } else {
                     let failing = chunk.iter().filter(|(it, _)| it.failed);

@@ -44,11 +44,13 @@ pub(super) fn latest_grades(
         .collect())
 }
 
-/// The grades of a trace by grader, and by run and attempt with the moment of its last grade: they come in any
-/// order, so which attempt is the last is known at the end.
+/// What a grader said of a trace by run and attempt, each with the moment of its last grade.
+type Attempts = BTreeMap<(String, u32), (Time, Vec<Grade>)>;
+
+/// The grades of a trace by grader: they come in any order, so which attempt is the last is known at the end.
 #[derive(Debug, Default)]
 struct Latest {
-    graders: BTreeMap<String, BTreeMap<(String, u32), (Time, Vec<Grade>)>>,
+    graders: BTreeMap<String, Attempts>,
 }
 
 impl Latest {
@@ -65,7 +67,7 @@ impl Latest {
     /// Returns of each grader the grades of the run and attempt that came last, in an order that does not
     /// change.
     fn into_grades(self) -> Vec<Grade> {
-        let last = |attempts: BTreeMap<(String, u32), (Time, Vec<Grade>)>| {
+        let last = |attempts: Attempts| {
             let attempts = attempts.into_iter();
             attempts.max_by(|(key, (at, _)), (other, (then, _))| (at, key).cmp(&(then, other)))
         };

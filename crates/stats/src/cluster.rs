@@ -67,8 +67,9 @@ fn anything(share: f64, n: usize, level: Level) -> Figure {
 /// Returns the mean of values from 0 to 1, such as wins of which a tie is a half.
 ///
 /// If all are 0 or 1, as [`rate`]. Else Wilson's interval as of a rate with this mean, with
-/// n_eff = min(C, p̂(1−p̂)/V) and t of C − 1 degrees: no values from 0 to 1 vary more than 0s and 1s
-/// of their mean, so it is wide enough; and unlike p̂ ± t·√V it has a width where all values are alike.
+/// n_eff = n / max(1, deff) and t of C − 1 degrees, where deff = V/(s²/n): no values from 0 to 1 vary more
+/// than 0s and 1s of their mean, so it is wide enough; and unlike p̂ ± t·√V it has a width where all values
+/// are alike. Then each group counts as one value.
 pub fn share(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
     if rows.is_binary() {
         return rate(rows, level, Purpose::Report);
@@ -84,7 +85,11 @@ pub fn share(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
     let Some(variance) = rows.variance_of_mean() else {
         return Ok(anything(p, n, level));
     };
-    let effective_n = (p * (1.0 - p) / variance).min(groups as f64);
+    let design_effect = design_effect(rows, variance);
+    let effective_n = match variance > 0.0 {
+        true => n as f64 / design_effect.max(1.0),
+        false => groups as f64,
+    };
     let critical = student_quantile(level.upper(), groups as f64 - 1.0);
     let method = match rows.is_grouped() {
         true => Method::WilsonGroups,
@@ -95,7 +100,7 @@ pub fn share(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
         interval: Interval::new(wilson(p, effective_n, critical), level, method),
         n,
         groups,
-        design_effect: design_effect(rows, variance),
+        design_effect,
     })
 }
 
@@ -125,31 +130,32 @@ pub fn mean(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
 pub fn mean_between(rows: &Rows, ends: (f64, f64), level: Level) -> Result<Figure, Refusal> {
     let unit = rows.on_unit(ends)?;
     let (p, groups) = (unit.mean(), unit.groups());
+    let in_scale = |figure: Figure| Figure {
+        // as it was: there and back again is not the same number
+        estimate: rows.mean(),
+        ..figure.on_scale(ends)
+    };
     let Some(variance) = unit.variance_of_mean() else {
-        return Ok(anything(p, unit.n(), level).on_scale(ends));
+        return Ok(in_scale(anything(p, unit.n(), level)));
     };
     if variance > 0.0 {
-        return Ok(mean(&unit, level)?.on_scale(ends));
+        return Ok(mean(rows, level)?.within(ends));
     }
     let trials = groups as f64;
-    let (interval, method) = match unit.is_binary() {
-        true => (
-            clopper_pearson(p * trials, trials, level),
-            Method::ClopperPearson,
-        ),
-        false => (
-            wilson(p, trials, student_quantile(level.upper(), trials - 1.0)),
-            Method::WilsonGroups,
-        ),
+    let (interval, method) = if unit.is_binary() {
+        let exact = clopper_pearson(p * trials, trials, level);
+        (exact, Method::ClopperPearson)
+    } else {
+        let critical = student_quantile(level.upper(), trials - 1.0);
+        (wilson(p, trials, critical), Method::WilsonGroups)
     };
-    let figure = Figure {
+    Ok(in_scale(Figure {
         estimate: p,
         interval: Interval::new(interval, level, method),
         n: unit.n(),
         groups,
         design_effect: unit.n() as f64 / trials,
-    };
-    Ok(figure.on_scale(ends))
+    }))
 }
 
 /// Returns the rate of values that are 0 or 1 and stand for different numbers of others.

@@ -183,6 +183,16 @@ impl Figure {
         }
     }
 
+    /// The same with an interval that is cut to these ends.
+    pub(crate) fn within(self, (low, high): (f64, f64)) -> Self {
+        let interval = Interval {
+            low: self.interval.low.max(low),
+            high: self.interval.high.min(high),
+            ..self.interval
+        };
+        Self { interval, ..self }
+    }
+
     /// A share of the way from one end to the other as a value between them.
     pub(crate) fn on_scale(self, (low, high): (f64, f64)) -> Self {
         let value = |share: f64| (low + share * (high - low)).clamp(low, high);

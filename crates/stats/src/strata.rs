@@ -96,9 +96,7 @@ pub fn mean_between(
 /// Returns the weighted mean of the strata that have a population.
 pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
     let samples = strata.iter().filter_map(|it| it.sample.as_ref());
-    let is_step = samples
-        .flat_map(|rows| rows.values())
-        .all(|value| is_whole_step(value));
+    let is_step = samples.flat_map(|rows| rows.values()).all(is_whole_step);
     sum(strata, is_step)
 }
 

@@ -128,7 +128,7 @@ fn numbers_that_nothing_pairs_are_compared_by_ranks() {
     assert!(tested.probability_greater.as_ref().unwrap().estimate > 0.6);
     let back = compare(&b, &a, &asked(0.05));
     assert_eq!(back.verdict, Standing::Worse);
-    insta::assert_snapshot!(back.sentence, @"tone: worse by 1.00 (1.00 to 1.00), p < 0.001.");
+    insta::assert_snapshot!(back.sentence, @"tone: worse by 1.00 (0.71 to 1.29), p < 0.001.");
     let same = compare(
         &a,
         &numbers("c", (0..120).map(|at| f64::from(at % 4 + 1))),

@@ -135,7 +135,7 @@ fn a_part_that_nobody_saw_leaves_nothing_of_the_whole() {
     assert_eq!(results.pass_rate, None);
     assert_eq!(
         results.withheld["pass_rate"],
-        "stratum 1 has no observation"
+        "the 2nd stratum has no observation"
     );
     assert_eq!(
         results.weighting.sentence,

@@ -24,6 +24,7 @@ use super::{criteria, read_json};
 use crate::auth::Principal;
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody};
+use crate::json::in_our_words;
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -262,7 +263,7 @@ impl Read<ImportedRun> {
     fn run(sent: &RawValue) -> Self {
         let told: RunTold = match serde_json::from_str(sent.get()) {
             Ok(told) => told,
-            Err(error) => return Self::refused(String::new(), error.to_string()),
+            Err(error) => return Self::refused(String::new(), in_our_words(&error)),
         };
         let status = told.status.clone().unwrap_or_default();
         let figures = Told::elsewhere(sent.get());
@@ -316,7 +317,7 @@ impl Read<ImportedItem> {
     fn item(sent: &RawValue) -> Self {
         match serde_json::from_str::<ItemTold>(sent.get()) {
             Ok(told) => Self::of(told.id.clone(), |id| item(id, told)),
-            Err(error) => Self::refused(String::new(), error.to_string()),
+            Err(error) => Self::refused(String::new(), in_our_words(&error)),
         }
     }
 }

@@ -13,6 +13,7 @@ use store::meta::NewItem;
 use super::recorded::RecordedQuery;
 use super::traces::TracesQuery;
 use crate::error::{ApiError, ErrorCode};
+use crate::json::in_our_words;
 use crate::pages::Metadata;
 
 /// An inline content that is longer is not repeated in answers: output items have its rows.
@@ -66,7 +67,7 @@ impl DataSource {
     /// Reads a data source, without its rows.
     pub(super) fn parse(sent: &RawValue) -> Result<Self, ApiError> {
         let source: Self = serde_json::from_str(sent.get())
-            .map_err(|error| ApiError::invalid("data_source", error.to_string()))?;
+            .map_err(|error| ApiError::invalid("data_source", in_our_words(&error)))?;
         match source.kind.as_str() {
             "jsonl" | "completions" | "responses" | "traces" => Ok(source),
             other => {
@@ -100,7 +101,7 @@ impl DataSource {
         let at = |field: &str| format!("data_source.source{field}");
         let missing = |field: &str| ApiError::invalid(at(field), "it is missing");
         let sent = self.source.take().ok_or_else(|| missing(""))?;
-        let unclear = |error: serde_json::Error| ApiError::invalid(at(""), error.to_string());
+        let unclear = |error: serde_json::Error| ApiError::invalid(at(""), in_our_words(&error));
         let source: Source = serde_json::from_str(sent.get()).map_err(unclear)?;
         match source.kind.as_str() {
             "file_content" => Ok(Rows::Inline(
@@ -194,24 +195,19 @@ impl RowRules {
     }
 
     fn row(&self, text: &str) -> Result<NewItem, String> {
-        let row: RowSent = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let row: RowSent = serde_json::from_str(text).map_err(|error| in_our_words(&error))?;
         let item = row
             .item
             .ok_or("it has no `item`: a row is {\"item\": {…}, \"sample\"?: {…}}")?;
-        match serde_json::from_str(item.get()) {
-            Ok(fields @ Value::Object(_)) => self.fit(&fields)?,
-            _ => return Err("its `item` is not an object".to_owned()),
-        }
+        self.fit(&object(&item, "item")?)?;
         let given = row.sample.filter(|sample| sample.get() != "null");
         match &given {
-            Some(sample) if !sample.get().starts_with('{') => {
-                return Err("its `sample` is not an object".to_owned());
-            }
+            Some(sample) => drop(object(sample, "sample")?),
             None if self.needs_sample => {
                 let message = "it has no `sample`, and without `model` and `input_messages` nothing is sampled";
                 return Err(message.to_owned());
             }
-            _ => {}
+            None => {}
         }
         let text = |raw: Box<RawValue>| String::from(Box::<str>::from(raw));
         Ok(NewItem {
@@ -219,6 +215,18 @@ impl RowRules {
             item: text(item),
             given: given.map(text),
         })
+    }
+}
+
+/// Reads a field of a row that is an object.
+fn object(raw: &RawValue, name: &str) -> Result<Value, String> {
+    match serde_json::from_str(raw.get()) {
+        Ok(fields @ Value::Object(_)) => Ok(fields),
+        Ok(_) => Err(format!("its `{name}` is not an object")),
+        Err(error) => {
+            let why = in_our_words(&error);
+            Err(format!("its `{name}` cannot be read: {why}"))
+        }
     }
 }
 
@@ -235,7 +243,8 @@ pub(super) fn echoed(sent: &RawValue) -> Result<String, ApiError> {
     if sent.get().len() <= ECHO_BYTES_MAX {
         return Ok(sent.get().to_owned());
     }
-    let mut value: Value = serde_json::from_str(sent.get()).map_err(ApiError::internal)?;
+    let mut value: Value = serde_json::from_str(sent.get())
+        .map_err(|error| ApiError::invalid("data_source", in_our_words(&error)))?;
     if let Some(Value::Object(source)) = value.get_mut("source")
         && let Some(Value::Array(rows)) = source.get_mut("content")
     {
@@ -319,6 +328,17 @@ mod tests {
         check(&format!("\n{good}\n{{"), false, Err("line 3 of file-1: "));
         check(r#"{"label":"a"}"#, false, Err("it has no `item`"));
         check(r#"{"item":[1]}"#, false, Err("not an object"));
+        check("7", false, Err("expected an object"));
+        check(
+            r#"{"item":{"label":"\ud800"}}"#,
+            false,
+            Err("`item` cannot be read: "),
+        );
+        check(
+            r#"{"item":{"label":"a"},"sample":{"output_text":"\ud800"}}"#,
+            false,
+            Err("`sample` cannot be read: "),
+        );
         check(r#"{"item":{}}"#, false, Err("`item` lacks label"));
         check(
             r#"{"item":{"label":"a","n":"x"}}"#,

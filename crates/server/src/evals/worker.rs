@@ -2,7 +2,7 @@
 //!
 //! Everything that lasts is in `meta.db`: which runs are not over, and which of their rows wait. So this
 //! can be cut off at any moment. What was graded and not written down yet is graded again after the next
-//! start, and no row has two results (G1). Runs of all projects take turns in the order in which they
+//! start, with the answers that models gave, and no row has two results (G1). Runs of all projects take turns in the order in which they
 //! were made, some at a time.
 
 use std::future::Future;
@@ -17,7 +17,7 @@ use model::{NanoUsd, ProjectId};
 use serde_json::json;
 use store::meta::{EvalRun, MetaError, QueuedItem};
 
-use super::grading::{Done, Plan};
+use super::grading::Plan;
 use crate::app::ServeError;
 use crate::error::{ApiError, chain};
 use crate::state::AppState;
@@ -156,23 +156,15 @@ async fn grade_rows(
     while let Some(done) = done.next().await {
         let (mut graded, mut cost) = (Vec::with_capacity(done.len()), NanoUsd::default());
         for one in done {
-            let Done {
-                graded: row,
-                cost: of_row,
-            } = one;
-            cost = cost.saturating_add(of_row);
-            match row {
+            cost = cost.saturating_add(one.cost);
+            match one.graded {
                 Ok(row) => graded.push(row),
                 Err(why) => halt = Some(why),
             }
         }
         is_halted.store(halt.is_some(), Ordering::Relaxed);
-        if !state
-            .store
-            .meta()
-            .grade_items(&run.id, &graded, cost)
-            .await?
-        {
+        let meta = state.store.meta();
+        if !meta.grade_items(&run.id, &graded, cost).await? {
             return Ok(Went::Over);
         }
     }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::api::meant;
 use super::context::{Baselines, Known, baselines_before};
 use super::plan::{Frozen, Plan, Planned, Scores};
-use super::purse::RowBill;
+use super::purse::{RowBill, fits_later, wait_for_room};
 use super::recorded::{self, Judged};
 use super::usual::Wanted;
 use super::worker::load;
@@ -172,8 +172,7 @@ impl TraceBench {
         };
         let mut halted = None;
         for planned in self.plan.graders() {
-            let graded = self.ask(planned, (&viewed, &hash), &said, row);
-            match graded.await {
+            match self.ask(planned, (&viewed, &hash), &said, row).await {
                 Ok(graded) => said.add(planned, graded),
                 Err(halt) => {
                     halted = Some(halt);
@@ -206,16 +205,22 @@ impl TraceBench {
             ..self.known.subject(&viewed.view)
         };
         let services = row.bill().services();
-        let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
-        graded.catch_unwind().await.unwrap_or_else(|_panic| {
-            let name = &planned.frozen.name;
-            tracing::error!(grader = %name, run = %self.run_id, "a grader panicked");
-            let why = "the grader panicked: a bug, of which the server's log has the place";
-            Ok(vec![Graded::of(Verdict::unscored(
-                UnscoredReason::Code,
-                why,
-            ))])
-        })
+        loop {
+            let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
+            match graded.catch_unwind().await {
+                // What it has asked so far is known when it asks again.
+                Ok(Err(Halt::Budget(why))) if fits_later(&why) => wait_for_room().await,
+                Ok(graded) => return graded,
+                Err(_panic) => return Ok(vec![self.panicked(planned)]),
+            }
+        }
+    }
+
+    fn panicked(&self, planned: &Planned) -> Graded {
+        let name = &planned.frozen.name;
+        tracing::error!(grader = %name, run = %self.run_id, "a grader panicked");
+        let why = "the grader panicked: a bug, of which the server's log has the place";
+        Graded::of(Verdict::unscored(UnscoredReason::Code, why))
     }
 
     /// Reads a trace, with the hash of what can be read of it; or says why it cannot be read.

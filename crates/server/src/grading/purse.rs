@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use grade::judge::{Budget, CacheKey, DeskError, Tariff};
+use grade::judge::{Budget, CacheKey, DeskError, Exhausted, Tariff};
 use grade::openai::{Answer, Model, ModelAnswer, ModelError, ModelRequest};
 use grade::trace::Halt;
 use model::{NanoUsd, ProjectId, TraceId};
@@ -69,6 +69,17 @@ pub(crate) fn is_priced(state: &AppState, model: &str) -> bool {
         at: state.clock.now(),
     };
     tariff.estimate(&request).is_some()
+}
+
+/// Returns whether a question fits once the calls that are under way have told what they cost: estimates are
+/// high, and many calls are under way at a time.
+pub(super) fn fits_later(why: &Exhausted) -> bool {
+    why.spent.saturating_add(why.needed) <= why.cap
+}
+
+/// Waits until it is worth looking again.
+pub(super) async fn wait_for_room() {
+    tokio::time::sleep(ROOM_AWAITED).await;
 }
 
 /// What is asked about one row, and what that costs.
@@ -132,12 +143,7 @@ impl Asker<'_, '_> {
                     return Ok(answered.answer);
                 }
                 Err(DeskError::Model(error)) => return Err(error),
-                // It fits once the calls that are under way have told what they cost: estimates are high.
-                Err(DeskError::Exhausted(why))
-                    if why.spent.saturating_add(why.needed) <= why.cap =>
-                {
-                    tokio::time::sleep(ROOM_AWAITED).await;
-                }
+                Err(DeskError::Exhausted(why)) if fits_later(&why) => wait_for_room().await,
                 Err(DeskError::Exhausted(why)) => return Err(self.row.halted(Halt::Budget(why))),
                 Err(error @ DeskError::Unpriced(_)) => {
                     return Err(self.row.halted(Halt::Terminal(error.to_string())));

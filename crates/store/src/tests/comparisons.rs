@@ -5,7 +5,7 @@ use model::{Grade, JsonText, JudgeUse, Outcome, TraceId, Verdict};
 use super::delete::on_disk;
 use super::world::{NOW, World, grade, span};
 use crate::GradeFilter;
-use crate::meta::{GradingItemStatus, NewGradingItem, NewGradingRun};
+use crate::meta::{GradingItemStatus, GradingStatus, NewGradingItem, NewGradingRun};
 
 const OWN: &str = "trace_own";
 const OTHER: &str = "trace_other";
@@ -115,6 +115,9 @@ async fn check(is_asked: bool) {
     let meta = world.store().meta();
     let items = meta.grading_items(&run, None, None, 9).await.unwrap();
     assert_eq!(items[0].status, GradingItemStatus::Queued);
+    let (from, to) = ([GradingStatus::Queued], GradingStatus::InProgress);
+    let begun = meta.set_grading_status(None, &run, &from, to, None).await;
+    assert!(begun.unwrap());
     let leased = meta.lease_grading_items(&run, "w", 9, std::time::Duration::from_secs(9));
     assert_eq!(leased.await.unwrap()[0].counterpart, None);
     world.kill().await;

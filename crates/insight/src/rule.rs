@@ -191,6 +191,11 @@ impl Rule {
         !self.needs.detectors.is_empty() || self.root.reads_content()
     }
 
+    /// Returns whether it asks what should have been done.
+    pub fn reads_reference(&self) -> bool {
+        self.root.reads_reference()
+    }
+
     /// Returns whether it holds or does not; else it gives a number or a text.
     pub fn is_condition(&self) -> bool {
         self.is_condition

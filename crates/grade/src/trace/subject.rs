@@ -226,8 +226,10 @@ pub struct Needs {
     pub baselines: Vec<String>,
     /// Names of schemas.
     pub schemas: Vec<String>,
-    /// The case that the trace is held against.
+    /// What should have been done: where nobody tells that, it has nothing to say.
     pub reference: bool,
+    /// Whether it reads what should have been done, where it is told, as calls, handoffs and a plan.
+    pub reads_steps: bool,
 }
 
 /// What grading with a grader costs.

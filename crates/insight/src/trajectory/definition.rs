@@ -46,6 +46,25 @@ pub enum Metric {
     GoalSuccess,
 }
 
+impl Metric {
+    /// Returns whether it says nothing of a trace of which nobody tells what should have been done.
+    pub const fn needs_reference(self) -> bool {
+        !matches!(
+            self,
+            Self::ToolValidity
+                | Self::StepEfficiency
+                | Self::PlanAdherence
+                | Self::HandoffCorrectness
+                | Self::GoalSuccess
+        )
+    }
+
+    /// Returns whether it reads what should have been done, where that is told.
+    pub const fn reads_reference(self) -> bool {
+        !matches!(self, Self::ToolValidity)
+    }
+}
+
 /// A grader of what an agent did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]

@@ -119,7 +119,9 @@ impl Plan {
         });
         let said = async {
             match (&self.traces, &row.trace_id) {
-                (Some(bench), Some(trace_id)) => bench.grade(trace_id).await,
+                (Some(bench), Some(trace_id)) => {
+                    bench.grade(trace_id, subject.item.get("reference")).await
+                }
                 // Runs of such criteria have no rows but those of traces.
                 _ => Ok(Vec::new()),
             }

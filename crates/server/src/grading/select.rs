@@ -23,6 +23,7 @@ use store::{Columns, Ledger, Reservation, Share, Snapshot, Table, TraceBounds, T
 
 use super::pairs::{Against, Lonely, Pairs, Partner, pair};
 use super::plan::RuleOf;
+use super::references::{References, ReferencesTold, Tally, lay_beside, require_room};
 use crate::error::{ApiError, ErrorCode};
 use crate::read::for_each_view;
 
@@ -87,8 +88,10 @@ pub(super) struct Asked {
     /// Whether groups are worked on one after the other, in the order of their hash: who may stop at any
     /// trace has then graded whole groups.
     pub(super) by_groups: bool,
-    /// What each trace is held against.
+    /// The trace with which each is compared.
     pub(super) against: Option<Against>,
+    /// What should have been done.
+    pub(super) references: Option<Arc<References>>,
 }
 
 /// How traces were chosen, as it is kept and told.
@@ -115,6 +118,12 @@ pub(super) struct Selection {
     /// How they found those that they are compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pairs: Option<Pairs>,
+    /// What became of the references that were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    references: Option<ReferencesTold>,
+    /// What is likely not as it was meant, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
     /// `hash`, `hash of groups` or `storage`: the order of work.
     order: &'static str,
     /// The moment that the traces were counted at.
@@ -164,6 +173,8 @@ struct Candidate {
     /// By what it finds its partner, where the run compares.
     key: Option<Box<str>>,
     partner: Option<Box<Partner>>,
+    /// What should have been done.
+    reference: Option<Arc<str>>,
 }
 
 /// Memory for candidates, asked for as they become more.
@@ -194,6 +205,8 @@ struct Found {
     outside: usize,
     missing: Vec<TraceId>,
     pairs: Option<Pairs>,
+    /// What became of the references.
+    tally: Tally,
     room: Room,
 }
 
@@ -229,6 +242,11 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         outside: 0,
         missing: Vec::new(),
         pairs: None,
+        tally: asked
+            .references
+            .as_ref()
+            .map(|it| it.tally())
+            .unwrap_or_default(),
         room: Room {
             ledger: Arc::clone(ledger),
             held: Vec::new(),
@@ -249,7 +267,11 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
     let filters = || std::iter::once(&asked.filter).chain(asked.strata.iter().map(|s| &s.filter));
     let reads_metadata = |against: &Against| against.pair_by.reads_metadata();
     let needs_metadata = filters().any(|filter| !filter.metadata.is_empty())
-        || asked.against.as_ref().is_some_and(reads_metadata);
+        || asked.against.as_ref().is_some_and(reads_metadata)
+        || asked
+            .references
+            .as_ref()
+            .is_some_and(|it| it.reads_metadata());
     let columns = match needs_metadata {
         true => Columns::all(Table::Traces),
         false => Columns::narrow(Table::Traces),
@@ -326,7 +348,11 @@ impl Found {
         let against = asked.against.as_ref();
         let key = against.and_then(|against| against.pair_by.key(group, metadata));
         let group_id = group.map(|group| self.shared(group)).transpose()?;
+        let id = row.item.trace_id.as_str();
+        let references = asked.references.as_ref();
+        let reference = references.and_then(|it| it.of(id, metadata, &mut self.tally));
         self.candidates.push(Candidate {
+            reference: reference.cloned(),
             key: key.map(String::into_boxed_str),
             partner: None,
             trace_id: row.item.trace_id.clone(),
@@ -362,6 +388,7 @@ impl Found {
         let other_side = Asked {
             filter: against.filter.clone(),
             strata: Vec::new(),
+            references: None,
             ..asked.clone()
         };
         let others = find(snapshot, ledger, &other_side)?;
@@ -412,11 +439,18 @@ fn keep_to(
         let ids: Vec<(TraceId, Time)> = (chunk.iter())
             .map(|one| (one.trace_id.clone(), one.home))
             .collect();
-        for_each_view(snapshot, ledger, &ids, rule.needs_content(), |at, view| {
-            if rule.holds(&view) {
-                kept.push(chunk[at].clone());
-            }
-        })?;
+        for_each_view(
+            snapshot,
+            ledger,
+            &ids,
+            rule.needs_content(),
+            |at, mut view| {
+                lay_beside(&mut view, chunk[at].reference.as_deref());
+                if rule.holds(&view) {
+                    kept.push(chunk[at].clone());
+                }
+            },
+        )?;
         if kept.len() >= limit {
             break;
         }
@@ -466,6 +500,10 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         items.extend(of.into_iter().map(|one| (one, weight)));
     }
     put_in_order(&mut items, asked, &sampler);
+    let held = items.iter().filter_map(|(one, _)| one.reference.as_deref());
+    require_room(held.clone().map(str::len))?;
+    let references = asked.references.as_ref();
+    let references = references.map(|it| it.told(&found.tally, held.count()));
     let groups: HashSet<&str> = (items.iter())
         .map(|(one, _)| match one.group() {
             Some(group) => group.as_str(),
@@ -485,6 +523,8 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         missing_count: found.missing.len(),
         strata,
         pairs: found.pairs,
+        references,
+        warnings: Vec::new(),
         order: match (asked.by_groups, asked.in_order_of_hash) {
             (true, _) => "hash of groups",
             (false, true) => "hash",
@@ -499,6 +539,7 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         weight,
         trace_started_at: one.home,
         counterpart: one.partner.map(|partner| partner.trace_id),
+        reference: one.reference,
     };
     Ok(Selected {
         items: items.into_iter().map(item).collect(),

@@ -26,6 +26,7 @@ use super::item::{Bench, ItemGrades};
 use super::judge::ProjectJudge;
 use super::plan::{Plan, PlanError};
 use super::recorded;
+use super::references::lay_beside;
 use super::stopping::Stopping;
 use super::usual::Wanted;
 use crate::app::ServeError;
@@ -394,7 +395,8 @@ impl Worker {
             store.ledger(),
             &traces,
             with_content,
-            |at, view| {
+            |at, mut view| {
+                lay_beside(&mut view, items[at].reference.as_deref());
                 grades[at] = Some(self.bench.grade_now(&items[at], &view, now));
             },
         )?;
@@ -406,7 +408,10 @@ impl Worker {
         let now = self.state().clock.now();
         let grade =
             |item: &GradingItem| match view_of(self.state(), &self.run().project, &item.trace_id) {
-                Ok(viewed) => viewed.map(|it| self.bench.grade_now(item, &it.view, now)),
+                Ok(viewed) => viewed.map(|mut it| {
+                    lay_beside(&mut it.view, item.reference.as_deref());
+                    self.bench.grade_now(item, &it.view, now)
+                }),
                 Err(error) => Some(self.bench.unreadable(item, &chain(&error), now)),
             };
         items.iter().map(grade).collect()
@@ -509,11 +514,12 @@ impl Worker {
         &self,
         item: &GradingItem,
     ) -> Result<Result<Option<(Viewed, Option<Viewed>)>, LoadError>, RunError> {
-        let own = match self.load(&item.trace_id).await? {
+        let mut own = match self.load(&item.trace_id).await? {
             Ok(Some(own)) => own,
             Ok(None) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error)),
         };
+        lay_beside(&mut own.view, item.reference.as_deref());
         let Some(counterpart) = &item.counterpart else {
             return Ok(Ok(Some((own, None))));
         };

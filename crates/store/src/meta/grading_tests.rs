@@ -155,6 +155,7 @@ pub(super) fn item(n: usize) -> NewGradingItem {
         weight: 2.5,
         trace_started_at: Time::from_micros(n as i64),
         counterpart: None,
+        reference: None,
     }
 }
 

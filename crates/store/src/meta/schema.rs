@@ -308,4 +308,6 @@ CREATE UNIQUE INDEX eval_items_of_openai ON eval_items (run_id, openai_id);
 ALTER TABLE annotations ADD COLUMN queue TEXT;
 ALTER TABLE annotations ADD COLUMN chance DOUBLE PRECISION;
 ",
+    // What should have been done goes with the item, so that it goes when its trace is deleted.
+    "ALTER TABLE grading_items ADD COLUMN reference TEXT;",
 ];

@@ -131,19 +131,20 @@ pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gat
     if let Some(known) = runs.get(&run.id, stamp) {
         return Ok(known);
     }
-    let Part {
-        collected, room, ..
-    } = read(state, run, None).await?;
-    let gathered = blocking(move || {
-        Arc::new(Gathered {
-            results: collected.results(),
-            collected,
-            _room: room,
-        })
-    })
-    .await?;
+    let part = read(state, run, None).await?;
+    let gathered = blocking(move || Arc::new(Gathered::from(part))).await?;
     runs.keep(&run.id, stamp, &gathered);
     Ok(gathered)
+}
+
+impl From<Part> for Gathered {
+    fn from(part: Part) -> Self {
+        Self {
+            results: part.collected.results(),
+            collected: part.collected,
+            _room: part.room,
+        }
+    }
 }
 
 /// The grades of some traces of a run.

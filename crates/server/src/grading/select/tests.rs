@@ -35,6 +35,7 @@ fn asked(strategy: Strategy, sample_size: Option<usize>, strata: &[Option<usize>
         in_order_of_hash: true,
         by_groups: false,
         against: None,
+        references: None,
     }
 }
 

@@ -243,6 +243,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn some_metrics_say_nothing_without_a_reference() {
+        assert!(Metric::StateMatch.needs_reference() && Metric::Recall.reads_reference());
+        assert!(!Metric::PlanAdherence.needs_reference());
+        assert!(Metric::PlanAdherence.reads_reference());
+        assert!(!Metric::ToolValidity.reads_reference());
+    }
+
+    #[test]
     fn a_definition_is_read_and_written_back() {
         let definition = json!({
             "type": "trajectory",

@@ -244,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_is_a_line_of_json() {
+        let text = "{\"trace_id\":\"a\",\"reference\":{}}\n\n{\"key\":7,\"reference\":1}\n";
+        let want = [
+            json!({"trace_id": "a", "reference": {}}),
+            json!({"key": 7, "reference": 1}),
+        ];
+        assert_eq!(references(text).unwrap(), want);
+        let wrong = references("{}\nno").unwrap_err().to_string();
+        assert_eq!(wrong, "line 2 is no JSON");
+        assert!(references("\n").is_err());
+    }
+
+    #[test]
     fn strata_have_a_name_a_filter_and_a_size() {
         let check = |text: &str, want: Value| assert_eq!(stratum(text).unwrap(), want);
         check(

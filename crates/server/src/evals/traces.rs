@@ -17,7 +17,7 @@ use store::{Columns, Table};
 use super::source::RowRules;
 use crate::body::Hold;
 use crate::error::{ApiError, ErrorCode};
-use crate::grading::{ReferenceSent, References};
+use crate::grading::{ReferenceSent, References, Tally};
 use crate::read::{blocking, filter_of, of_project, view_of};
 use crate::state::AppState;
 
@@ -118,11 +118,7 @@ impl Reading {
         let bytes_max = self.state.config.inflated_bytes_max;
         let mut hold = Hold::new(self.state.store.ledger());
         let (mut rows, mut bytes) = (Vec::with_capacity(ids.len()), 0);
-        let mut tally = self
-            .references
-            .as_ref()
-            .map(References::tally)
-            .unwrap_or_default();
+        let mut tally = Tally::of(self.references.as_ref());
         for id in ids {
             let Some(mut viewed) = view_of(&self.state, &self.project, &id)? else {
                 match self.is_named {

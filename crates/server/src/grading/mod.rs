@@ -42,7 +42,7 @@ pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades
 pub(crate) use criteria::{TraceBench, TraceCriteria, TraceCriterion, named as named_grader};
 pub(crate) use pairs::forget_comparisons;
 pub(crate) use recorded::forget as forget_judgements;
-pub(crate) use references::{ReferenceSent, References};
+pub(crate) use references::{ReferenceSent, References, Tally};
 pub(crate) use settings::problems_of;
 
 use graders::require_services;

@@ -183,15 +183,6 @@ impl References {
         self.by.is_some()
     }
 
-    /// Begins to count.
-    pub(crate) fn tally(&self) -> Tally {
-        let mut fates = vec![Fate::Doubled; self.given.len()];
-        for at in self.of_trace.values().chain(self.of_key.values()) {
-            fates[*at] = Fate::Unmatched;
-        }
-        Tally(fates)
-    }
-
     /// Returns what a trace is held against, and counts it.
     pub(crate) fn of(
         &self,
@@ -246,6 +237,22 @@ impl ReferencesTold {
 }
 
 impl Tally {
+    /// Begins to count.
+    pub(crate) fn of(references: Option<&References>) -> Self {
+        let Some(references) = references else {
+            return Self::default();
+        };
+        let mut fates = vec![Fate::Doubled; references.given.len()];
+        let first = references
+            .of_trace
+            .values()
+            .chain(references.of_key.values());
+        for at in first {
+            fates[*at] = Fate::Unmatched;
+        }
+        Self(fates)
+    }
+
     fn raise(&mut self, at: usize, fate: Fate) {
         self.0[at] = self.0[at].max(fate);
     }
@@ -321,7 +328,7 @@ mod tests {
         ]));
         let read = References::read(references, Some("metadata.case"), false);
         let read = read.unwrap().unwrap();
-        let mut tally = read.tally();
+        let mut tally = Tally::of(Some(&read));
         let mut of = |id: &str, metadata: &str| {
             let text = read.of(id, Some(metadata), &mut tally);
             text.map(|text| text.to_string())

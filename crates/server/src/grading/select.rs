@@ -242,11 +242,7 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         outside: 0,
         missing: Vec::new(),
         pairs: None,
-        tally: asked
-            .references
-            .as_ref()
-            .map(|it| it.tally())
-            .unwrap_or_default(),
+        tally: Tally::of(asked.references.as_deref()),
         room: Room {
             ledger: Arc::clone(ledger),
             held: Vec::new(),
@@ -265,13 +261,11 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         return Ok(found);
     }
     let filters = || std::iter::once(&asked.filter).chain(asked.strata.iter().map(|s| &s.filter));
-    let reads_metadata = |against: &Against| against.pair_by.reads_metadata();
+    let against = asked.against.as_ref();
+    let references = asked.references.as_deref();
     let needs_metadata = filters().any(|filter| !filter.metadata.is_empty())
-        || asked.against.as_ref().is_some_and(reads_metadata)
-        || asked
-            .references
-            .as_ref()
-            .is_some_and(|it| it.reads_metadata());
+        || against.is_some_and(|against| against.pair_by.reads_metadata())
+        || references.is_some_and(References::reads_metadata);
     let columns = match needs_metadata {
         true => Columns::all(Table::Traces),
         false => Columns::narrow(Table::Traces),
@@ -500,23 +494,14 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         items.extend(of.into_iter().map(|one| (one, weight)));
     }
     put_in_order(&mut items, asked, &sampler);
-    let held = items.iter().filter_map(|(one, _)| one.reference.as_deref());
-    require_room(held.clone().map(str::len))?;
-    let references = asked.references.as_ref();
-    let references = references.map(|it| it.told(&found.tally, held.count()));
-    let groups: HashSet<&str> = (items.iter())
-        .map(|(one, _)| match one.group() {
-            Some(group) => group.as_str(),
-            None => one.trace_id.as_str(),
-        })
-        .collect();
+    let references = held_against(asked, &found.tally, &items)?;
     let missing = found.missing.iter().take(MISSING_TOLD_MAX);
     let selection = Selection {
         strategy: asked.strategy,
         seed: asked.seed.clone(),
         population,
         sampled: items.len(),
-        groups: groups.len(),
+        groups: groups_of(&items),
         running_left_out: found.running,
         outside_strata: found.outside,
         missing: missing.map(ToString::to_string).collect(),
@@ -546,6 +531,29 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         selection,
         _room: found.room,
     })
+}
+
+/// Tells what became of the references, if a run can keep those of its traces.
+fn held_against(
+    asked: &Asked,
+    tally: &Tally,
+    items: &[(Candidate, f64)],
+) -> Result<Option<ReferencesTold>, ApiError> {
+    let held = items.iter().filter_map(|(one, _)| one.reference.as_deref());
+    require_room(held.clone().map(str::len))?;
+    let references = asked.references.as_ref();
+    Ok(references.map(|it| it.told(tally, held.count())))
+}
+
+/// Returns of how many groups they are; a trace without one is its own.
+fn groups_of(items: &[(Candidate, f64)]) -> usize {
+    let groups: HashSet<&str> = (items.iter())
+        .map(|(one, _)| match one.group() {
+            Some(group) => group.as_str(),
+            None => one.trace_id.as_str(),
+        })
+        .collect();
+    groups.len()
 }
 
 fn share(part: usize, whole: usize) -> f64 {

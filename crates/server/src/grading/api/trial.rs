@@ -232,7 +232,7 @@ struct Beside {
 impl Beside {
     fn of(references: References) -> Self {
         Self {
-            tally: Mutex::new((references.tally(), 0)),
+            tally: Mutex::new((Tally::of(Some(&references)), 0)),
             references,
         }
     }

@@ -61,7 +61,7 @@ pub(crate) fn soak(workspace: &Workspace, args: &[String]) -> Result<()> {
         return Ok(());
     }
     bench_one(workspace, SIMULATIONS, &[])?;
-    eprintln!("\n2,000 gates of the grading method");
+    eprintln!("\n10,000 gates of the grading method");
     long_test(
         &["test(false_alarms_of_many_gates)", "--run-ignored", "only"],
         &[],

@@ -44,7 +44,7 @@ use scope::{Eval, Store};
 use value::Value;
 
 pub use environment::{Environment, Needs};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, nearest};
 pub use reference::{EXAMPLES, Example, reference};
 
 /// A source has at most this many bytes.
@@ -63,8 +63,18 @@ pub struct Rule {
     root: Node,
     needs: Needs,
     is_strict: bool,
-    /// Whether it holds or does not; else it gives a number or a text.
-    is_condition: bool,
+    gives: Gives,
+}
+
+/// What a rule answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// It holds or does not.
+    Condition,
+    /// A number.
+    Number,
+    /// A text.
+    Text,
 }
 
 /// A number or text that a rule gives instead of holding or not.
@@ -148,7 +158,7 @@ fn checked(
 impl Rule {
     /// Returns the rule that the source writes, or everything that is wrong with it.
     pub fn parse(source: &str) -> Result<Self, Problems> {
-        let mut is_condition = true;
+        let mut gives = Gives::Condition;
         let (root, needs) = checked(source, |checker, typed| {
             // A number or a text is an answer too; anything else should be asked about.
             match typed.given {
@@ -156,7 +166,9 @@ impl Rule {
                     let problem = Problem::new(typed.at(), "a rule is a condition, this is null");
                     checker.problem(problem.suggest("as in duration_ms < 5000"));
                 }
-                given if given.is_number() || given.is_text() => is_condition = given.is_open(),
+                given if given.is_open() => {}
+                given if given.is_number() => gives = Gives::Number,
+                given if given.is_text() => gives = Gives::Text,
                 _ => checker.must_be_bool(typed),
             }
         })?;
@@ -165,7 +177,7 @@ impl Rule {
             root,
             needs,
             is_strict: false,
-            is_condition,
+            gives,
         })
     }
 
@@ -196,9 +208,14 @@ impl Rule {
         self.root.reads_reference()
     }
 
+    /// Returns what it answers with.
+    pub fn gives(&self) -> Gives {
+        self.gives
+    }
+
     /// Returns whether it holds or does not; else it gives a number or a text.
     pub fn is_condition(&self) -> bool {
-        self.is_condition
+        self.gives == Gives::Condition
     }
 
     /// Returns it as a condition on the columns of `traces`, if it reads nothing else.
@@ -219,7 +236,7 @@ impl Rule {
             let source = self.source.to_string();
             return Ok(FilterRule { source, condition });
         }
-        let problem = match self.is_condition {
+        let problem = match self.is_condition() {
             true => Problem::new(
                 storage::beyond(&self.root).at,
                 "this cannot be told by the columns of a trace, and nothing else is read here",

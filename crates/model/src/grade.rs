@@ -74,6 +74,19 @@ pub struct JudgeUse {
     pub cached: bool,
 }
 
+impl JudgeUse {
+    /// Returns the trace that the graded one was compared with, where two were compared.
+    pub fn counterpart(&self) -> Option<TraceId> {
+        let params = self.params.as_ref()?;
+        // Hardly any grade is a comparison: the others are not read.
+        if !params.as_str().contains("\"counterpart\"") {
+            return None;
+        }
+        let params = params.to_value();
+        TraceId::new(params.pointer("/judgement/counterpart")?.as_str()?).ok()
+    }
+}
+
 /// One grader's result on one item, as the table `grades` keeps it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grade {
@@ -224,6 +237,26 @@ mod tests {
             created_at: Time::default(),
             trace_started_at: Time::default(),
         }
+    }
+
+    #[test]
+    fn a_comparison_is_told_by_the_trace_that_was_compared_with() {
+        let check = |params: &str, want: Option<&str>| {
+            let used = JudgeUse {
+                params: JsonText::parse(params).ok(),
+                ..JudgeUse::default()
+            };
+            let want = want.map(|id| TraceId::new(id).unwrap());
+            assert_eq!(used.counterpart(), want, "{params}");
+        };
+        check(
+            r#"{"judgement":{"counterpart":"trace_b"}}"#,
+            Some("trace_b"),
+        );
+        check(r#"{"judgement":{"counterpart":""}}"#, None);
+        check(r#"{"counterpart":"trace_b","judgement":{}}"#, None);
+        check(r#"{"stop":["\"counterpart\""]}"#, None);
+        assert_eq!(JudgeUse::default().counterpart(), None);
     }
 
     #[test]

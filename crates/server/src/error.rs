@@ -310,6 +310,7 @@ impl From<DeleteError> for ApiError {
     fn from(error: DeleteError) -> Self {
         match error {
             DeleteError::Refused(refused) => refused.into(),
+            DeleteError::Compared(error) => error.into(),
             DeleteError::NotKept(_) => Self::internal(error),
         }
     }
@@ -335,6 +336,8 @@ impl From<MetaError> for ApiError {
     fn from(error: MetaError) -> Self {
         match error {
             MetaError::NotFound { what, id } => Self::not_found(what, &id),
+            MetaError::NoVersion { .. } => Self::new(ErrorCode::NotFound, error.to_string()),
+            MetaError::NoPlace { .. } => Self::invalid("after", error.to_string()),
             MetaError::Exists { .. } => Self::new(ErrorCode::Exists, error.to_string()),
             MetaError::Db(_) => Self::internal(error),
         }

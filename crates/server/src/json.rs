@@ -33,26 +33,31 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for J
                 let message = format!("the body cannot be read, or has more than {MAX} bytes");
                 ApiError::new(ErrorCode::BodyTooLarge, message)
             })?;
-        let mut read = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut read).map_err(|error| {
-            let path = error.path().to_string();
-            let message = format!("the body cannot be used: {}", in_our_words(error.inner()));
-            let error = ApiError::new(ErrorCode::InvalidBody, message);
-            match path.as_str() {
-                "." => error,
-                path => error.of_param(path),
-            }
-        })?;
-        read.end().map_err(|error| {
-            let message = format!("the body cannot be used: {}", in_our_words(&error));
-            ApiError::new(ErrorCode::InvalidBody, message)
-        })?;
-        Ok(Self(value))
+        read(&bytes).map(Self)
     }
 }
 
-/// Returns what is wrong with a body without the words of the language it is read in.
-fn in_our_words(error: &serde_json::Error) -> String {
+/// Reads a body that is JSON.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut read = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut read).map_err(|error| {
+        let path = error.path().to_string();
+        let message = format!("the body cannot be used: {}", in_our_words(error.inner()));
+        let error = ApiError::new(ErrorCode::InvalidBody, message);
+        match path.as_str() {
+            "." => error,
+            path => error.of_param(path),
+        }
+    })?;
+    read.end().map_err(|error| {
+        let message = format!("the body cannot be used: {}", in_our_words(&error));
+        ApiError::new(ErrorCode::InvalidBody, message)
+    })?;
+    Ok(value)
+}
+
+/// Returns what is wrong with a text that is to be JSON, without the words of the language it is read in.
+pub(crate) fn in_our_words(error: &serde_json::Error) -> String {
     let words = error.to_string();
     let Some((before, expected)) = words.split_once("expected ") else {
         return words;

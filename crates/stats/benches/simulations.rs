@@ -36,6 +36,7 @@ fn checks(factor: f64) -> Result<Vec<Check>, Refusal> {
     ));
     checks.extend(coverage::strata_example());
     checks.extend(coverage::others(runs(800.0)));
+    checks.extend(coverage::rare_fails(runs(4_000.0)));
     checks.extend(coverage::planned());
     checks.extend(judges::lenient(runs(1_000.0)));
     checks.extend(judges::real(&judgements(), runs(2_000.0)));

@@ -14,7 +14,8 @@ use crate::{Figure, Interval, Level, Method, Refusal, Row, Rows};
 /// Independent values: as [`interval::rate`]. Groups: Wilson's interval with n_eff = n / max(1, deff)
 /// and t of C − 1 degrees in place of z, where deff = V/(p̂(1−p̂)/n). If all values are alike, no spread
 /// is seen at all; then each group counts as one trial and the interval is Clopper and Pearson's.
-/// Assumes groups independent of one another. One group whose values differ is refused.
+/// Assumes groups independent of one another. One group whose values differ says nothing of how others
+/// would: its rate may be anything.
 pub fn rate(rows: &Rows, level: Level, purpose: Purpose) -> Result<Figure, Refusal> {
     if let Some(value) = rows.not_binary() {
         return Err(Refusal::NotBinary(value));
@@ -36,7 +37,9 @@ pub fn rate(rows: &Rows, level: Level, purpose: Purpose) -> Result<Figure, Refus
             design_effect: n as f64 / groups as f64,
         });
     }
-    let variance = rows.variance_of_mean().ok_or(Refusal::OneGroup)?;
+    let Some(variance) = rows.variance_of_mean() else {
+        return Ok(anything(p, n, level));
+    };
     let design_effect = variance / spread;
     let effective_n = n as f64 / design_effect.max(1.0);
     let critical = student_quantile(level.upper(), groups as f64 - 1.0);
@@ -44,6 +47,57 @@ pub fn rate(rows: &Rows, level: Level, purpose: Purpose) -> Result<Figure, Refus
     Ok(Figure {
         estimate: p,
         interval: Interval::new(ends, level, Method::WilsonGroups),
+        n,
+        groups,
+        design_effect,
+    })
+}
+
+/// A share seen in one group: of the others nothing is known.
+fn anything(share: f64, n: usize, level: Level) -> Figure {
+    Figure {
+        estimate: share,
+        interval: Interval::new((0.0, 1.0), level, Method::WilsonGroups),
+        n,
+        groups: 1,
+        design_effect: n as f64,
+    }
+}
+
+/// Returns the mean of values from 0 to 1, such as wins of which a tie is a half.
+///
+/// If all are 0 or 1, as [`rate`]. Else Wilson's interval as of a rate with this mean, with
+/// n_eff = n / max(1, deff) and t of C − 1 degrees, where deff = V/(s²/n): no values from 0 to 1 vary more
+/// than 0s and 1s of their mean, so it is wide enough; and unlike p̂ ± t·√V it has a width where all values
+/// are alike. Then each group counts as one value.
+pub fn share(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
+    if rows.is_binary() {
+        return rate(rows, level, Purpose::Report);
+    }
+    if let Some(value) = rows.values().find(|value| !(0.0..=1.0).contains(value)) {
+        return Err(Refusal::OutOfRange {
+            value,
+            low: 0.0,
+            high: 1.0,
+        });
+    }
+    let (p, n, groups) = (rows.mean(), rows.n(), rows.groups());
+    let Some(variance) = rows.variance_of_mean() else {
+        return Ok(anything(p, n, level));
+    };
+    let design_effect = design_effect(rows, variance);
+    let effective_n = match variance > 0.0 {
+        true => n as f64 / design_effect.max(1.0),
+        false => groups as f64,
+    };
+    let critical = student_quantile(level.upper(), groups as f64 - 1.0);
+    let method = match rows.is_grouped() {
+        true => Method::WilsonGroups,
+        false => Method::Wilson,
+    };
+    Ok(Figure {
+        estimate: p,
+        interval: Interval::new(wilson(p, effective_n, critical), level, method),
         n,
         groups,
         design_effect,
@@ -66,6 +120,42 @@ pub fn mean(rows: &Rows, level: Level) -> Result<Figure, Refusal> {
         groups: rows.groups(),
         design_effect: design_effect(rows, variance),
     })
+}
+
+/// Returns the mean of values that lie between two ends.
+///
+/// As [`mean`], but that the interval does not leave the ends. Where all values are alike no spread is seen,
+/// and p̂ ± t·√V would be sure of everything: then each group counts as one trial, as in [`rate`]. Of one
+/// group just the ends are known. Refuses values beyond the ends.
+pub fn mean_between(rows: &Rows, ends: (f64, f64), level: Level) -> Result<Figure, Refusal> {
+    let unit = rows.on_unit(ends)?;
+    let (p, groups) = (unit.mean(), unit.groups());
+    let in_scale = |figure: Figure| Figure {
+        // as it was: there and back again is not the same number
+        estimate: rows.mean(),
+        ..figure.on_scale(ends)
+    };
+    let Some(variance) = unit.variance_of_mean() else {
+        return Ok(in_scale(anything(p, unit.n(), level)));
+    };
+    if variance > 0.0 {
+        return Ok(mean(rows, level)?.within(ends));
+    }
+    let trials = groups as f64;
+    let (interval, method) = if unit.is_binary() {
+        let exact = clopper_pearson(p * trials, trials, level);
+        (exact, Method::ClopperPearson)
+    } else {
+        let critical = student_quantile(level.upper(), trials - 1.0);
+        (wilson(p, trials, critical), Method::WilsonGroups)
+    };
+    Ok(in_scale(Figure {
+        estimate: p,
+        interval: Interval::new(interval, level, method),
+        n: unit.n(),
+        groups,
+        design_effect: unit.n() as f64 / trials,
+    }))
 }
 
 /// Returns the rate of values that are 0 or 1 and stand for different numbers of others.
@@ -183,6 +273,35 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_as_sure_as_a_rate_and_never_certain() {
+        let share = |rows: &Rows| share(rows, Level::P95).unwrap();
+        let binary = Rows::independent((0..40).map(|i| f64::from(u8::from(i % 4 == 0)))).unwrap();
+        let as_rate = rate(&binary, Level::P95, Purpose::Report).unwrap();
+        assert_eq!(share(&binary).interval, as_rate.interval);
+        // All alike: half wins of a few pairs prove nothing, nor do two wins.
+        let ties = share(&Rows::independent([0.5; 10]).unwrap());
+        assert!(
+            ties.interval.low < 0.25 && ties.interval.high > 0.75,
+            "{ties:?}"
+        );
+        let wins = share(&Rows::independent([1.0; 2]).unwrap());
+        assert!(wins.interval.low < 0.5, "{wins:?}");
+        // Copies in a group add nothing.
+        let values = |i: u64| [0.0, 0.5, 1.0, 1.0][(i % 4) as usize];
+        let alone = share(&Rows::independent((0..40).map(values)).unwrap());
+        let thrice: Vec<(f64, u64)> = (0..120).map(|i| (values(i / 3), i / 3)).collect();
+        let thrice = share(&grouped(&thrice));
+        let near = |a: f64, b: f64| (a - b).abs() < 0.01;
+        assert!(
+            near(alone.interval.low, thrice.interval.low)
+                && near(alone.interval.high, thrice.interval.high),
+            "{alone:?} {thrice:?}"
+        );
+        let wrong = Rows::independent([0.5, 1.5]).unwrap();
+        assert!(super::share(&wrong, Level::P95).is_err());
+    }
+
+    #[test]
     fn equal_weights_are_none_and_a_weight_of_two_is_a_value_told_twice() {
         let values: Vec<(f64, u64)> = (0..120)
             .map(|i| (f64::from(u8::from((i / 3) % 4 == 0)), i / 3))
@@ -250,12 +369,55 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_between_ends_stays_there_and_is_never_sure() {
+        let of = |rows: &Rows| mean_between(rows, (1.0, 5.0), Level::P95).unwrap();
+        let few = of(&Rows::independent([5.0, 4.0, 5.0]).unwrap());
+        assert!(
+            few.interval.high == 5.0 && few.interval.low > 1.0,
+            "{few:?}"
+        );
+        let spread = Rows::independent((0..40).map(|i| f64::from(2 + i % 3))).unwrap();
+        let (plain, between) = (mean(&spread, Level::P95).unwrap(), of(&spread));
+        assert!(
+            (plain.interval.low - between.interval.low).abs() < 1e-12,
+            "{between:?}"
+        );
+        // forty of four are no proof of fours, nor are forty of five
+        let alike = of(&Rows::independent([4.0; 40]).unwrap());
+        assert!(
+            alike.interval.low < 3.6 && alike.interval.high > 4.3,
+            "{alike:?}"
+        );
+        let best = of(&Rows::independent([5.0; 40]).unwrap());
+        assert!(
+            best.interval.low < 4.8 && best.interval.high == 5.0,
+            "{best:?}"
+        );
+        // ten groups of four are ten trials
+        let groups: Vec<(f64, u64)> = (0..40).map(|i| (4.0, i / 4)).collect();
+        assert!(of(&grouped(&groups)).interval.width() > 1.5 * alike.interval.width());
+        let one = of(&Rows::independent([4.0]).unwrap());
+        assert_eq!(
+            (one.estimate, one.interval.low, one.interval.high),
+            (4.0, 1.0, 5.0)
+        );
+        assert!(one.has_too_few_groups());
+        assert!(mean_between(&Rows::independent([6.0]).unwrap(), (1.0, 5.0), Level::P95).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_known_is_refused() {
         let one_group = grouped(&[(0.0, 1), (1.0, 1)]);
+        let one_rate = rate(&one_group, Level::P95, Purpose::Report).unwrap();
         assert_eq!(
-            rate(&one_group, Level::P95, Purpose::Report),
-            Err(Refusal::OneGroup)
+            (
+                one_rate.interval.low,
+                one_rate.estimate,
+                one_rate.interval.high
+            ),
+            (0.0, 0.5, 1.0)
         );
+        assert!(one_rate.has_too_few_groups());
         assert_eq!(mean(&one_group, Level::P95), Err(Refusal::OneGroup));
         let half = grouped(&[(0.5, 1), (1.0, 1)]);
         assert_eq!(

@@ -84,14 +84,17 @@ pub enum Design {
 pub struct Comparison {
     /// What was done.
     pub design: Design,
-    /// Version A by itself: its rate or mean, or its median where ranks were compared.
+    /// Version A by itself: its rate or mean, or its median where ranks were compared and few are equal.
     pub a: Figure,
     /// Version B by itself.
     pub b: Figure,
-    /// The difference of rates or means; the Hodges-Lehmann shift where ranks were compared.
+    /// The difference of rates or means; the Hodges-Lehmann shift where ranks were compared and few are
+    /// equal.
     pub difference: Figure,
     /// The chance of a difference as large if the versions were the same.
     pub p_value: f64,
+    /// The chance of a difference as low as this if B were worse by just the margin; of strata, if asked.
+    pub loss_p_value: Option<f64>,
     /// Whether the p value counts all arrangements, and not 20,000 random ones.
     pub exact: bool,
     /// McNemar's exact p value, where pairs are single passes and fails.
@@ -245,6 +248,28 @@ mod tests {
         let a = keyed((0..40).map(|i| i % 4 > 0));
         let found = compare(&a, &a[..30], &ask(0.2)).unwrap();
         assert_eq!((found.unpaired, found.difference.n), (10, 30));
+    }
+
+    #[test]
+    fn stars_differ_by_their_means() {
+        let stars = |counts: [usize; 5]| -> Vec<Item> {
+            let values = counts.into_iter().zip(1_u32..);
+            let values = values.flat_map(|(n, star)| std::iter::repeat_n(f64::from(star), n));
+            values.map(|value| item(value, None, None)).collect()
+        };
+        // means of 4.6 and 3.8: the median difference is zero
+        let (a, b) = (stars([0, 0, 0, 6, 9]), stars([1, 1, 3, 5, 5]));
+        let found = compare(&a, &b, &ask(0.2)).unwrap();
+        assert_eq!(found.design, Design::Ranks);
+        assert!((found.difference.estimate + 0.8).abs() < 1e-9, "{found:?}");
+        assert!(found.difference.interval.low < -1.2 && found.difference.interval.high < 0.0);
+        assert_eq!(found.is_non_inferior, Some(false));
+        assert!((found.a.estimate - 4.6).abs() < 1e-9);
+        let greater = found.probability_greater.unwrap();
+        assert!(greater.estimate < 0.5);
+        // the same twice is no proof that it is not worse
+        let again = compare(&a, &a, &ask(0.2)).unwrap();
+        assert_eq!(again.is_non_inferior, Some(false), "{again:?}");
     }
 
     #[test]

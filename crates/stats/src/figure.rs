@@ -183,6 +183,30 @@ impl Figure {
         }
     }
 
+    /// The same with an interval that is cut to these ends.
+    pub(crate) fn within(self, (low, high): (f64, f64)) -> Self {
+        let interval = Interval {
+            low: self.interval.low.max(low),
+            high: self.interval.high.min(high),
+            ..self.interval
+        };
+        Self { interval, ..self }
+    }
+
+    /// A share of the way from one end to the other as a value between them.
+    pub(crate) fn on_scale(self, (low, high): (f64, f64)) -> Self {
+        let value = |share: f64| (low + share * (high - low)).clamp(low, high);
+        Self {
+            estimate: value(self.estimate),
+            interval: Interval {
+                low: value(self.interval.low),
+                high: value(self.interval.high),
+                ..self.interval
+            },
+            ..self
+        }
+    }
+
     /// Returns how many independent values would tell as much: n / max(1, design effect).
     pub fn effective_n(&self) -> f64 {
         self.n as f64 / self.design_effect.max(1.0)
@@ -190,6 +214,6 @@ impl Figure {
 
     /// Returns whether "too few groups" must be printed beside the number.
     pub fn has_too_few_groups(&self) -> bool {
-        self.groups < self.n && self.groups < GROUPS_MIN
+        (self.groups < self.n || self.groups == 1) && self.groups < GROUPS_MIN
     }
 }

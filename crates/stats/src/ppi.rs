@@ -52,6 +52,18 @@ struct Moments {
     judged: usize,
 }
 
+impl Moments {
+    /// The variance; labels and verdicts that are all alike are not taken to be sure, if there are items
+    /// without a label.
+    fn variance_at_least(&self) -> f64 {
+        let labelled = &self.labelled;
+        match self.variance <= 0.0 && labelled.is_binary() && labelled.n() < self.judged {
+            true => strata::variance_of_alike(labelled.groups()),
+            false => self.variance,
+        }
+    }
+}
+
 /// Returns the mean that people would give, by PPI++.
 ///
 /// θ̂ = ȳ_m + λ(J̄_N − J̄_m) with λ = cov(y, J)/((1 + m/N)·var J) cut to 0..1, where N counts the items
@@ -264,7 +276,7 @@ fn in_strata<T>(
         .collect();
     let plain = strata::weighted(&labels)?;
     let freedom = plain.groups as f64 - parts.len() as f64;
-    let variance = sum(&|weight, part| weight * weight * part.variance);
+    let variance = sum(&|weight, part| weight * weight * part.variance_at_least());
     let estimate = sum(&|weight, part| weight * part.estimate);
     cluster::finite(estimate + variance)?;
     let half = student_quantile(level.upper(), freedom) * variance.sqrt();

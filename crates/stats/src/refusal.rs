@@ -40,10 +40,10 @@ pub enum Refusal {
     #[error("the versions share {0} keys, two are needed")]
     TooFewPairs(usize),
     /// A stratum of the population has no observation, so its share of the whole is unknown.
-    #[error("stratum {0} has no observation")]
+    #[error("the {} stratum has no observation", ordinal(*.0))]
     EmptyStratum(usize),
     /// A stratum has a single observation or group, so its spread is unknown.
-    #[error("stratum {0} has a single group, its spread is unknown")]
+    #[error("the {} stratum has a single group, its spread is unknown", ordinal(*.0))]
     ThinStratum(usize),
     /// Two lists that belong together differ in length.
     #[error("the lists differ in length: {0} and {1}")]
@@ -60,4 +60,32 @@ pub enum Refusal {
     /// There are no human labels of one of the two kinds.
     #[error("no item is labelled {}", if *.0 { "true" } else { "false" })]
     OneLabelOnly(bool),
+}
+
+/// The place of a stratum as people count: those who read this have names for them, in the order given.
+fn ordinal(place: usize) -> String {
+    let number = place + 1;
+    let end = match (number % 10, number % 100) {
+        (1, rest) if rest != 11 => "st",
+        (2, rest) if rest != 12 => "nd",
+        (3, rest) if rest != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn strata_are_counted_as_people_count() {
+        let told = [0, 1, 2, 3, 10, 20].map(|it| Refusal::EmptyStratum(it).to_string());
+        let begins = [
+            "the 1st", "the 2nd", "the 3rd", "the 4th", "the 11th", "the 21st",
+        ];
+        for (told, begin) in told.iter().zip(begins) {
+            assert!(told.starts_with(begin), "{told}");
+        }
+    }
 }

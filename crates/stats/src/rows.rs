@@ -103,6 +103,14 @@ impl Rows {
         )
     }
 
+    /// The same values as shares of the way from one end to the other.
+    pub(crate) fn on_unit(&self, (low, high): (f64, f64)) -> Result<Self, Refusal> {
+        if let Some(value) = self.values().find(|it| !(low..=high).contains(it)) {
+            return Err(Refusal::OutOfRange { value, low, high });
+        }
+        self.with_values(self.values().map(|value| (value - low) / (high - low)))
+    }
+
     /// V = C/(C−1) · Σ_c(Σ_{i∈c}(x_i − x̄))² / n², for one group nothing.
     ///
     /// With groups of one this is s²/n.

@@ -35,6 +35,8 @@ pub(crate) struct Weighted {
     pub(crate) groups: usize,
     grouped: bool,
     strata: usize,
+    /// Independent groups that are worth as much: one over Σ W_h²·(1 − f_h)/C_h (Kish).
+    effective: f64,
     /// s² of the whole as if its values were drawn plainly: for the design effect of a mean.
     spread: f64,
     binary: bool,
@@ -46,9 +48,12 @@ pub(crate) struct Weighted {
 ///
 /// Σ W_h·ȳ_h with V = Σ W_h²·(1 − n_h/N_h)·s_h²/n_h, s_h² from group sums inside the stratum
 /// (Cochran 1977, ch. 5). Rates get Wilson's interval with n_eff = p̂(1−p̂)/V, as [`cluster::rate`],
-/// with t of groups − strata degrees where values are grouped; means get ± t·√V. Where no
-/// stratum shows any spread, all groups count as trials of Clopper and Pearson's. A stratum without
-/// observations leaves only the results of the others.
+/// with t of groups − strata degrees where values are grouped; means get ± t·√V of as many. A stratum whose passes
+/// and fails came out all alike is not taken to be sure ([`variance_of_alike`]). Where all came out alike,
+/// as many trials of Clopper and Pearson's count as the groups are worth by their weights. A stratum
+/// without observations leaves only the results of the others. One of a single group shows no spread: for
+/// passes and fails it counts as one that came out all alike, else the widest spread of the others stands
+/// for its own.
 pub fn estimate(strata: &[Stratum], level: Level) -> Stratified {
     let parts = strata
         .iter()
@@ -67,8 +72,36 @@ pub fn estimate(strata: &[Stratum], level: Level) -> Stratified {
     }
 }
 
+/// Returns the weighted mean of values that lie between two ends, as [`estimate`] does of passes and fails:
+/// what came out all alike is not taken to be sure, and the interval does not leave the ends.
+///
+/// Refuses values beyond the ends, and what [`estimate`] refuses.
+pub fn mean_between(
+    strata: &[Stratum],
+    (low, high): (f64, f64),
+    level: Level,
+) -> Result<Figure, Refusal> {
+    let unit = |stratum: &Stratum| -> Result<Stratum, Refusal> {
+        let sample = stratum.sample.as_ref();
+        Ok(Stratum {
+            population: stratum.population,
+            sample: sample.map(|rows| rows.on_unit((low, high))).transpose()?,
+        })
+    };
+    let strata: Vec<Stratum> = strata.iter().map(unit).collect::<Result<_, _>>()?;
+    let figure = sum(&strata, true)?.figure(level)?;
+    Ok(figure.on_scale((low, high)))
+}
+
 /// Returns the weighted mean of the strata that have a population.
 pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
+    let samples = strata.iter().filter_map(|it| it.sample.as_ref());
+    let is_step = samples.flat_map(|rows| rows.values()).all(is_whole_step);
+    sum(strata, is_step)
+}
+
+/// `is_unit`: no two values are further apart than a pass and a fail, or a gain and a loss of one.
+fn sum(strata: &[Stratum], is_unit: bool) -> Result<Weighted, Refusal> {
     let total: u128 = strata
         .iter()
         .map(|stratum| u128::from(stratum.population))
@@ -83,11 +116,16 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
         groups: 0,
         grouped: false,
         strata: 0,
+        effective: 0.0,
         spread: 0.0,
         binary: true,
         whole: true,
     };
-    let mut squares = 0.0;
+    let samples = strata.iter().filter_map(|it| it.sample.as_ref());
+    let widest = samples
+        .filter_map(|rows| Some(rows.variance_of_mean()? * rows.groups() as f64))
+        .reduce(f64::max);
+    let (mut squares, mut of_alike) = (0.0, 0.0);
     let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
     for (index, stratum) in strata.iter().enumerate() {
         if stratum.population == 0 {
@@ -99,22 +137,31 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
             .ok_or(Refusal::EmptyStratum(index))?;
         let weight = stratum.population as f64 / total as f64;
         let unseen = 1.0 - (rows.n() as f64 / stratum.population as f64).min(1.0);
-        let variance = if unseen > 0.0 {
-            unseen * rows.variance_of_mean().ok_or(Refusal::ThinStratum(index))?
-        } else {
-            0.0
+        let variance = match rows.variance_of_mean() {
+            _ if unseen <= 0.0 => 0.0,
+            Some(variance) => unseen * variance,
+            None if is_unit => 0.0,
+            None => unseen * widest.ok_or(Refusal::ThinStratum(index))?,
         };
-        let mean = rows.mean();
+        let (mean, groups) = (rows.mean(), rows.groups());
+        if variance <= 0.0 && unseen > 0.0 {
+            of_alike += weight * weight * unseen * variance_of_alike(groups);
+        }
+        whole.effective += weight * weight * unseen / groups as f64;
         (least, most) = (least.min(mean), most.max(mean));
         whole.estimate += weight * mean;
         whole.variance += weight * weight * variance;
         whole.n += rows.n();
-        whole.groups += rows.groups();
+        whole.groups += groups;
         whole.grouped |= rows.is_grouped();
         whole.strata += 1;
         whole.binary &= rows.is_binary();
         whole.whole &= unseen <= 0.0;
         squares += weight * rows.values().map(|value| value * value).sum::<f64>() / rows.n() as f64;
+    }
+    whole.effective = 1.0 / whole.effective;
+    if is_unit && (whole.variance > 0.0 || least < most || !whole.binary) {
+        whole.variance += of_alike;
     }
     // the weights sum to one but for rounding, which may take a rate of one beyond it
     whole.estimate = whole.estimate.max(least).min(most);
@@ -122,7 +169,31 @@ pub(crate) fn weighted(strata: &[Stratum]) -> Result<Weighted, Refusal> {
     Ok(whole)
 }
 
+/// The variance of the mean of passes and fails of so many groups that came out all alike.
+///
+/// They show no spread, but twenty passes of twenty are not a hundred of a hundred: half a pass and half a
+/// fail are added (Jeffreys). A stratum that is 98 % of the population and of which 100 came out 100 times
+/// alike would else make an interval that holds in 39 % of cases, where one pass in 200 fails.
+pub(crate) fn variance_of_alike(groups: usize) -> f64 {
+    let groups = groups as f64;
+    let other = 0.5 / (groups + 1.0);
+    other * (1.0 - other) / groups
+}
+
+/// Whether a value is a pass, a fail, or a difference of two.
+fn is_whole_step(value: f64) -> bool {
+    value.abs() <= 1.0 && value.fract().abs() <= 0.0
+}
+
 impl Weighted {
+    /// The degrees of freedom of the variance, but for passes and fails that are alone: theirs follows from
+    /// the rate.
+    pub(crate) fn freedom(&self) -> Option<f64> {
+        let freedom = self.groups as f64 - self.strata as f64;
+        let is_estimated = self.grouped || !self.binary;
+        (is_estimated && freedom >= 1.0).then_some(freedom)
+    }
+
     /// The variance that a plain sample of as many independent values would have.
     pub(crate) fn variance_alone(&self) -> f64 {
         self.spread / self.n as f64
@@ -130,11 +201,9 @@ impl Weighted {
 
     fn figure(&self, level: Level) -> Result<Figure, Refusal> {
         cluster::finite(self.variance + self.estimate)?;
-        let freedom = self.groups as f64 - self.strata as f64;
-        let critical = if self.grouped && freedom >= 1.0 {
-            student_quantile(level.upper(), freedom)
-        } else {
-            normal_quantile(level.upper())
+        let critical = match self.freedom() {
+            Some(freedom) => student_quantile(level.upper(), freedom),
+            None => normal_quantile(level.upper()),
         };
         let p = self.estimate;
         let alone = self.variance_alone();
@@ -153,9 +222,7 @@ impl Weighted {
         } else if self.whole {
             ((p, p), Method::WilsonStrata)
         } else {
-            // each stratum came out all alike: its groups are trials, as in a plain sample
-            let groups = self.groups as f64;
-            let ends = clopper_pearson(p * groups, groups, level);
+            let ends = clopper_pearson(p * self.effective, self.effective, level);
             (ends, Method::ClopperPearson)
         };
         Ok(Figure {
@@ -332,19 +399,98 @@ mod tests {
     }
 
     #[test]
-    fn five_of_five_in_each_stratum_are_as_many_trials() {
-        let all = |passed| {
-            [
-                stratum(900, passed, 5),
-                stratum(70, passed, 5),
-                stratum(30, passed, 5),
-            ]
+    fn a_stratum_of_one_counts_for_as_little_as_one() {
+        let most = stratum(900, 85, 94);
+        let with = |rest: &[Stratum]| {
+            let all: Vec<Stratum> = [most.clone()]
+                .into_iter()
+                .chain(rest.iter().cloned())
+                .collect();
+            estimate(&all, Level::P95).overall.unwrap()
         };
-        for (passed, rate, exact) in [(5, 1.0, 15), (0, 0.0, 0)] {
-            let whole = estimate(&all(passed), Level::P95).overall.unwrap();
-            let plain = crate::interval::rate(exact, 15, Level::P95, Purpose::Report).unwrap();
-            assert_eq!((whole.estimate, whole.interval), (rate, plain.interval));
+        let known = with(&[]);
+        let one = with(&[stratum(10, 1, 1), stratum(10, 0, 1)]);
+        let wider = one.interval.width() / known.interval.width();
+        assert!((0.9..1.3).contains(&wider), "{one:?} {known:?}");
+        // half of all is in a stratum of which one was seen
+        let half = with(&[stratum(900, 1, 1)]);
+        assert!(half.interval.width() > 0.4, "{half:?}");
+        // numbers: as wide as the widest of the others
+        let values = |population, values: &[f64]| Stratum {
+            population,
+            sample: Rows::independent(values.iter().copied()).ok(),
+        };
+        let whole = estimate(
+            &[values(900, &[10.0, 20.0, 30.0]), values(100, &[40.0])],
+            Level::P95,
+        );
+        let spread = 10.0_f64 * 10.0;
+        let variance = 0.81 * (1.0 - 3.0 / 900.0) * spread / 3.0 + 0.01 * 0.99 * spread;
+        let half = student_quantile(0.975, 2.0) * variance.sqrt();
+        let overall = whole.overall.unwrap();
+        assert!((overall.interval.high - overall.estimate - half).abs() < 1e-9);
+        let alone = estimate(&[values(900, &[1.5]), values(100, &[40.0])], Level::P95);
+        assert_eq!(alone.overall, Err(Refusal::ThinStratum(0)));
+    }
+
+    #[test]
+    fn numbers_between_ends_are_never_sure_and_never_beyond() {
+        let stars = |population, values: &[f64]| Stratum {
+            population,
+            sample: Rows::independent(values.iter().copied()).ok(),
+        };
+        let of = |strata: &[Stratum]| mean_between(strata, (1.0, 5.0), Level::P95).unwrap();
+        let alike = of(&[stars(900, &[4.0; 20]), stars(100, &[4.0; 20])]);
+        assert!(
+            alike.interval.low < 3.95 && alike.interval.high > 4.05,
+            "{alike:?}"
+        );
+        let few = of(&[stars(900, &[5.0, 4.0, 5.0]), stars(100, &[1.0, 5.0])]);
+        assert!(
+            few.interval.high <= 5.0 && few.interval.low >= 1.0,
+            "{few:?}"
+        );
+        let varied: Vec<f64> = (0..60).map(|i| f64::from(1 + i % 5)).collect();
+        let parts = [stars(900, &varied), stars(100, &varied[..30])];
+        let (plain, between) = (estimate(&parts, Level::P95).overall.unwrap(), of(&parts));
+        assert!((plain.interval.low - between.interval.low).abs() < 1e-9);
+        assert!((plain.interval.high - between.interval.high).abs() < 1e-9);
+    }
+
+    #[test]
+    fn strata_that_all_came_out_alike_are_as_many_trials_as_they_are_worth() {
+        let all = |populations: [u64; 3], ns: [usize; 3], passes: bool| {
+            let both = populations.into_iter().zip(ns);
+            let strata: Vec<Stratum> = both
+                .map(|(population, n)| stratum(population, if passes { n } else { 0 }, n))
+                .collect();
+            estimate(&strata, Level::P95).overall.unwrap()
+        };
+        for passes in [true, false] {
+            // drawn by their shares: as a plain sample
+            let even = all([9_000_000, 3_000_000, 3_000_000], [9, 3, 3], passes);
+            let plain = clopper_pearson(if passes { 15.0 } else { 0.0 }, 15.0, Level::P95);
+            assert!((even.interval.low - plain.0).abs() < 1e-5);
+            assert!((even.interval.high - plain.1).abs() < 1e-5);
+            // as many of each: the large one counts, of which five were seen
+            let uneven = all([9_000_000, 700_000, 300_000], [5, 5, 5], passes);
+            let few = clopper_pearson(if passes { 6.0 } else { 0.0 }, 6.0, Level::P95);
+            assert!((uneven.interval.width() - (few.1 - few.0)).abs() < 0.01);
+            assert_eq!(uneven.estimate, f64::from(u8::from(passes)));
         }
+    }
+
+    #[test]
+    fn a_large_stratum_without_a_fail_is_not_taken_to_be_sure() {
+        // 100 of 100 in 98 % of the population, 50 of 100 in the rest
+        let strata = [stratum(98_000, 100, 100), stratum(2_000, 50, 100)];
+        let whole = estimate(&strata, Level::P95).overall.unwrap();
+        assert!((whole.estimate - 0.99).abs() < 1e-12);
+        // of 100 passes in 100 up to 3 in 100 may fail
+        assert!(
+            whole.interval.low < 0.97 && whole.interval.low > 0.93,
+            "{whole:?}"
+        );
     }
 
     #[test]

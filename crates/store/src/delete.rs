@@ -13,7 +13,7 @@ use model::{ProjectId, Time, TraceId};
 use tokio::sync::oneshot;
 
 use crate::append::AppendError;
-use crate::catalog::{Commit, Erasure, FileEntry, Tombstone};
+use crate::catalog::{Commit, Erasure, FileEntry, Hide, Tombstone, Version};
 use crate::compact::MergeJob;
 use crate::engine::{Engine, StoreError};
 use crate::files::Source;
@@ -33,6 +33,9 @@ pub enum DeleteError {
     /// The deletion was not taken.
     #[error(transparent)]
     Refused(#[from] AppendError),
+    /// What is said of the traces where others are compared with them could not be taken out.
+    #[error("failed to take the traces' words out of comparisons with them")]
+    Compared(#[from] StoreError),
     /// The traces are deleted; that they were could not be written down for the day when a backup is
     /// restored. Deleting them again mends it.
     #[error("the traces are deleted, but their ids could not be kept for later restores")]
@@ -52,11 +55,11 @@ impl Engine {
     /// Makes traces unreadable because somebody asked for it, and keeps their ids: a backup that is
     /// restored must not bring them back.
     pub(crate) async fn delete_for_good(
-        &self,
+        self: &Arc<Self>,
         project: &ProjectId,
         traces: Vec<TraceId>,
     ) -> Result<Deleted, DeleteError> {
-        let (deleted, seq) = self.log_deletion(project, traces.clone()).await?;
+        let (deleted, seq) = self.delete_with_words(project, traces.clone()).await?;
         let at = self.clock.now();
         let one = |trace_id| DeletedTrace {
             project_id: project.clone(),
@@ -72,12 +75,26 @@ impl Engine {
 
     /// Makes traces unreadable and sees to it that their bytes go.
     pub(crate) async fn delete_traces(
-        &self,
+        self: &Arc<Self>,
         project: &ProjectId,
         traces: Vec<TraceId>,
-    ) -> Result<Deleted, AppendError> {
-        let logged = self.log_deletion(project, traces).await;
+    ) -> Result<Deleted, DeleteError> {
+        let logged = self.delete_with_words(project, traces).await;
         logged.map(|(deleted, _)| deleted)
+    }
+
+    /// Deletes traces, and their words in comparisons of others with them. It looks twice: what was graded
+    /// between the first look and the deletion is in memory and goes with it, unless a flush was quicker.
+    async fn delete_with_words(
+        self: &Arc<Self>,
+        project: &ProjectId,
+        traces: Vec<TraceId>,
+    ) -> Result<(Deleted, i64), DeleteError> {
+        let compared = self.compared_with(project, &traces).await?;
+        self.empty_comparisons(project, &compared).await?;
+        let logged = self.log_deletion(project, traces).await?;
+        self.empty_comparisons(project, &compared).await?;
+        Ok(logged)
     }
 
     async fn log_deletion(
@@ -243,9 +260,11 @@ impl Engine {
         Ok(tombstones.iter().any(holds))
     }
 
-    /// Writes every file anew that may hold one of the traces. Merges that run meanwhile may take a
-    /// file away; then the new one is looked at in the next round.
+    /// Writes every file anew that may hold one of the traces, or a grade that another took the place of:
+    /// it may have quoted one. Merges that run meanwhile may take a file away; then the new one is looked
+    /// at in the next round.
     async fn rewrite_without(self: &Arc<Self>, tombstones: &[Tombstone]) -> Result<(), StoreError> {
+        let replaced = self.replaced_grades(tombstones);
         loop {
             let catalog = self.catalog.current();
             let holds = |file: &FileEntry| {
@@ -259,7 +278,14 @@ impl Engine {
                         && self.files.may_hold(file, &key)
                 })
             };
-            let Some(file) = catalog.all_files().find(|file| holds(file)) else {
+            let has_replaced = |file: &FileEntry| {
+                let needs = |(hide, added_v): &(Hide, Version)| {
+                    file.table == hide.key.table && self.needs_hide(file, hide, *added_v)
+                };
+                replaced.iter().any(needs)
+            };
+            let mut files = catalog.all_files();
+            let Some(file) = files.find(|file| holds(file) || has_replaced(file)) else {
                 return Ok(());
             };
             let job = MergeJob {
@@ -269,6 +295,25 @@ impl Engine {
             };
             self.merge(&job).await?;
         }
+    }
+
+    /// Returns the hides of single grades of the projects that something was deleted of.
+    fn replaced_grades(&self, tombstones: &[Tombstone]) -> Vec<(Hide, Version)> {
+        let catalog = self.catalog.current();
+        let is_meant = |hide: &Hide| {
+            let of_project = |one: &Tombstone| one.project_id == hide.key.project_id;
+            hide.key.table == Table::Grades
+                && hide.key.span_id.is_some()
+                && tombstones.iter().any(of_project)
+        };
+        let hides = catalog.hides().iter();
+        hides.filter(|(hide, _)| is_meant(hide)).collect()
+    }
+
+    /// Returns whether a file may still hold a row that is hidden.
+    fn needs_hide(&self, file: &FileEntry, hide: &Hide, added_v: Version) -> bool {
+        let (project, trace_id) = (hide.key.project_id.clone(), hide.key.trace_id.clone());
+        hide.may_reach(file, added_v) && self.files.may_hold(file, &TraceKey { project, trace_id })
     }
 
     /// Returns whether a file was written with the trace's hide in sight.

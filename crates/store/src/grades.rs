@@ -206,7 +206,7 @@ impl Engine {
         if !has_gone {
             return batch;
         }
-        let kept = batch.retaining(|row| !row.hangs_on_any(is_gone));
+        let kept = batch.retaining(|row| !row.is_about_any(is_gone));
         let refused = batch.rows.len() - kept.rows.len();
         let counter = &self.counters.refused_deleted;
         counter.fetch_add(refused as u64, Ordering::Relaxed);

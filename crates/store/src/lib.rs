@@ -10,6 +10,7 @@ mod backup;
 mod bulk;
 pub mod catalog;
 mod compact;
+mod comparisons;
 mod config;
 mod delete;
 pub mod disk;

@@ -19,6 +19,7 @@ mod grader;
 #[cfg(test)]
 mod grader_tests;
 mod grading_item;
+mod grading_lease;
 #[cfg(test)]
 mod grading_model;
 mod grading_run;
@@ -55,9 +56,9 @@ pub use eval_item::{GradedItem, ItemStatus, NewItem, OutputItem, QueuedItem, Unk
 pub use eval_run::{EvalRun, ModelUse, NewRun, RunStatus, RunTally, UnknownRunStatus};
 pub use grader::{NewGrader, StoredGrader};
 pub use grading_item::{
-    Finished, FinishedItem, GradingItem, GradingItemSeen, GradingItemStatus, ItemEnd,
-    NewGradingItem, UnknownGradingItemStatus,
+    GradingItemSeen, GradingItemStatus, NewGradingItem, UnknownGradingItemStatus,
 };
+pub use grading_lease::{Finished, FinishedItem, GradingItem, ItemEnd};
 pub use grading_run::{GraderUse, GradingRun, GradingRunFilter, NewGradingRun};
 pub use grading_status::{GradingStatus, UnknownGradingStatus};
 pub use key::{ApiKey, KeyProjects, NewKey};
@@ -81,6 +82,26 @@ pub enum MetaError {
         /// Its id.
         id: String,
     },
+    /// A grader is there, and the version of it that was asked for is not.
+    #[error("{grader} has no version {asked}: {}", versions(*.latest))]
+    NoVersion {
+        /// The grader, as it was named.
+        grader: String,
+        /// The version that was asked for.
+        asked: u32,
+        /// The latest that there is, from 1.
+        latest: u32,
+    },
+    /// A page of a list was asked for behind an entry that is not in it.
+    #[error(
+        "there is no {what} {id:?} in this list; one that was deleted meanwhile names no place any more"
+    )]
+    NoPlace {
+        /// The sort of thing that is listed.
+        what: &'static str,
+        /// What was named as the place.
+        id: String,
+    },
     /// There is one already, perhaps a deleted one: ids are not used twice.
     #[error("there is a {what} {id:?} already")]
     Exists {
@@ -92,6 +113,14 @@ pub enum MetaError {
     /// The database refused.
     #[error("failed to use the database of projects and keys")]
     Db(#[from] DbError),
+}
+
+/// Returns which versions of a grader there are, in words.
+fn versions(latest: u32) -> String {
+    match latest {
+        1 => "its only version is 1".to_owned(),
+        latest => format!("its versions are 1 to {latest}"),
+    }
 }
 
 /// The open database of what people decided.

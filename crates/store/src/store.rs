@@ -410,7 +410,7 @@ impl Store {
         &self.engine.meta
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
 

@@ -9,6 +9,7 @@ use model::{ProjectId, Time, TraceId, TraceRow};
 
 use crate::append::AppendError;
 use crate::catalog::{Commit, FileEntry};
+use crate::delete::DeleteError;
 use crate::disk::DiskError;
 use crate::engine::{Engine, StoreError};
 use crate::lake::{Columns, GradeRow, Table, TraceEntry, decode};
@@ -191,7 +192,7 @@ impl Engine {
 
     /// Deletes traces that nobody asked to delete.
     pub(crate) async fn delete_all(
-        &self,
+        self: &Arc<Self>,
         project: &ProjectId,
         traces: &[TraceId],
     ) -> Result<(), StoreError> {
@@ -199,8 +200,10 @@ impl Engine {
             self.delete_traces(project, chunk.to_vec())
                 .await
                 .map_err(|error| match error {
-                    AppendError::Stopped(why) => StoreError::Stopped(why),
-                    other => StoreError::Refused(other.to_string()),
+                    DeleteError::Refused(AppendError::Stopped(why)) => StoreError::Stopped(why),
+                    DeleteError::Refused(other) => StoreError::Refused(other.to_string()),
+                    DeleteError::Compared(error) => error,
+                    DeleteError::NotKept(error) => error.into(),
                 })?;
         }
         Ok(())

@@ -22,6 +22,7 @@ mod filled;
 const BINARY: &str = env!("CARGO_BIN_EXE_tracegrade");
 /// The traces lie in this many days, as if they had come in that slowly.
 const DAYS: u64 = 7;
+const RESULTS_ASKED: usize = 3;
 const LOOKED_EVERY: Duration = Duration::from_millis(500);
 
 const RULES: [&str; 10] = [
@@ -99,12 +100,7 @@ fn grade(server: &Server, by: &str, rules: &[&str], traces: u64) -> Result<()> {
     );
     wait(&mut client, &id)?;
     let (took, cpu) = (begun.elapsed().as_secs_f64(), server.cpu() - cpu);
-    let counted = client.sql(&format!(
-        "select count(*) as n, count(distinct item_id) as items from grades where run_id = '{id}'"
-    ))?;
     let grades = traces * rules.len() as u64;
-    let wanted = json!({"n": grades, "items": traces});
-    ensure!(counted == [wanted.clone()], "{counted:?}, not {wanted}");
     print_row(
         &format!("{traces} stored traces graded by {by}"),
         &format!(
@@ -112,6 +108,48 @@ fn grade(server: &Server, by: &str, rules: &[&str], traces: u64) -> Result<()> {
             traces as f64 / took,
             cpu.as_secs_f64() / took,
             grades as f64 / took,
+            server.peak_rss_bytes() as f64 / 1e6
+        ),
+    );
+    count(&mut client, &id, traces, grades)?;
+    show(server, &mut client, &id, rules.len() as u64, traces)
+}
+
+/// Counts what was graded, a part at a time: a million ids at once are more than a query may hold.
+fn count(client: &mut Client, id: &str, traces: u64, grades: u64) -> Result<()> {
+    let (mut n, mut items) = (0, 0);
+    for digit in "0123456789abcdef".chars() {
+        let counted = client.sql(&format!(
+            "select count(*) as n, count(distinct item_id) as items from grades
+             where run_id = '{id}' and item_id like '%{digit}'"
+        ))?;
+        n += counted[0]["n"].as_u64().context("n is a number")?;
+        items += counted[0]["items"].as_u64().context("items is a number")?;
+    }
+    ensure!(
+        (n, items) == (grades, traces),
+        "{n} grades of {items} traces, not {grades} of {traces}"
+    );
+    Ok(())
+}
+
+/// Asks for the results of a run: at first they are gathered, then they are remembered.
+fn show(server: &Server, client: &mut Client, id: &str, graders: u64, traces: u64) -> Result<()> {
+    let mut took = Vec::new();
+    for _ in 0..RESULTS_ASKED {
+        let begun = Instant::now();
+        let results = client.get(&format!("/v1/evals/traces/grade/{id}/results"))?;
+        let results = results.ok()?.json()?;
+        took.push(format!("{:.2} s", begun.elapsed().as_secs_f64()));
+        let shown = results["graders"].as_array().map_or(0, Vec::len) as u64;
+        ensure!(shown == graders, "{results}");
+    }
+    print_row(
+        &format!("results of {} grades", graders * traces),
+        &format!(
+            "{}, RSS {:.0} MB, peak {:.0} MB",
+            took.join(", then "),
+            server.rss_bytes() as f64 / 1e6,
             server.peak_rss_bytes() as f64 / 1e6
         ),
     );

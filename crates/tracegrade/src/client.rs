@@ -108,6 +108,8 @@ pub(crate) enum ClientError {
         code: String,
         /// What the server says.
         message: String,
+        /// The parameter or the field at fault.
+        param: Option<String>,
     },
 }
 
@@ -250,6 +252,24 @@ impl ClientError {
         matches!(self, Self::Refused { code, .. } if !code.is_empty())
     }
 
+    /// Returns the stable word for what went wrong: the server's, or what kept it from saying one.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Answer { .. } => "bad_answer",
+            Self::Refused { code, .. } if code.is_empty() => "refused",
+            Self::Refused { code, .. } => code,
+        }
+    }
+
+    /// Returns the parameter or the field at fault, if the server names one.
+    pub(crate) fn param(&self) -> Option<&str> {
+        match self {
+            Self::Refused { param, .. } => param.as_deref(),
+            Self::Unreachable { .. } | Self::Answer { .. } => None,
+        }
+    }
+
     /// Returns what to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         let Self::Refused { code, status, .. } = self else {
@@ -288,16 +308,11 @@ async fn checked(answer: Response) -> Result<Response, ClientError> {
     }
     // A body that cannot be read leaves the status to tell what happened.
     let body = answer.bytes().await.unwrap_or_default();
-    let (code, message) = refusal(status, &body);
-    Err(ClientError::Refused {
-        status,
-        code,
-        message,
-    })
+    Err(refusal(status, &body))
 }
 
-/// Returns the code and the message of an error body.
-fn refusal(status: StatusCode, body: &[u8]) -> (String, String) {
+/// Returns what an error body says.
+fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
     #[derive(Deserialize)]
     struct Body {
         error: Told,
@@ -310,18 +325,23 @@ fn refusal(status: StatusCode, body: &[u8]) -> (String, String) {
         #[serde(default)]
         code: Option<String>,
     }
-    match serde_json::from_slice::<Body>(body) {
+    let (code, message, param) = match serde_json::from_slice::<Body>(body) {
         Ok(Body { error }) => {
-            let param = error
-                .param
-                .filter(|param| !error.message.contains(param.as_str()));
-            let message = match param {
-                Some(param) => format!("{param}: {}", error.message),
-                None => error.message,
+            let message = match &error.param {
+                Some(param) if !error.message.contains(param.as_str()) => {
+                    format!("{param}: {}", error.message)
+                }
+                _ => error.message,
             };
-            (error.code.unwrap_or_default(), message)
+            (error.code.unwrap_or_default(), message, error.param)
         }
-        Err(_) => (String::new(), format!("the server answered {status}")),
+        Err(_) => (String::new(), format!("the server answered {status}"), None),
+    };
+    ClientError::Refused {
+        status,
+        code,
+        message,
+        param,
     }
 }
 
@@ -341,8 +361,8 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_servers_words() {
         let check = |body: &str, want: (&str, &str)| {
-            let (code, message) = refusal(StatusCode::BAD_REQUEST, body.as_bytes());
-            assert_eq!((code.as_str(), message.as_str()), want);
+            let error = refusal(StatusCode::BAD_REQUEST, body.as_bytes());
+            assert_eq!((error.code(), error.to_string().as_str()), want);
         };
         check(
             r#"{"error":{"message":"it is given twice","type":"invalid_request_error","param":"limit","code":"invalid_parameter"}}"#,
@@ -350,9 +370,9 @@ mod tests {
         );
         check(
             r#"{"error":{"message":"limit: no","param":"limit","code":null}}"#,
-            ("", "limit: no"),
+            ("refused", "limit: no"),
         );
-        check("<html>", ("", "the server answered 400 Bad Request"));
+        check("<html>", ("refused", "the server answered 400 Bad Request"));
     }
 
     #[test]

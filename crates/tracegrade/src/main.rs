@@ -24,12 +24,16 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::refuse(&error, std::env::args()),
     };
+    let json = cli.json;
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return output::fail(&anyhow::Error::new(error).context("failed to start")),
+        Err(error) => {
+            let error = anyhow::Error::new(error).context("failed to start");
+            return output::fail(&error, json);
+        }
     };
     match runtime.block_on(commands::run(cli)) {
         Ok(code) => code,
-        Err(error) => output::fail(&error),
+        Err(error) => output::fail(&error, json),
     }
 }

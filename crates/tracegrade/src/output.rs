@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::client::ClientError;
 
@@ -77,22 +79,50 @@ pub(crate) fn counter(what: &'static str) -> ProgressBar {
     bar.with_style(style.expect("the template is fixed and valid"))
 }
 
-/// Tells why a command failed, and returns its exit code.
-pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+/// Tells why a command failed, to a program as JSON, and returns its exit code.
+pub(crate) fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
     // Only our own writing: a pipe that broke on the way to a server is a failure like others.
     let io = error.downcast_ref::<io::Error>();
     if io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    note(format!("{} {}", styled(BAD, "error:"), chain(error)));
     let client = error.downcast_ref::<ClientError>();
-    if let Some(hint) = client.and_then(ClientError::hint) {
-        note(format!("{} {hint}", styled(BOLD, "hint:")));
+    let hint = client.and_then(ClientError::hint);
+    if json {
+        note(failure(&Failure {
+            message: &chain(error),
+            code: client.map_or("failed", ClientError::code),
+            param: client.and_then(ClientError::param),
+            hint,
+        }));
+    } else {
+        note(format!("{} {}", styled(BAD, "error:"), chain(error)));
+        if let Some(hint) = hint {
+            note(format!("{} {hint}", styled(BOLD, "hint:")));
+        }
     }
     match client {
         Some(ClientError::Unreachable { .. }) => ExitCode::from(3),
         _ => ExitCode::FAILURE,
     }
+}
+
+/// Why a command failed, as a program reads it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure<'a> {
+    /// For people.
+    pub(crate) message: &'a str,
+    /// A word that does not change.
+    pub(crate) code: &'a str,
+    /// The parameter or the field at fault.
+    pub(crate) param: Option<&'a str>,
+    /// What to do about it.
+    pub(crate) hint: Option<&'a str>,
+}
+
+/// Returns a failure on one line, in the shape of the API's errors.
+pub(crate) fn failure(failure: &Failure<'_>) -> String {
+    json!({ "error": failure }).to_string()
 }
 
 /// Returns an error with its causes, each told once.
@@ -164,15 +194,18 @@ pub(crate) fn table(columns: &[(&str, Align)], rows: &[Vec<Cell>]) -> String {
         .collect();
     let mut out = String::new();
     for row in std::iter::once(&head).chain(rows) {
-        for (at, cell) in row.iter().enumerate() {
+        // What is empty at the end of a line is not padded.
+        let told = row.iter().rposition(|cell| !cell.text.is_empty());
+        let told = told.map_or(0, |last| last + 1);
+        for (at, cell) in row[..told].iter().enumerate() {
             let padding = " ".repeat(widths[at] - cell.text.chars().count());
             let text = styled(cell.style, &cell.text);
             match columns[at].1 {
                 Align::Right => out.extend([padding.as_str(), &text]),
-                Align::Left if at + 1 == row.len() => out.push_str(&text),
+                Align::Left if at + 1 == told => out.push_str(&text),
                 Align::Left => out.extend([text.as_str(), &padding]),
             }
-            if at + 1 < row.len() {
+            if at + 1 < told {
                 out.push_str("  ");
             }
         }
@@ -200,6 +233,30 @@ mod tests {
         assert_eq!(
             text,
             "name       n  what\na          1  x\nspäße  1,000  yy\n"
+        );
+    }
+
+    #[test]
+    fn no_line_ends_in_blanks() {
+        let rows = vec![vec![Cell::from("a"), Cell::styled(DIM, ""), Cell::from("")]];
+        let columns = ["name", "n", ""].map(|name| (name, Align::Left));
+        let text = anstream::adapter::strip_str(&table(&columns, &rows)).to_string();
+        assert_eq!(text, "name  n\na\n");
+    }
+
+    #[test]
+    fn a_program_reads_a_failure_as_one_object() {
+        let told = failure(&Failure {
+            message: "limit: \"x\" is\nno number",
+            code: "invalid_parameter",
+            param: Some("limit"),
+            hint: None,
+        });
+        assert_eq!(told.lines().count(), 1);
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            told,
+            json!({"error": {"message": "limit: \"x\" is\nno number", "code": "invalid_parameter", "param": "limit", "hint": null}})
         );
     }
 

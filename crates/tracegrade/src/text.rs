@@ -48,6 +48,11 @@ pub(crate) fn value(number: f64) -> String {
     }
 }
 
+/// Returns a moment of the API to the second, as it stands in columns and lines: in UTC, without saying so.
+pub(crate) fn moment(rfc3339: &str) -> String {
+    safe_text(rfc3339.get(..19).unwrap_or(rfc3339)).replace('T', " ")
+}
+
 /// Returns a duration in the unit that suits it.
 pub(crate) fn duration(ms: f64) -> String {
     // Rounded first, or 59.96 s would be told as 60.0 s.

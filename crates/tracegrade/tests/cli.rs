@@ -296,6 +296,47 @@ fn a_folder_in_use_and_a_missing_server_are_told_with_a_way_out() {
 }
 
 #[test]
+fn a_program_is_told_of_failures_in_json() {
+    let server = Server::start();
+    let check = |args: &[&str], exit: i32, code: &str, param: Option<&str>| {
+        let mut command = tracegrade();
+        command.arg("--json").args(args);
+        if !args.contains(&"--url") {
+            command.args(["--url", &server.url]);
+        }
+        let output = command.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{args:?}: {told}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let error = &told["error"];
+        assert_eq!(error["code"], code, "{told}");
+        assert!(!error["message"].as_str().unwrap().is_empty(), "{told}");
+        if let Some(param) = param {
+            assert_eq!(error["param"], param, "{told}");
+        }
+    };
+    check(&["traces", "lst"], 2, "usage", None);
+    check(
+        &["--url", "http://127.0.0.1:1", "runs", "list"],
+        3,
+        "unreachable",
+        None,
+    );
+    check(&["graders", "show", "x"], 1, "not_found", None);
+    let status = ["runs", "list", "--status", "x"];
+    check(&status, 1, "invalid_parameter", Some("status"));
+    check(&["failures"], 1, "failed", None);
+    let gate = ["gate", "--baseline", "grun_1", "--candidate", "grun_2"];
+    check(&gate, 3, "not_found", None);
+    check(&["gate", "--baselin", "x"], 3, "usage", None);
+    let help = tracegrade().args(["--json", "gate", "--help"]).output();
+    let help = help.unwrap();
+    let told = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success() && told.contains("Usage:"), "{told}");
+}
+
+#[test]
 fn keys_close_the_server_to_those_without_one() {
     let server = Server::start();
     let key = server.ok(&["keys", "create", "me", "--scopes", "admin"]);
@@ -328,7 +369,8 @@ fn a_demo_is_told_and_what_it_suggests_works() {
         .filter(|line| line.contains(" --url http://"))
         .collect();
     assert!(commands.len() >= 11, "{:?}", demo.greeting);
-    wait_for_runs(&demo);
+    let runs = wait_for_runs(&demo);
+    check_that_versions_were_compared(&demo, &runs);
     check_that_lists_read_no_payload(&demo);
     for command in commands {
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
@@ -348,17 +390,37 @@ fn a_demo_is_told_and_what_it_suggests_works() {
 }
 
 /// Waits until the demo's runs are over: on a slow machine they go on behind the greeting.
-fn wait_for_runs(demo: &Server) {
+fn wait_for_runs(demo: &Server) -> Vec<Value> {
     for _ in 0..600 {
-        let runs = demo.json(&["runs", "list", "--json"]);
-        let runs = runs["data"].as_array().unwrap();
-        assert!(runs.len() >= 4, "{runs:?}");
+        let mut runs = demo.json(&["runs", "list", "--json"]);
+        let Value::Array(runs) = runs["data"].take() else {
+            panic!("no list: {runs}")
+        };
+        assert!(runs.len() >= 5, "{runs:?}");
         if runs.iter().all(|run| run["status"] == "completed") {
-            return;
+            return runs;
         }
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     panic!("the demo's runs do not end");
+}
+
+/// The demo's judge has seen both versions side by side, knows which did better, and is not above its habits.
+fn check_that_versions_were_compared(demo: &Server, runs: &[Value]) {
+    let compared = |run: &&Value| run["name"] == "v1.9.0 beside v1.8.2";
+    let run = runs.iter().find(compared).unwrap();
+    assert_eq!(run["counts"]["unscored"], 0, "{run}");
+    let id = run["id"].as_str().unwrap();
+    let results = demo.json(&["runs", "results", id, "--json"]);
+    let told = &results["by_grader"]["better_answer"]["pairwise"];
+    assert_eq!(told["pairs"], 20, "{told}");
+    let labels = &results["by_grader"]["better_answer"]["labels"];
+    let count = |label: &str| labels[label]["count"].as_u64().unwrap_or(0);
+    assert!(count("worse") > 0 && count("tie") > 0, "{labels}");
+    let inconsistent = told["inconsistency_rate"].as_f64().unwrap();
+    assert!((0.01..0.5).contains(&inconsistent), "{told}");
+    let text = demo.ok(&["runs", "results", id]);
+    assert!(text.contains("a tie being half a win"), "{text}");
 }
 
 /// Lists and filters over the demo, as the scan counts them.

@@ -6,6 +6,8 @@
 
 #[path = "grading/commands.rs"]
 mod commands;
+#[path = "grading/pairs.rs"]
+mod pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -23,9 +25,9 @@ const KILLS: usize = 6;
 const CALL: f64 = 8.0 * 400.0 + 3.0 * 100.0 + 7.0 * 1_600.0;
 
 /// Answers at once, after a while, never in time, half, or with a 429.
-fn script(prng: &mut Prng) -> Vec<Move> {
+fn script(prng: &mut Prng, verdict: &str) -> Vec<Move> {
     let verdict =
-        json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9});
+        json!({"evidence": [], "reasoning": "fine", "verdict": verdict, "confidence": 0.9});
     let pass = || Move::Object(verdict.clone());
     let after = |millis| Move::Stall(Duration::from_millis(millis), Box::new(pass()));
     let one = |_| match prng.below(10) {
@@ -67,10 +69,44 @@ fn run_of(client: &mut Client, id: &str) -> Value {
     answer.unwrap().ok().unwrap().json().unwrap()
 }
 
+/// Kills a server while it works on a run of so many items, over and over. Returns how often the run was
+/// not over yet.
+fn killed_over_and_over(server: &mut Server, prng: &mut Prng, run: (&str, usize)) -> usize {
+    let (id, items) = run;
+    let mut done = 0;
+    let mut in_the_middle = 0;
+    for _ in 0..KILLS {
+        std::thread::sleep(Duration::from_millis(300 + prng.below(700) as u64));
+        signal(server.pid(), "KILL");
+        server.kill();
+        server.restart();
+        let run = run_of(&mut server.client(), id);
+        let now = run["counts"]["done"].as_u64().unwrap();
+        assert!(now >= done, "what was done is undone: {run}");
+        done = now;
+        in_the_middle += usize::from(done < items as u64);
+    }
+    in_the_middle
+}
+
+/// Waits until a run is over, and returns it.
+fn completed(server: &Server, id: &str) -> Value {
+    let began = Instant::now();
+    let mut client = server.client();
+    loop {
+        let run = run_of(&mut client, id);
+        if run["status"] == "completed" {
+            return run;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{run}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
     let mut prng = Prng::new(23);
-    let judge = Judge::start(script(&mut prng)).unwrap();
+    let judge = Judge::start(script(&mut prng, "pass")).unwrap();
     let url = judge.base_url();
     let flags = [
         "--model-url",
@@ -89,36 +125,12 @@ fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
     ]});
     let run = post(&mut client, "/v1/evals/traces/grade", &asked);
     let id = run["id"].as_str().unwrap().to_owned();
-    let mut done = 0;
-    let mut kills_in_the_middle = 0;
-    for _ in 0..KILLS {
-        std::thread::sleep(Duration::from_millis(300 + prng.below(700) as u64));
-        signal(server.pid(), "KILL");
-        server.kill();
-        server.restart();
-        let run = run_of(&mut server.client(), &id);
-        let now = run["counts"]["done"].as_u64().unwrap();
-        assert!(now >= done, "what was done is undone: {run}");
-        done = now;
-        kills_in_the_middle += usize::from(done < TRACES as u64);
-    }
-    assert!(
-        kills_in_the_middle >= 2,
-        "the run was over too soon: {done}"
-    );
-    let began = Instant::now();
-    let mut client = server.client();
-    let run = loop {
-        let run = run_of(&mut client, &id);
-        if run["status"] == "completed" {
-            break run;
-        }
-        assert!(began.elapsed() < Duration::from_secs(120), "{run}");
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let in_the_middle = killed_over_and_over(&mut server, &mut prng, (&id, TRACES));
+    assert!(in_the_middle >= 2, "the run was over too soon");
+    let run = completed(&server, &id);
     assert_eq!(run["counts"]["done"], TRACES, "{run}");
     assert_eq!(run["counts"]["unscored"], 0, "{run}");
-    let rows = client.sql(&format!(
+    let rows = server.client().sql(&format!(
         "SELECT item_id, grader_name, attempt, outcome FROM grades WHERE run_id = '{id}'"
     ));
     let mut grades: BTreeMap<String, usize> = BTreeMap::new();

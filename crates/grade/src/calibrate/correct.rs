@@ -72,7 +72,7 @@ impl Judgements<'_> {
     /// Returns something of each item, by stratum, with the populations that the question is about.
     fn by_stratum<T>(&self, of: impl Fn(u32) -> Option<T>) -> Result<Vec<(u64, Vec<T>)>, Refusal> {
         let run = self.run;
-        let weights = Sample::of(run, |item| Said::pass(&self.graded.cell(item))).strata(0.0)?;
+        let weights = Sample::of(run, |item| Said::pass(&self.graded.cell(item))).strata()?;
         let parts = weights.iter().map(|it| (it.population, Vec::new()));
         let mut parts: Vec<(u64, Vec<T>)> = parts.collect();
         for item in run.items() {

@@ -179,7 +179,7 @@ pub fn calibrate(
     let basis = Basis::of(run, graded, labels, &all, options.chosen);
     let labelled = &basis.labelled;
     let mut withheld = Withheld::new();
-    let found = basis.against_humans(options);
+    let found = basis.against_humans(run, graded, options);
     let (calibrated, sentence) = standing(labelled, found.as_ref().ok());
     let mut figure = |name: &str, figure: Option<Result<Figure, Refusal>>| {
         keep(figure.unwrap_or(Err(Refusal::Empty)), name, &mut withheld)
@@ -345,17 +345,47 @@ impl Basis {
     }
 
     /// Returns how the judge does. What was asked for by doubt is weighted: else the judge would look worse
-    /// than it is.
-    fn against_humans(&self, options: &CalibrateOptions) -> Result<Agreement, Refusal> {
+    /// than it is. So is what a stratum has more of in the sample than in the population.
+    fn against_humans(
+        &self,
+        run: &Collected,
+        graded: &Graded,
+        options: &CalibrateOptions,
+    ) -> Result<Agreement, Refusal> {
         let Labelled { judged, items, .. } = &self.labelled;
-        match &self.how {
-            How::ByChance(chances) => {
-                let chances: Vec<f64> = items.iter().map(|(item, _)| chances[item]).collect();
-                against_humans_by_chance(judged, &chances, options.level, options.seed)
-            }
-            How::AtRandom | How::Otherwise => against_humans(judged, options.level, options.seed),
+        let (level, seed) = (options.level, options.seed);
+        let asked = |item: &u32| match &self.how {
+            How::ByChance(chances) => chances[item],
+            How::AtRandom | How::Otherwise => 1.0,
+        };
+        if matches!(self.how, How::Otherwise)
+            || matches!(self.how, How::AtRandom) && !run.is_stratified()
+        {
+            return against_humans(judged, level, seed);
         }
+        let drawn = drawn_of_strata(run, graded)?;
+        let of_stratum = |item: &u32| run.stratum(*item).map_or(1.0, |stratum| drawn[stratum]);
+        let chances = items.iter().map(|(item, _)| asked(item) * of_stratum(item));
+        let chances: Vec<f64> = chances.collect();
+        against_humans_by_chance(judged, &chances, level, seed)
     }
+}
+
+/// Returns which share of each stratum was judged, the largest being 1; all are 1 where nothing is weighted.
+fn drawn_of_strata(run: &Collected, graded: &Graded) -> Result<Vec<f64>, Refusal> {
+    if !run.is_stratified() {
+        return Ok(vec![1.0; run.strata().len()]);
+    }
+    let strata = Sample::of(run, |item| Said::pass(&graded.cell(item))).strata()?;
+    let shares: Vec<f64> = strata
+        .iter()
+        .map(|stratum| {
+            let n = stratum.sample.as_ref().map_or(0, |rows| rows.n());
+            n as f64 / stratum.population.max(1) as f64
+        })
+        .collect();
+    let most = shares.iter().copied().fold(0.0, f64::max);
+    Ok(shares.into_iter().map(|share| share / most).collect())
 }
 
 /// What people say of traces, beside what the grader says.

@@ -328,6 +328,30 @@ fn labels_of_a_weighted_sample_are_weighted() {
     assert!(low < 0.83 && 0.83 < high && high - low < 0.15, "{figure:?}");
 }
 
+#[test]
+fn a_judge_that_errs_in_a_rare_stratum_is_right_of_most() {
+    // of 200 successes the judge is right of all but ten, of 200 errors, 2 % of what ran, of half
+    let mut builder = builder(&[goal()], &[("success", 98_000), ("error", 2_000)]);
+    let mut labels = Vec::new();
+    for at in 0..400 {
+        let is_error = at >= 200;
+        let truth = at % 2 == 0;
+        let errs = at % if is_error { 2 } else { 20 } == 1;
+        builder.add(&model::Grade {
+            stratum: Some(if is_error { "error" } else { "success" }.to_owned()),
+            ..grade("goal", &format!("t{at}"), passed(truth != errs))
+        });
+        labels.push(label(&format!("t{at}"), "ann", truth));
+    }
+    let run = builder.collect();
+    let found = calibrate(&run, "goal", &labels, &options(Chosen::AtRandom)).unwrap();
+    near(found.agreement.as_ref(), 0.98 * 0.95 + 0.02 * 0.5);
+    // of the fails of people it passes one of ten successes, and all errors
+    near(found.specificity.as_ref(), 0.98 * 0.9);
+    let other = calibrate(&run, "goal", &labels, &options(Chosen::Otherwise)).unwrap();
+    near(other.agreement.as_ref(), 0.725);
+}
+
 fn queue_id(by: DrawnBy) -> QueueId {
     QueueId {
         run_id: "grun_1".to_owned(),
@@ -383,7 +407,7 @@ fn a_queue_asks_where_the_judge_is_unsure_and_its_answer_is_that_of_all() {
     let mut chance = Chance::new(5);
     let (run, truths) = doubtful_run(&mut chance);
     let truth = truths.iter().filter(|it| **it).count() as f64 / 2_000.0;
-    let (mut held, mut estimates, runs) = (0, 0.0, 60);
+    let (mut held, mut estimates, runs) = (0, 0.0, 30);
     for seed in 0..runs {
         let id = QueueId {
             seed,
@@ -403,7 +427,7 @@ fn a_queue_asks_where_the_judge_is_unsure_and_its_answer_is_that_of_all() {
         assert!(doubtful * 6 > drawn.len(), "{doubtful} of {}", drawn.len());
     }
     assert!((estimates - truth).abs() < 0.02, "{estimates} {truth}");
-    assert!(held >= 54, "{held} of {runs}");
+    assert!(held >= 26, "{held} of {runs}");
 }
 
 #[test]

@@ -86,7 +86,18 @@ impl Metric {
     }
 }
 
+/// Where it is said whether a candidate is better, if judges saw both versions side by side: a win rate is
+/// a comparison already, and two of them against different traces are no question.
+const PAIRWISE: &str = "it compares two traces itself: whether the candidate is better is said in the results of the \
+                        run that held it against the baseline, by pairwise.win_rate and its interval";
+
 impl Both<'_> {
+    /// Says why its grades are not compared, where they are comparisons themselves.
+    pub(crate) fn says_itself(self) -> Option<&'static str> {
+        let is_pairwise = self.baseline.is_pairwise() || self.candidate.is_pairwise();
+        is_pairwise.then_some(PAIRWISE)
+    }
+
     /// Returns what is compared: numbers where there are any, else passes, else each label.
     pub(crate) fn metrics(self, baseline: &Collected, candidate: &Collected) -> Vec<Metric> {
         match &self.baseline.facts.scale {
@@ -158,9 +169,13 @@ pub(crate) fn graders<'a>(
         }
     }
     let missing = asked.iter().filter_map(|name| {
-        let is_in = |run: &Collected| run.graded().iter().any(|it| is_called(it, name));
-        let why = match (is_in(baseline), is_in(candidate)) {
+        let of = |run: &'a Collected| run.graded().iter().find(|it| is_called(it, name));
+        let (of_baseline, of_candidate) = (of(baseline), of(candidate));
+        let mut both = of_baseline.into_iter().chain(of_candidate);
+        let is_pairwise = both.any(Graded::is_pairwise);
+        let why = match (of_baseline.is_some(), of_candidate.is_some()) {
             (true, true) => return None,
+            _ if is_pairwise => PAIRWISE,
             (true, false) => "the candidate was not graded by it",
             (false, true) => "the baseline was not graded by it",
             (false, false) => "neither run was graded by it",

@@ -177,6 +177,10 @@ pub fn compare(
         .collect();
     for grader in both {
         let name = &grader.candidate.facts.name;
+        if let Some(why) = grader.says_itself() {
+            graders.push(GraderComparison::refused(name.clone(), "", why));
+            continue;
+        }
         match grader.change() {
             Some(change) if !options.allow_changed_graders => {
                 let why = format!(
@@ -204,6 +208,9 @@ pub fn compare(
     }
 }
 
+/// What is said of comparisons of runs that may stop by what they show.
+const TOO_SURE: &str = " A run that is compared here may stop early by what it shows, so its intervals and p values are too sure: a sequential gate's are not.";
+
 /// A comparison before it is known how many there are.
 struct Open {
     name: String,
@@ -211,6 +218,7 @@ struct Open {
     /// On the grader's scale.
     margin: Option<f64>,
     by: By,
+    may_stop: bool,
     outcome: Result<(tested::Outcome, Tested), Refusal>,
 }
 
@@ -241,6 +249,7 @@ impl Open {
             metric,
             margin,
             by: sides.by,
+            may_stop: runs.iter().any(|run| run.may_stop()),
             outcome: outcome.map(|outcome| {
                 let tested = outcome.tested();
                 (outcome, tested)
@@ -262,7 +271,10 @@ impl Open {
                         verdict,
                         self.margin,
                     ),
-                    method: words::method(&outcome, self.by),
+                    method: match self.may_stop {
+                        true => words::method(&outcome, self.by) + TOO_SURE,
+                        false => words::method(&outcome, self.by),
+                    },
                     grader: self.name,
                     metric,
                     verdict,

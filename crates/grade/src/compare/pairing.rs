@@ -110,7 +110,7 @@ impl Sides {
         let [baseline, candidate] = sides.map(|(run, other, grader)| {
             let mut entries = Vec::new();
             for (item, cell) in grader.cells() {
-                let Said::Value(value) = metric.said(run, cell) else {
+                let Said::Value(value) = metric.said(run, &cell) else {
                     continue;
                 };
                 let id = run.item_id(item);

@@ -8,9 +8,6 @@ use super::both::{Both, Metric};
 use super::pairing::{By, Entry, Sides};
 use crate::results::{Collected, Sample, Withheld, keep};
 
-/// Stands for a population that was not counted: so large that a sample takes nothing away from it.
-const UNCOUNTED: u64 = 1 << 50;
-
 /// What was found, and what was done for it.
 pub(crate) struct Outcome {
     pub(crate) found: Found,
@@ -42,10 +39,10 @@ pub(crate) fn test(
     let is_weighted = samples.iter().any(Sample::is_stratified);
     let (found, design) = match (is_weighted, sides.by) {
         (true, By::Item | By::Key) if samples[0].is_stratified() => (
-            paired_strata(baseline, sides, &samples[0], 0.0, question)?,
+            paired_strata(baseline, sides, &samples[0], question)?,
             "paired_strata",
         ),
-        (true, _) => (means(&samples, 0.0, question)?, "strata"),
+        (true, _) => (means(&samples, question)?, "strata"),
         (false, _) => {
             let items = |side: &[Entry]| side.iter().map(Entry::as_item).collect::<Vec<_>>();
             let found = compare(&items(&sides.baseline), &items(&sides.candidate), question)?;
@@ -66,43 +63,26 @@ pub(crate) fn test(
     })
 }
 
-/// Compares means, weighted where samples were drawn in parts. The baseline is taken to be lower by `less`.
-pub(crate) fn means(
-    samples: &[Sample<'_>; 2],
-    less: f64,
-    question: &Question,
-) -> Result<Found, Refusal> {
+/// Compares means, weighted where samples were drawn in parts.
+pub(crate) fn means(samples: &[Sample<'_>; 2], question: &Question) -> Result<Found, Refusal> {
     let [a, b] = samples;
-    compare_strata(&strata_of(a, less)?, &strata_of(b, 0.0)?, question)
-}
-
-/// The strata of a run; one that has none is one stratum.
-fn strata_of(sample: &Sample<'_>, less: f64) -> Result<Vec<strata::Stratum>, Refusal> {
-    if sample.is_stratified() {
-        return sample.strata(less);
-    }
-    Ok(vec![strata::Stratum {
-        population: UNCOUNTED,
-        sample: Some(sample.rows_less(less)?),
-    }])
+    compare_strata(&a.as_strata()?, &b.as_strata()?, question)
 }
 
 /// Differences of pairs, weighted by the baseline's strata.
 ///
-/// A comparison of the differences with nothing at all, of which just the mean and its error are read. The
-/// baseline is taken to be lower by `less`.
-pub(crate) fn paired_strata(
+/// A comparison of the differences with nothing at all, of which just the mean and its error are read.
+fn paired_strata(
     baseline: &Collected,
     sides: &Sides,
     sample: &Sample<'_>,
-    less: f64,
     question: &Question,
 ) -> Result<Found, Refusal> {
     let pairs = sides.pairs();
     if pairs.len() < 2 {
         return Err(Refusal::TooFewPairs(pairs.len()));
     }
-    let weights = sample.strata(0.0)?;
+    let weights = sample.strata()?;
     let of =
         |value: &dyn Fn(&super::pairing::Pair) -> f64| -> Result<Vec<strata::Stratum>, Refusal> {
             let mut rows: Vec<Vec<Row>> = weights.iter().map(|_| Vec::new()).collect();
@@ -127,7 +107,7 @@ pub(crate) fn paired_strata(
             parts.collect()
         };
     let nothing = of(&|_| 0.0)?;
-    let differences = of(&|pair| pair.candidate - pair.baseline + less)?;
+    let differences = of(&|pair| pair.candidate - pair.baseline)?;
     let mut found = compare_strata(&nothing, &differences, question)?;
     found.difference.n = pairs.len();
     found.difference.groups = strata::estimate(&differences, question.level)

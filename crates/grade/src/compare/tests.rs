@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::results::made::{
-    builder, collected, facts, grade, in_group, one_to_five, passed, rated,
+    builder, collected, facts, grade, in_group, of_pairs, one_to_five, pair, passed, rated,
 };
 use crate::results::tests::run_of;
 use crate::results::{Collected, GraderFacts};
@@ -128,7 +128,7 @@ fn numbers_that_nothing_pairs_are_compared_by_ranks() {
     assert!(tested.probability_greater.as_ref().unwrap().estimate > 0.6);
     let back = compare(&b, &a, &asked(0.05));
     assert_eq!(back.verdict, Standing::Worse);
-    insta::assert_snapshot!(back.sentence, @"tone: worse by 1.00 (1.00 to 1.00), p < 0.001.");
+    insta::assert_snapshot!(back.sentence, @"tone: worse by 1.00 (0.71 to 1.29), p < 0.001.");
     let same = compare(
         &a,
         &numbers("c", (0..120).map(|at| f64::from(at % 4 + 1))),
@@ -369,4 +369,39 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_compares_two_traces_itself_is_read_where_it_says_so() {
+    let of = |orders: [&str; 2]| {
+        let pairs = (0..60).map(|n| pair("which", n, orders));
+        let passes = (0..60).map(|n| grade("goal", &format!("trace_{n}"), passed(n % 3 > 0)));
+        let graders = [of_pairs("which"), pass_fail("goal")];
+        collected(&graders, pairs.chain(passes))
+    };
+    // Each wins against others: that tells nothing about the two.
+    let (one, other) = (of(["worse"; 2]), of(["better"; 2]));
+    let found = compare(&one, &other, &CompareOptions::default());
+    let which = found
+        .graders
+        .iter()
+        .find(|it| it.grader == "which")
+        .unwrap();
+    assert_eq!(which.verdict, Standing::CannotTell);
+    let why = which.refused.as_ref().unwrap();
+    assert!(why.contains("pairwise.win_rate"), "{why}");
+    let goal = found.graders.iter().find(|it| it.grader == "goal").unwrap();
+    assert!(goal.tested.is_some());
+    // It is one run that has it: to have it in the other is not what is lacking.
+    let plain = collected(&[pass_fail("goal")], [grade("goal", "t", passed(true))]);
+    let asked = CompareOptions {
+        graders: vec!["which".to_owned()],
+        ..CompareOptions::default()
+    };
+    let found = compare(&plain, &other, &asked);
+    assert!(
+        found.sentence.contains("pairwise.win_rate"),
+        "{}",
+        found.sentence
+    );
 }

@@ -1,5 +1,7 @@
 //! A comparison in words.
 
+use stats::Method;
+
 use super::both::Metric;
 use super::pairing::By;
 use super::tested::Outcome;
@@ -31,7 +33,11 @@ pub(crate) fn method(outcome: &Outcome, by: By) -> String {
         ),
         ("strata", _) => "The sample was drawn in parts: weighted means are compared, with a normal test on SE_A² + SE_B².".to_owned(),
         ("ranks", _) => format!(
-            "Nothing pairs the runs and the values are numbers: Mann and Whitney's ranks, the runs' names dealt anew to whole groups ({how}); the difference is Hodges and Lehmann's shift."
+            "Nothing pairs the runs and the values are numbers: Mann and Whitney's ranks, the runs' names dealt anew to whole groups ({how}); {}.",
+            match outcome.found.difference.interval.method {
+                Method::HodgesLehmann => "the difference is Hodges and Lehmann's shift",
+                _ => "many values are equal, so the difference is that of the means",
+            }
         ),
         _ => format!(
             "Nothing pairs the runs: their names are dealt anew to whole groups ({how}); the interval is {}.",
@@ -42,9 +48,11 @@ pub(crate) fn method(outcome: &Outcome, by: By) -> String {
 
 /// Returns what a comparison comes to: only where the difference has a direction it is better or worse.
 pub(super) fn standing(metric: &Metric, tested: &Tested, alpha: f64) -> Standing {
+    // Ranks may point another way than sizes: then nothing is better or worse.
+    let size = tested.difference.estimate;
     let direction = match &tested.probability_greater {
-        Some(greater) => greater.estimate - 0.5,
-        None => tested.difference.estimate,
+        Some(greater) if (greater.estimate - 0.5) * size <= 0.0 => 0.0,
+        _ => size,
     };
     if tested.p_adjusted <= alpha && direction != 0.0 && matches!(metric, Metric::Label(_)) {
         Standing::Changed

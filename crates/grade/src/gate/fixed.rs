@@ -112,7 +112,7 @@ pub(super) fn compared(asked: &Asked<'_>, question: &Question) -> Result<Outcome
         return Ok(outcome);
     }
     Ok(Outcome {
-        found: tested::means(&asked.samples(), 0.0, question)?,
+        found: tested::means(&asked.samples(), question)?,
         design: "means",
         unpaired: outcome.unpaired,
     })
@@ -124,32 +124,22 @@ fn chance_of_loss(
     outcome: &Outcome,
     question: &Question,
 ) -> Result<f64, Refusal> {
+    // of weighted means the comparison says so itself
+    if let Some(p_value) = outcome.found.loss_p_value {
+        return Ok(p_value);
+    }
     let margin = asked.margin;
-    let (p_value, lowered) = match outcome.design {
-        "groups" => {
-            let rows = |side: &[Entry], less: f64| {
-                Rows::new(side.iter().map(|entry| Row {
-                    value: entry.value - less,
-                    group: entry.group,
-                }))
-            };
-            let (a, b) = (
-                rows(&asked.sides.baseline, margin)?,
-                rows(&asked.sides.candidate, 0.0)?,
-            );
-            let test = label_permutation(&a, &b, question.seed)?;
-            (test.p_value, outcome.found.difference.estimate + margin)
-        }
-        "paired_strata" => {
-            let [sample, _] = asked.samples();
-            let found =
-                tested::paired_strata(asked.runs[0], &asked.sides, &sample, margin, question)?;
-            (found.p_value, found.difference.estimate)
-        }
-        _ => {
-            let found = tested::means(&asked.samples(), margin, question)?;
-            (found.p_value, found.difference.estimate)
-        }
+    let rows = |side: &[Entry], less: f64| {
+        Rows::new(side.iter().map(|entry| Row {
+            value: entry.value - less,
+            group: entry.group,
+        }))
     };
-    Ok(one_sided(p_value, lowered))
+    let (a, b) = (
+        rows(&asked.sides.baseline, margin)?,
+        rows(&asked.sides.candidate, 0.0)?,
+    );
+    let test = label_permutation(&a, &b, question.seed)?;
+    let lowered = outcome.found.difference.estimate + margin;
+    Ok(one_sided(test.p_value, lowered))
 }

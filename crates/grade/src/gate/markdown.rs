@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{GateReport, GateVerdict, Regression};
-use crate::results::value;
+use crate::results::{setting, value};
 
 pub(super) fn written(report: &GateReport) -> String {
     let mark = match report.verdict {
@@ -53,7 +53,8 @@ pub(super) fn written(report: &GateReport) -> String {
     let _ = writeln!(
         page,
         "\n<sub>margin {}, α {}, {looks}</sub>",
-        report.margin, report.alpha
+        setting(report.margin),
+        setting(report.alpha)
     );
     page
 }

@@ -238,10 +238,9 @@ struct Evidence {
 }
 
 fn evidence(question: &Asked<'_>, options: &GateOptions) -> Result<Evidence, String> {
-    let found = match (options.sequential, question.is_weighted()) {
-        (true, false) => sequential::evidence(question, options),
-        (true, true) => stratified::evidence(question, options),
-        (false, _) => fixed::evidence(question, options),
+    let found = match options.sequential {
+        true => sequential::evidence(question, options),
+        false => fixed::evidence(question, options),
     };
     found.map_err(|refusal| refusal.to_string())
 }

@@ -2,7 +2,7 @@
 
 use super::{Evidence, GateGrader, GateOptions, GateVerdict};
 use crate::compare::both::{Both, Metric};
-use crate::compare::pairing::{By, Sides};
+use crate::compare::pairing::{By, Pair, Sides};
 use crate::compare::words::{interval, interval_of_loss, p_value};
 use crate::results::{Collected, Graded, Sample};
 use crate::scale::GraderScale;
@@ -31,6 +31,12 @@ impl<'a> Asked<'a> {
         by: By,
         options: &GateOptions,
     ) -> Result<Option<Self>, String> {
+        if let Some(why) = grader.says_itself() {
+            return match options.graders.is_empty() {
+                true => Ok(None),
+                false => Err(why.to_owned()),
+            };
+        }
         let scale = &grader.baseline.facts.scale;
         let (metric, low, unit) = match (scale, scale.range()) {
             _ if scale.decides() => (Metric::PassRate, 0.0, 1.0),
@@ -47,6 +53,10 @@ impl<'a> Asked<'a> {
             return Err(format!(
                 "{change}, and a change of the grader looks like one of what it grades: grade both runs with one version"
             ));
+        }
+        if !options.sequential && runs.iter().any(|run| run.may_stop()) {
+            let why = "one of the runs may stop early by what it shows, and a gate that looks once would not hold of it: ask by a sequential gate";
+            return Err(why.to_owned());
         }
         let mut sides = Sides::of(runs, grader, &metric, by);
         let is_weighted = runs.iter().any(|run| run.is_stratified());
@@ -94,6 +104,12 @@ impl<'a> Asked<'a> {
         &self.grader.candidate.facts.name
     }
 
+    /// What the baseline and the candidate got, as shares of the scale.
+    pub(super) fn shares(&self, pair: &Pair) -> [f64; 2] {
+        let share = |value: f64| ((value - self.low) / self.unit).clamp(0.0, 1.0);
+        [share(pair.baseline), share(pair.candidate)]
+    }
+
     pub(super) fn samples(&self) -> [Sample<'a>; 2] {
         crate::compare::tested::samples(self.runs, self.grader, &self.metric)
     }
@@ -107,7 +123,7 @@ fn too_many_unscored(who: &str, graded: &Graded, options: &GateOptions) -> Resul
         false => Ok(()),
         true => Err(format!(
             "{unscored} of {asked} traces of {who} have no verdict, more than {} %",
-            crate::results::decimal(share * 100.0, 0)
+            crate::results::setting(share * 100.0)
         )),
     }
 }

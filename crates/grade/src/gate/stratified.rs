@@ -1,4 +1,4 @@
-//! A look after every trace of a sample that was drawn in parts.
+//! The bet on a sample that was drawn in parts.
 //!
 //! Each part bets by itself, and the money of all is that of the worst way to split the loss over the parts
 //! ([`stats::eprocess::Stratified`]). So it does not matter how many traces of which part were drawn, nor
@@ -6,109 +6,87 @@
 
 use std::collections::BTreeMap;
 
-use stats::compare::Question;
 use stats::eprocess::Stratified;
-use stats::multiple::e_to_p;
 use stats::{Level, Refusal};
 
+use super::GateOptions;
 use super::question::Asked;
-use super::sequential::{by_turn, on_scale};
-use super::{Evidence, GateOptions, fixed};
+use super::sequential::{Stake, by_turn, in_order};
 use crate::compare::pairing::{Entry, Pair};
 use crate::results::Collected;
 
 /// Between two times at which evidence is looked at so many more values come, as a share. The times are the
-/// same however often a gate is asked, so what failed once stays failed.
-const LOOKS: f64 = 1.05;
+/// same however often a gate is asked, so what failed then stays failed.
+const LOOKS: f64 = 1.1;
 
-pub(super) fn evidence(asked: &Asked<'_>, options: &GateOptions) -> Result<Evidence, Refusal> {
-    let [baseline, candidate] = asked.runs;
-    let samples = asked.samples();
-    // the shares of the parts that the question is about: those of the baseline, if it was drawn in parts
-    let of = usize::from(!baseline.is_stratified());
-    let populations: Vec<u64> = samples[of]
-        .strata(0.0)?
-        .iter()
-        .map(|stratum| stratum.population)
-        .collect();
-    let sides = &asked.sides;
-    let is_paired = sides.pairs_items();
-    let mut ordered = match is_paired {
-        true => {
-            let item = |pair: &Pair| [pair.baseline_item, pair.candidate_item][of];
-            let run = asked.runs[of];
-            let all = sides.pairs().into_iter();
-            let known = all.filter_map(|pair| Some((run.stratum(item(&pair))?, pair)));
-            by_group(run, known.collect(), item)
-        }
-        false => in_turn(asked, &sides.baseline, &sides.candidate, populations.len())?,
-    };
-    let id = |pair: &Pair| candidate.item_id(pair.candidate_item);
-    ordered
-        .sort_by(|(_, one), (_, other)| one.at.cmp(&other.at).then_with(|| id(one).cmp(id(other))));
-    bet(asked, options, &populations, &ordered, is_paired)
-}
+/// The first look.
+const FIRST_LOOK: f64 = 10.0;
 
-fn bet(
+pub(super) fn bet(
     asked: &Asked<'_>,
     options: &GateOptions,
-    populations: &[u64],
-    pairs: &[(usize, Pair)],
-    is_paired: bool,
-) -> Result<Evidence, Refusal> {
-    let share = |value: f64| ((value - asked.low) / asked.unit).clamp(0.0, 1.0);
-    let mut loss = Stratified::new(populations)?;
-    let mut gain = Stratified::new(populations)?;
-    let (mut peak, mut next_look) = (1.0_f64, 10.0_f64);
-    for (stratum, pair) in pairs {
-        let (baseline, candidate) = (share(pair.baseline), share(pair.candidate));
+    level: Level,
+) -> Result<Stake, Refusal> {
+    // the shares of the parts that the question is about: those of the baseline, if it was drawn in parts
+    let of = usize::from(!asked.runs[0].is_stratified());
+    let strata = asked.samples()[of].strata()?;
+    let populations: Vec<u64> = strata.iter().map(|stratum| stratum.population).collect();
+    let is_paired = asked.sides.pairs_items();
+    let pairs = match is_paired {
+        true => pairs_of_parts(asked, of),
+        false => in_turn(asked, populations.len())?,
+    };
+    let (mut loss, mut gain) = (
+        Stratified::new(&populations)?,
+        Stratified::new(&populations)?,
+    );
+    let (mut peak, mut next_look) = (1.0_f64, FIRST_LOOK);
+    for (stratum, pair) in &pairs {
+        let [baseline, candidate] = asked.shares(pair);
         loss.push(*stratum, baseline - candidate)?;
         gain.push(*stratum, candidate - baseline)?;
         if loss.n() as f64 >= next_look {
-            peak = peak.max(loss.e_value(options.margin));
             next_look = (next_look * LOOKS).ceil();
+            // most looks show less than an earlier one, and that is seen at once
+            if loss.e_value_at_most(options.margin) > peak {
+                peak = peak.max(loss.e_value(options.margin));
+            }
         }
     }
     let e_value = loss.e_value(options.margin);
-    let level = Level::new(1.0 - options.alpha)?;
-    let question = Question {
-        level,
-        margin: Some(asked.margin),
-        seed: options.seed,
-    };
-    let seen = fixed::compared(asked, &question).ok();
-    let lower = -loss.upper_bound(options.alpha) * asked.unit;
-    let is_begun = loss.n() > 0;
-    let units = pairs.len();
+    let (units, parts) = (
+        pairs.len(),
+        populations.iter().filter(|it| **it > 0).count(),
+    );
     let what = match is_paired {
         true => format!("{units} pairs"),
         false => format!("{units} times the next group or trace of a part of each run"),
     };
-    let difference = gain.confidence_sequence(level).ok();
-    Ok(Evidence {
-        p_value: e_to_p(peak.max(e_value)),
-        is_ruled_out: is_begun && lower > -asked.margin,
-        e_value: Some(e_value),
-        lower_bound: is_begun.then_some(lower),
-        baseline: seen.as_ref().map(|it| it.found.a.into()),
-        candidate: seen.as_ref().map(|it| it.found.b.into()),
-        difference: difference.map(|figure| on_scale(figure, asked.unit)),
-        detectable: seen.as_ref().map(|it| it.found.detectable),
+    Ok(Stake {
+        e_value,
+        peak: peak.max(e_value),
+        loss_at_most: (loss.n() > 0).then(|| loss.upper_bound(options.alpha)),
+        gain: gain.confidence_sequence(level).ok(),
         units,
-        method: format!(
-            "A bet that may be looked at any time: {what}, in the order in which they were graded; the sample was drawn in parts, and of all ways to split a loss over the {} parts that counts which speaks least for one.",
-            populations.iter().filter(|it| **it > 0).count()
+        told: format!(
+            "{what}, in the order in which they were graded; the sample was drawn in parts, and of all ways to split a loss over the {parts} parts that counts which speaks least for one"
         ),
     })
 }
 
+/// The pairs of items, with the part of that which was drawn in parts.
+fn pairs_of_parts(asked: &Asked<'_>, of: usize) -> Vec<(usize, Pair)> {
+    let run = asked.runs[of];
+    let item = |pair: &Pair| [pair.baseline_item, pair.candidate_item][of];
+    let all = asked.sides.pairs().into_iter();
+    let known = all.filter_map(|pair| Some((run.stratum(item(&pair))?, pair)));
+    let mut pairs = by_group(run, known.collect(), item);
+    in_order(asked, &mut pairs, |(_, pair)| pair);
+    pairs
+}
+
 /// What came as the n-th of a part of both runs, of each part by itself.
-fn in_turn(
-    asked: &Asked<'_>,
-    baseline: &[Entry],
-    candidate: &[Entry],
-    parts: usize,
-) -> Result<Vec<(usize, Pair)>, Refusal> {
+fn in_turn(asked: &Asked<'_>, parts: usize) -> Result<Vec<(usize, Pair)>, Refusal> {
     let [a, b] = asked.runs;
     if !(a.is_stratified() && b.is_stratified()) {
         // of which part of the other's population a trace is nobody knows
@@ -120,10 +98,12 @@ fn in_turn(
     };
     let mut pairs = Vec::new();
     for (stratum, part) in a.strata().iter().enumerate().take(parts) {
-        let sides = (of(a, baseline, &part.name), of(b, candidate, &part.name));
-        let turns = by_turn(asked, &sides.0, &sides.1);
+        let baseline = of(a, &asked.sides.baseline, &part.name);
+        let candidate = of(b, &asked.sides.candidate, &part.name);
+        let turns = by_turn(asked, &baseline, &candidate);
         pairs.extend(turns.into_iter().map(|pair| (stratum, pair)));
     }
+    in_order(asked, &mut pairs, |(_, pair)| pair);
     Ok(pairs)
 }
 

@@ -6,9 +6,9 @@ use stats::rng::Chance;
 
 use super::*;
 use crate::results::made::{
-    builder, collected, facts, grade, in_group, one_to_five, passed, verdict,
+    builder, collected, facts, grade, in_group, of_pairs, one_to_five, pair, passed, verdict,
 };
-use crate::results::{Collected, GraderFacts};
+use crate::results::{Collected, GraderFacts, ResultsBuilder, ResultsOptions};
 use crate::scale::GraderScale;
 
 fn pass_fail(name: &str) -> GraderFacts {
@@ -272,6 +272,51 @@ fn weighted_samples_are_weighted_at_the_end_and_on_the_way() {
 }
 
 #[test]
+fn a_run_that_may_stop_is_not_looked_at_once() {
+    let options = ResultsOptions {
+        at_any_time: true,
+        ..ResultsOptions::default()
+    };
+    let mut builder = ResultsBuilder::new(vec![pass_fail("goal")], Vec::new(), options);
+    for at in 0..200 {
+        builder.add(&grade("goal", &format!("t{at:05}"), passed(at % 5 > 0)));
+    }
+    let (baseline, candidate) = (run((0..200).map(|at| at % 5 > 0)), builder.collect());
+    let once = gate(&baseline, &candidate, &fixed());
+    assert_eq!(once.exit_code, 3);
+    assert!(
+        once.sentence.contains("sequential gate"),
+        "{}",
+        once.sentence
+    );
+    let looking = gate(&baseline, &candidate, &sequential(true));
+    assert!(looking.exit_code < 3, "{}", looking.sentence);
+    let compared = crate::compare::compare(&baseline, &candidate, &Default::default());
+    let method = &compared.graders[0].method;
+    assert!(method.contains("may stop early"), "{method}");
+}
+
+#[test]
+fn a_lead_that_was_lost_is_no_fail() {
+    // the candidate passes all of its first traces and none of the last: it is behind by two in 82
+    let options = GateOptions {
+        margin: 0.0,
+        ..sequential(true)
+    };
+    let baseline = alone("a", (0..82).map(|at| at >= 40));
+    let candidate = alone("b", (0..82).map(|at| at < 40));
+    let report = gate(&baseline, &candidate, &options);
+    assert!(report.graders[0].method.contains("equal rates"));
+    assert_eq!(
+        report.verdict,
+        GateVerdict::Inconclusive,
+        "{}",
+        report.sentence
+    );
+    assert!(report.graders[0].p_value.unwrap() > 0.05);
+}
+
+#[test]
 fn what_is_gated_by_is_told() {
     let numbers = facts(
         "tone",
@@ -377,23 +422,16 @@ fn nonsense_is_an_error() {
     }
 }
 
-/// How often a gate fails and passes runs whose true loss is `loss`.
-fn alarms(runs: u64, pairs: usize, loss: f64, options: &GateOptions) -> (f64, f64) {
+/// How often a gate fails and passes the runs that are made up.
+fn verdicts(
+    runs: u64,
+    options: &GateOptions,
+    make: impl Fn(&mut Chance) -> [Collected; 2],
+) -> (f64, f64) {
     let (mut failed, mut passed) = (0_u32, 0_u32);
     for seed in 0..runs {
-        let mut chance = Chance::new(seed);
-        // a pair's two outcomes are alike, as of one task
-        let (a, b): (Vec<bool>, Vec<bool>) = (0..pairs)
-            .map(|_| {
-                let easy = chance.coin(0.7);
-                let baseline = chance.coin(if easy { 0.95 } else { 0.55 });
-                (
-                    baseline,
-                    baseline && !chance.coin(loss / 0.83) || !baseline && chance.coin(0.0),
-                )
-            })
-            .unzip();
-        let verdict = gate(&run(a), &run(b), options).verdict;
+        let [a, b] = make(&mut Chance::new(seed));
+        let verdict = gate(&a, &b, options).verdict;
         failed += u32::from(verdict == GateVerdict::Fail);
         passed += u32::from(verdict == GateVerdict::Pass);
     }
@@ -403,12 +441,88 @@ fn alarms(runs: u64, pairs: usize, loss: f64, options: &GateOptions) -> (f64, f6
     )
 }
 
+/// The same of pairs whose true loss is `loss`; a pair's two outcomes are alike, as of one task.
+fn alarms(runs: u64, pairs: usize, loss: f64, options: &GateOptions) -> (f64, f64) {
+    verdicts(runs, options, |chance| {
+        let (a, b): (Vec<bool>, Vec<bool>) = (0..pairs)
+            .map(|_| {
+                let easy = chance.coin(0.7);
+                let baseline = chance.coin(if easy { 0.95 } else { 0.55 });
+                (baseline, baseline && !chance.coin(loss / 0.83))
+            })
+            .unzip();
+        [run(a), run(b)]
+    })
+}
+
+/// The same of samples with as many of a rare stratum as of the common one, which lose so much.
+fn weighted_alarms(
+    runs: u64,
+    n: usize,
+    losses: [f64; 2],
+    is_paired: bool,
+    options: &GateOptions,
+) -> (f64, f64) {
+    verdicts(runs, options, |chance| {
+        ["a", "b"].map(|name| {
+            let strata = [("common", 90_000), ("rare", 10_000)];
+            let mut builder = builder(&[pass_fail("goal")], &strata);
+            for at in 0..2 * n {
+                let stratum = at % 2;
+                let lost = if name == "a" { 0.0 } else { losses[stratum] };
+                let passes = chance.coin([0.97, 0.6][stratum] - lost);
+                let of = if is_paired { "t" } else { name };
+                builder.add(&Grade {
+                    stratum: Some(strata[stratum].0.to_owned()),
+                    created_at: Time::from_micros(at as i64),
+                    ..grade("goal", &format!("{of}{at}"), passed(passes))
+                });
+            }
+            builder.collect()
+        })
+    })
+}
+
+/// Gates of weighted samples, at a loss of the margin itself, wherever it is.
+fn hold_of_weighted_samples(runs: u64) {
+    // of 20 of the common stratum often none fails; of so few a mean is not yet normal, and 8 % is what
+    // comes of that (15 % if a stratum that came out all alike were taken to be sure)
+    for (n, losses, alpha) in [(150, [0.0, 0.3], 0.05), (20, [0.0333, 0.0], 0.08)] {
+        let most = alpha + 3.0 * (alpha * (1.0 - alpha) / runs as f64).sqrt();
+        for (is_sequential, is_paired) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let options = GateOptions {
+                margin: 0.03,
+                sequential: is_sequential,
+                ..fixed()
+            };
+            let (failed, passed) = weighted_alarms(runs, n, losses, is_paired, &options);
+            println!(
+                "{n} {losses:?}, {is_sequential}, {is_paired}: fails {failed}, passes {passed}"
+            );
+            assert!(
+                failed <= most && passed <= most,
+                "{n} {losses:?}, sequential {is_sequential}, paired {is_paired}: {failed} {passed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn false_alarms_of_weighted_samples_are_as_rare() {
+    hold_of_weighted_samples(60);
+    let options = sequential(true);
+    let (found, _) = weighted_alarms(10, 300, [0.4, 0.4], true, &options);
+    assert!(found > 0.8, "{found}");
+}
+
 #[test]
 fn false_alarms_are_as_rare_as_promised() {
-    // at a loss of the margin itself both wrong answers have their full chance: 5 % ± 3 errors of 120 runs
-    let most = 0.05 + 3.0 * (0.05_f64 * 0.95 / 120.0).sqrt();
+    // at a loss of the margin itself both wrong answers have their full chance: 5 % ± 3 errors of 60 runs
+    let most = 0.05 + 3.0 * (0.05_f64 * 0.95 / 60.0).sqrt();
     let (failed, passed) = alarms(
-        120,
+        60,
         150,
         0.05,
         &GateOptions {
@@ -421,15 +535,16 @@ fn false_alarms_are_as_rare_as_promised() {
         margin: 0.05,
         ..sequential(true)
     };
-    let (failed, passed) = alarms(120, 300, 0.05, &options);
+    let (failed, passed) = alarms(60, 300, 0.05, &options);
     assert!(failed <= most && passed <= most, "{failed} {passed}");
     let (found, _) = alarms(30, 600, 0.25, &options);
     assert!(found > 0.9, "{found}");
 }
 
 #[test]
-#[ignore = "takes a minute: 2,000 gates; `make soak` runs it"]
+#[ignore = "takes minutes: 10,000 gates; `make soak` runs it"]
 fn false_alarms_of_many_gates() {
+    hold_of_weighted_samples(1_000);
     let most = 0.05 + 3.0 * (0.05_f64 * 0.95 / 1_000.0).sqrt();
     for options in [
         GateOptions {
@@ -570,4 +685,30 @@ proptest! {
         let report = gate(&of(true), &of(false), &GateOptions { sequential, ..fixed() });
         prop_assert!(report.exit_code <= 3 && !report.sentence.is_empty());
     }
+}
+
+#[test]
+fn what_compares_two_traces_itself_is_no_gate() {
+    let of = |orders: [&str; 2]| {
+        let pairs = (0..300).map(|n| pair("which", n, orders));
+        let passes = (0..300).map(|n| grade("goal", &format!("trace_{n}"), passed(true)));
+        let graders = [of_pairs("which"), pass_fail("goal")];
+        collected(&graders, pairs.chain(passes))
+    };
+    let (one, other) = (of(["worse"; 2]), of(["better"; 2]));
+    let report = gate(&one, &other, &fixed());
+    let names: Vec<&str> = report.graders.iter().map(|it| &*it.grader).collect();
+    assert_eq!((report.verdict, names), (GateVerdict::Pass, vec!["goal"]));
+    // Whoever asks for it learns where to look.
+    let asked = GateOptions {
+        graders: vec!["which".to_owned()],
+        ..fixed()
+    };
+    let report = gate(&one, &other, &asked);
+    assert_eq!(report.exit_code, 3);
+    assert!(
+        report.sentence.contains("pairwise.win_rate"),
+        "{}",
+        report.sentence
+    );
 }

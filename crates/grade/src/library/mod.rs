@@ -2,7 +2,8 @@
 //!
 //! They are data, meant to be copied and changed. Each that asks a judge has a file of its own: one
 //! question, when it passes, when it fails, and what to answer where the trace does not tell; ten traces with
-//! their right verdicts are in `testdata/graders/`. Those that compute their verdict are in `plain.json`.
+//! their right verdicts are in `testdata/graders/`. One that compares two traces says when one is better and
+//! when worse, in its question. Those that compute their verdict are in `plain.json`.
 
 use std::sync::LazyLock;
 
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Those that ask a judge, by their names.
-const JUDGED: [(&str, &str); 7] = [
+const JUDGED: [(&str, &str); 8] = [
     ("goal_reached", include_str!("goal_reached.json")),
     ("tool_choice", include_str!("tool_choice.json")),
     ("no_unneeded_steps", include_str!("no_unneeded_steps.json")),
@@ -18,6 +19,7 @@ const JUDGED: [(&str, &str); 7] = [
     ("grounded", include_str!("grounded.json")),
     ("policy_kept", include_str!("policy_kept.json")),
     ("tone", include_str!("tone.json")),
+    ("better_answer", include_str!("better_answer.json")),
 ];
 
 static ALL: LazyLock<Vec<Ready>> = LazyLock::new(|| {
@@ -92,9 +94,18 @@ mod tests {
         for (name, _) in JUDGED {
             let definition = &find(name).unwrap().definition;
             assert_eq!(definition["type"], "llm", "{name}");
-            for field in ["question", "pass_when", "fail_when", "without_evidence"] {
-                let text = definition[field].as_str().unwrap_or_default();
-                assert!(text.len() > 20, "{name} has no {field}");
+            let text = |field: &str| definition[field].as_str().unwrap_or_default();
+            let mut fields = vec!["question", "without_evidence"];
+            if definition["pairwise"] == true {
+                let question = text("question");
+                for words in ["\nBetter when: ", "\nWorse when: "] {
+                    assert!(question.contains(words), "{name} does not say {words}");
+                }
+            } else {
+                fields.extend(["pass_when", "fail_when"]);
+            }
+            for field in fields {
+                assert!(text(field).len() > 20, "{name} has no {field}");
             }
         }
     }

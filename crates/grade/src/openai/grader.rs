@@ -145,6 +145,14 @@ impl Grader {
         self.kind
     }
 
+    /// Returns the model that it asks for a verdict, if it is one that does.
+    pub fn model(&self) -> Option<&str> {
+        match self.kind {
+            Kind::ScoreModel | Kind::LabelModel => self.json.get("model").and_then(Value::as_str),
+            Kind::StringCheck | Kind::TextSimilarity | Kind::Python | Kind::Multi => None,
+        }
+    }
+
     /// Returns the BLAKE3 hash of the definition, in hex: the same for every way of writing it that
     /// means the same JSON.
     pub fn hash(&self) -> String {

@@ -24,6 +24,14 @@ impl LabelModel {
         let labels = fields.texts("labels", "write the list of labels to choose from");
         let help = "write those of `labels` that pass";
         let passing = fields.texts("passing_labels", help);
+        let twice = labels.iter().flat_map(|labels| {
+            let is_twice = |at: &usize| labels[..*at].contains(&labels[*at]);
+            (0..labels.len()).filter(is_twice).map(|at| &labels[at])
+        });
+        for label in twice {
+            let message = format!("`{label}` stands there twice");
+            fields.note("labels", message, "write each label once");
+        }
         if let (Some(labels), Some(passing)) = (&labels, &passing) {
             for stray in passing.iter().filter(|label| !labels.contains(label)) {
                 let message = format!("`{stray}` is none of `labels`");

@@ -142,6 +142,7 @@ impl Tokens {
 pub fn sample_of_text(model_sample: &str) -> Value {
     let mut sample = json!({
         "output_text": model_sample,
+        "output_tools": [],
         "choices": [{"index": 0, "message": {"role": "assistant", "content": model_sample}}],
     });
     if let Ok(said) = serde_json::from_str::<Value>(model_sample) {

@@ -3,13 +3,14 @@
 //! They are the messages of a model grader, or a reference to a list of messages that each row brings
 //! along, so that rows may hold conversations of any length.
 
+use insight::template::{Path, Scope as _};
 use serde_json::{Value, json};
 
 use super::Subject;
 use super::held::Held;
 use super::messages::{self, Message};
 use super::problems::{Fields, Problems};
-use super::template::{OF_ROWS, Template};
+use super::report::Fault;
 
 /// The prompt of a run, read once and filled for many rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +19,8 @@ pub struct Prompt(Form);
 #[derive(Debug, Clone, PartialEq)]
 enum Form {
     Template(Vec<Message>),
-    /// A template of one hole, which is filled by what the path leads to.
-    Reference(Template),
+    /// Where the row has its messages.
+    Reference(Path),
 }
 
 impl Prompt {
@@ -40,15 +41,34 @@ impl Prompt {
             Form::Template(list) => {
                 messages::render(list, Held::row(subject)).map_err(|fault| fault.to_string())
             }
-            Form::Reference(path) => {
-                let text = path.render(Held::row(subject));
-                let text = text.map_err(|fault| fault.to_string())?;
-                match serde_json::from_str(&text) {
-                    Ok(Value::Array(list)) => Ok(messages::of_chat(list)),
-                    _ => Ok(vec![json!({"role": "user", "content": text})]),
-                }
-            }
+            Form::Reference(path) => match Held::row(subject).value(path) {
+                Some(value) => brought(&value).ok_or_else(|| {
+                    let path = &path.written;
+                    format!("the row's `{path}` holds something that is no message, or none")
+                }),
+                None => Err(Fault::Variable(path.written.clone()).to_string()),
+            },
         }
+    }
+}
+
+/// Returns the messages that a row brings along: a list of them, which may be written as text, or what a user
+/// says. None for a list of anything else.
+fn brought(value: &Value) -> Option<Vec<Value>> {
+    let said = |text: &str| vec![json!({"role": "user", "content": text})];
+    let is_message = |one: &Value| one.get("role").is_some_and(Value::is_string);
+    let of = |list: Vec<Value>| {
+        let are_messages = !list.is_empty() && list.iter().all(is_message);
+        are_messages.then(|| messages::of_chat(list))
+    };
+    match value {
+        Value::Array(list) => of(list.clone()),
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(Value::Array(list)) => of(list).or_else(|| Some(said(text))),
+            _ => Some(said(text)),
+        },
+        Value::Null => None,
+        other => Some(said(&other.to_string())),
     }
 }
 
@@ -65,9 +85,8 @@ fn parse(value: &Value, problems: &mut Problems) -> Option<Form> {
         }
         "item_reference" => {
             let path = fields.text("item_reference", "write a path such as `item.input`")?;
-            let is_path = path.split(['.', '[']).next() == Some("item");
-            match Template::parse(&format!("{{{{{path}}}}}"), OF_ROWS) {
-                Ok(template) if is_path => Some(Form::Reference(template)),
+            match Path::parse(path) {
+                Ok(path) if path.root() == "item" => Some(Form::Reference(path)),
                 _ => {
                     let message = format!("`{path}` is no path into a row");
                     fields.note("item_reference", message, "write one such as `item.input`");
@@ -88,7 +107,8 @@ mod tests {
     use super::*;
 
     fn check(input_messages: Value, want: Result<Value, &str>) {
-        let item = json!({"name": "Ada", "chat": [
+        let item = json!({"name": "Ada", "none": [], "numbers": [3, 1], "asked": "[3, 1]", "n": 7, "null": null,
+            "written": "[{\"role\": \"user\", \"content\": \"Hi\"}]", "chat": [
             {"role": "developer", "content": "Be brief."},
             {"role": "user", "content": {"type": "input_text", "text": "Hi"}},
             {"role": "user", "content": [{"type": "input_text", "text": "a"},
@@ -128,6 +148,18 @@ mod tests {
             json!({"type": "item_reference", "item_reference": "item.name"}),
             Ok(json!([{"role": "user", "content": "Ada"}])),
         );
+        for (name, said) in [("asked", "[3, 1]"), ("n", "7"), ("written", "Hi")] {
+            check(
+                json!({"type": "item_reference", "item_reference": format!("item.{name}")}),
+                Ok(json!([{"role": "user", "content": said}])),
+            );
+        }
+        for name in ["none", "numbers", "null"] {
+            check(
+                json!({"type": "item_reference", "item_reference": format!("item.{name}")}),
+                Err("is no message"),
+            );
+        }
         check(
             json!({"type": "item_reference", "item_reference": "item.x"}),
             Err("item.x"),

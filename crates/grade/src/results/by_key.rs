@@ -8,15 +8,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use stats::compare::{Question, compare_strata};
-use stats::interval::Purpose;
+use stats::compare::{self, Question, compare_strata};
 use stats::multiple::benjamini_hochberg;
 use stats::reliability::{Tries, pass_at_k, pass_hat_k};
-use stats::{Refusal, Row, Rows, cluster, strata};
+use stats::{Figure, Level, Refusal, Rows};
 use utoipa::ToSchema;
 
 use super::summary::number;
-use super::{Collected, FigureObject, Graded, Withheld, keep};
+use super::{Collected, FigureObject, Graded, Said, Sample, Withheld, keep};
 
 /// Tries are counted up to so many.
 const TRIES_MAX: u64 = 10;
@@ -27,8 +26,8 @@ const SEGMENTS_MAX: usize = 50;
 /// Of segments that are told to differ so large a part may differ by chance (q).
 const FALSE_FINDINGS_MAX: f64 = 0.10;
 
-/// Stands for a population that was not counted.
-const UNCOUNTED: u64 = 1 << 50;
+/// Of more groups than these names are not dealt out anew to 20,000 times: a mean of so many is near normal.
+const DEALT_GROUPS_MAX: usize = 200;
 
 /// How reliably a grader's tasks pass.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -135,11 +134,26 @@ impl Collected {
 
     fn of_tries(&self, tasks: &[Tries], k: u64) -> OfTries {
         let mut withheld = Withheld::new();
-        let any = pass_at_k(tasks, k, self.level());
-        let all = pass_hat_k(tasks, k, self.level());
+        let why = if self.is_stratified() {
+            Some(
+                "the sample was drawn in parts, and tries of one task in two parts do not count alike",
+            )
+        } else if self.may_stop() {
+            Some("the run may stop by what it shows, and no interval of it would hold then")
+        } else {
+            None
+        };
+        let mut figure = |name: &str, of: &dyn Fn() -> Result<Figure, Refusal>| match why {
+            Some(why) => {
+                withheld.insert(name.to_owned(), why.to_owned());
+                None
+            }
+            None => keep(of(), name, &mut withheld),
+        };
+        let level = self.level();
+        let any = figure("any_passes", &|| Ok(pass_at_k(tasks, k, level)?.figure));
+        let all = figure("all_pass", &|| Ok(pass_hat_k(tasks, k, level)?.figure));
         let tasks_left_out = tasks.iter().filter(|it| it.n < k).count() as u64;
-        let any = keep(any.map(|it| it.figure), "any_passes", &mut withheld);
-        let all = keep(all.map(|it| it.figure), "all_pass", &mut withheld);
         OfTries {
             tries: k,
             any_passes: number(any.as_ref()),
@@ -152,23 +166,22 @@ impl Collected {
     }
 
     /// Returns which segments differ from the rest, by the keys given to [`Self::set_keys`]. Graders that pass
-    /// or fail nothing are left out; items are counted once each, however they were sampled.
+    /// or fail nothing are left out. Of a sample that was drawn in parts each part counts by its share of the
+    /// population.
     pub fn segments(&self) -> Vec<Segments> {
         let of = |grader| self.segments_of(grader);
         self.graded().iter().filter_map(of).collect()
     }
 
     fn segments_of(&self, grader: &Graded) -> Option<Segments> {
-        let mut rows: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+        let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
         for (item, cell) in grader.cells() {
-            if let (Some(key), Some(value)) = (self.key(item), cell.passed()) {
-                let group = self.group(item);
-                rows.entry(key).or_default().push(Row { value, group });
+            if let (Some(key), Some(_)) = (self.key(item), cell.passed()) {
+                *sizes.entry(key).or_default() += 1;
             }
         }
-        let all: Vec<Row> = rows.values().flatten().copied().collect();
-        let mut by_size: Vec<(&str, Vec<Row>)> = rows.into_iter().collect();
-        by_size.sort_by_key(|(key, rows)| (std::cmp::Reverse(rows.len()), *key));
+        let mut by_size: Vec<(&str, usize)> = sizes.into_iter().collect();
+        by_size.sort_by_key(|(key, size)| (std::cmp::Reverse(*size), *key));
         let left_out = by_size.len().saturating_sub(SEGMENTS_MAX);
         by_size.truncate(SEGMENTS_MAX);
         if by_size.is_empty() {
@@ -176,7 +189,7 @@ impl Collected {
         }
         let mut segments: Vec<Segment> = by_size
             .iter()
-            .map(|(value, rows)| self.segment(value, rows, &all))
+            .map(|(value, _)| self.segment(grader, value))
             .collect();
         let tested = adjust(&mut segments);
         Some(Segments {
@@ -188,29 +201,34 @@ impl Collected {
         })
     }
 
-    fn segment(&self, value: &str, rows: &[Row], all: &[Row]) -> Segment {
-        let mut withheld = Withheld::new();
-        let level = self.level();
-        let own = Rows::new(rows.iter().copied());
-        let rate = own.clone();
-        let rate = rate.and_then(|rows| cluster::rate(&rows, level, Purpose::Report));
-        let rate = keep(rate, "pass_rate", &mut withheld);
-        let question = Question {
-            level,
-            margin: None,
-            seed: 0,
+    fn segment(&self, grader: &Graded, value: &str) -> Segment {
+        let sample = |is_own: bool| {
+            Sample::of(self, |item| match Said::pass(&grader.cell(item)) {
+                Said::Nothing => Said::Nothing,
+                // where the segment is not known the question does not arise
+                said => match self.key(item).map(|key| key == value) {
+                    Some(own) if own == is_own => said,
+                    _ => Said::Inapplicable,
+                },
+            })
         };
-        let found = own.and_then(|own| {
-            let one = |rows| {
-                [strata::Stratum {
-                    population: UNCOUNTED,
-                    sample: Some(rows),
-                }]
-            };
-            compare_strata(&one(rest(rows, all)?), &one(own), &question)
-        });
-        let p_value = found.as_ref().ok().map(|it| it.p_value);
-        let difference = keep(found.map(|it| it.difference), "difference", &mut withheld);
+        let (own, rest) = (sample(true), sample(false));
+        let mut withheld = Withheld::new();
+        let rate = keep(own.rate(), "pass_rate", &mut withheld);
+        let found = match self.may_stop() {
+            true => {
+                let why = "the run may stop by what it shows, and no test would hold then";
+                withheld.insert("difference".to_owned(), why.to_owned());
+                None
+            }
+            false => {
+                let found = held_against(&own, &rest, self.level());
+                let p_value = found.as_ref().ok().map(|it| it.1);
+                let difference = found.map(|it| it.0);
+                keep(difference, "difference", &mut withheld).zip(p_value)
+            }
+        };
+        let (difference, p_value) = found.unzip();
         Segment {
             value: value.to_owned(),
             pass_rate: number(rate.as_ref()),
@@ -224,17 +242,26 @@ impl Collected {
     }
 }
 
-/// All rows but those of a segment: as many fewer of each kind.
-fn rest(rows: &[Row], all: &[Row]) -> Result<Rows, Refusal> {
-    let key = |row: &Row| (row.group, row.value > 0.5);
-    let mut own: BTreeMap<(Option<u64>, bool), usize> = BTreeMap::new();
-    for row in rows {
-        *own.entry(key(row)).or_default() += 1;
-    }
-    Rows::new(all.iter().copied().filter(|row| {
-        let left = own.get_mut(&key(row)).filter(|left| **left > 0);
-        left.map(|left| *left -= 1).is_none()
-    }))
+/// Returns the rate of a segment less that of the rest, and the chance of as large a difference if there were
+/// none: as versions are compared that nothing pairs.
+fn held_against(
+    own: &Sample<'_>,
+    rest: &Sample<'_>,
+    level: Level,
+) -> Result<(Figure, f64), Refusal> {
+    let question = Question {
+        level,
+        margin: None,
+        seed: 0,
+    };
+    let rows = [rest.rows()?, own.rows()?];
+    let are_alone = !rows.iter().any(Rows::is_grouped);
+    let is_dealt = are_alone || rows.iter().any(|it| it.groups() <= DEALT_GROUPS_MAX);
+    let found = match is_dealt && !own.is_stratified() {
+        true => compare::compare(&rest.as_items(), &own.as_items(), &question)?,
+        false => compare_strata(&rest.as_strata()?, &own.as_strata()?, &question)?,
+    };
+    Ok((found.difference, found.p_value))
 }
 
 /// Adjusts the p values for their number, which is returned.
@@ -259,6 +286,7 @@ fn sentence(segments: &[Segment], tested: usize) -> String {
         })
         .collect();
     match named.is_empty() {
+        true if tested == 0 => "No segment could be held against the rest.".to_owned(),
         true => format!("None of {tested} segments is shown to differ from the rest."),
         false => format!(
             "{} of {tested} segments differ from the rest, at most a tenth of them by chance: {}.",
@@ -270,8 +298,11 @@ fn sentence(segments: &[Segment], tested: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::{collected, facts, grade, in_group, passed};
+    use stats::rng::Chance;
+
+    use super::super::made::{builder, collected, facts, grade, in_group, passed};
     use super::super::tests::run_of;
+    use super::super::{Collected, ResultsBuilder, ResultsOptions};
     use crate::scale::GraderScale;
 
     #[test]
@@ -352,5 +383,97 @@ mod tests {
             found.sentence,
             "None of 50 segments is shown to differ from the rest."
         );
+    }
+
+    /// How many of so many runs, whose segments are all alike, are told to have one that differs.
+    fn false_findings(runs: u64, group_of: usize) -> usize {
+        let is_told = |seed: &u64| {
+            let mut chance = Chance::new(*seed);
+            let grades: Vec<_> = (0..240)
+                .map(|at| {
+                    let grade = grade("goal", &format!("t{at:03}"), passed(chance.coin(0.92)));
+                    in_group(&format!("g{}", at / group_of), grade)
+                })
+                .collect();
+            let mut run = collected(&[facts("goal", GraderScale::PassFail)], grades);
+            // segments of 6, 3 and a few: in those all may fail by chance
+            run.set_keys(|id| {
+                let at: usize = id[1..].parse().ok()?;
+                Some(format!("s{}", if at < 120 { at / 6 } else { 20 + at / 12 }))
+            });
+            run.segments()[0].segments.iter().any(|it| it.differs)
+        };
+        (0..runs).filter(is_told).count()
+    }
+
+    #[test]
+    fn small_segments_are_not_found_by_chance() {
+        // of findings a tenth may be false, and here all are: so runs with a finding are a tenth at most
+        for (group_of, runs, most) in [(1, 100, 19), (3, 10, 4)] {
+            let told = false_findings(runs, group_of);
+            assert!(told <= most, "{told} of {runs} runs");
+        }
+    }
+
+    /// Of 200 successes 95 in 100 pass, of 100 errors 10, and errors are 2 % of the population.
+    fn in_parts() -> ResultsBuilder {
+        let strata = [("success", 98_000), ("error", 2_000)];
+        let mut builder = builder(&[facts("goal", GraderScale::PassFail)], &strata);
+        for at in 0..300 {
+            let is_error = at >= 200;
+            let passes = if is_error { at % 10 == 0 } else { at % 20 > 0 };
+            let mut grade = grade("goal", &format!("t{at:03}"), passed(passes));
+            grade.stratum = Some(if is_error { "error" } else { "success" }.to_owned());
+            builder.add(&grade);
+        }
+        builder
+    }
+
+    fn by_halves(mut run: Collected) -> Collected {
+        run.set_keys(|id| {
+            let at: usize = id[1..].parse().ok()?;
+            Some(if at % 200 < 100 { "with" } else { "without" }.to_owned())
+        });
+        run
+    }
+
+    #[test]
+    fn parts_of_a_sample_count_by_their_share_in_segments_too() {
+        let found = by_halves(in_parts().collect()).segments().remove(0);
+        let with = found.segments.iter().find(|it| it.value == "with").unwrap();
+        // 49,000 of 51,000 traces with this key succeed, and 2,000 do not: not one of two, as in the sample
+        let rate = (49.0 * 0.95 + 2.0 * 0.1) / 51.0;
+        assert!((with.pass_rate.unwrap() - rate).abs() < 1e-9, "{with:?}");
+        let difference = with.difference.as_ref().unwrap();
+        assert!((difference.estimate - (rate - 0.95)).abs() < 1e-9);
+        assert!(difference.interval[0].unwrap() < -0.05);
+    }
+
+    #[test]
+    fn tries_in_parts_and_of_runs_that_may_stop_are_not_counted_as_if_they_were_not() {
+        let withheld = |run: &Collected| {
+            let told = &run.reliability()[0].by_tries[0];
+            assert_eq!((told.any_passes, told.all_pass), (None, None));
+            told.withheld["all_pass"].clone()
+        };
+        let why = withheld(&by_halves(in_parts().collect()));
+        assert!(why.contains("drawn in parts"), "{why}");
+        let options = ResultsOptions {
+            at_any_time: true,
+            ..ResultsOptions::default()
+        };
+        let graders = vec![facts("goal", GraderScale::PassFail)];
+        let mut builder = ResultsBuilder::new(graders, Vec::new(), options);
+        for at in 0..200 {
+            builder.add(&grade("goal", &format!("t{at:03}"), passed(at % 3 > 0)));
+        }
+        let run = by_halves(builder.collect());
+        assert!(withheld(&run).contains("may stop"));
+        let found = run.segments().remove(0);
+        assert_eq!(
+            (found.tested, &*found.sentence),
+            (0, "No segment could be held against the rest.")
+        );
+        assert!(found.segments[0].pass_rate.is_some());
     }
 }

@@ -40,7 +40,7 @@ fn split(votes: &[Option<String>]) -> f64 {
 /// Returns every item that a grader passed or failed, and how doubtful that is.
 pub(crate) fn doubts(graded: &Graded) -> Vec<(u32, f64)> {
     let changed = graded.changed();
-    let of = |(item, cell): (u32, &super::cell::Cell)| {
+    let of = |(item, cell): (u32, super::cell::Cell)| {
         cell.passed()?;
         let doubt = match changed.contains(&item) {
             true => 1.0,
@@ -126,6 +126,34 @@ mod tests {
             near_to(want, found[name]);
         }
         near_to(1.0, found["turned"]);
+    }
+
+    #[test]
+    fn what_an_attempt_said_does_not_hang_on_the_order_of_its_spans() {
+        let of = |attempt: u32, span: &str, passes: bool| {
+            let mut grade = grade("goal", "t", passed(passes));
+            grade.attempt = attempt;
+            grade.span_id = model::SpanId::new(span).ok();
+            grade
+        };
+        // a span passed and another failed, so the first attempt failed; and the second did too
+        let grades = [of(1, "a", true), of(1, "b", false), of(2, "a", false)];
+        for order in [
+            [0, 1, 2],
+            [0, 2, 1],
+            [2, 0, 1],
+            [2, 1, 0],
+            [1, 2, 0],
+            [1, 0, 2],
+        ] {
+            let mut builder = builder(&[facts("goal", GraderScale::PassFail)], &[]);
+            for at in order {
+                builder.add(&grades[at]);
+            }
+            let run = builder.collect();
+            assert_eq!(doubts(&run.graded()[0])[0].1, 0.0, "{order:?}");
+            assert_eq!(run.graded()[0].flips().flipped, 0, "{order:?}");
+        }
     }
 
     #[test]

@@ -103,6 +103,12 @@ pub(crate) fn value(value: f64) -> String {
     }
 }
 
+/// Writes a number that somebody set, such as a margin: as it was meant, without what arithmetic left behind
+/// its millionths.
+pub(crate) fn setting(value: f64) -> String {
+    ((value * 1e6).round() / 1e6).to_string()
+}
+
 /// A figure, or the reason why there is none, kept for `withheld`.
 pub(crate) fn keep(
     figure: Result<Figure, Refusal>,
@@ -149,6 +155,12 @@ mod tests {
     fn a_value_has_the_places_that_say_something() {
         let told = [1.0, 1.0 / 3.0, 32_812.943_999_999_996, -0.5, 0.000_001].map(value);
         assert_eq!(told, ["1", "0.3333", "32812.944", "−0.5", "0"]);
+    }
+
+    #[test]
+    fn what_was_set_is_told_as_it_was_meant() {
+        let told = [0.1 + 0.2, 0.02, 0.07 * 100.0, 0.005 * 100.0, 1.0, 1e-6].map(setting);
+        assert_eq!(told, ["0.3", "0.02", "7", "0.5", "1", "0.000001"]);
     }
 
     #[test]

@@ -18,6 +18,23 @@ pub(crate) struct Interner {
 }
 
 impl Interner {
+    /// Makes room for so many texts of so many bytes each.
+    pub(crate) fn with_capacity(texts: usize, bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(texts * bytes),
+            ends: Vec::with_capacity(texts),
+            places: HashTable::with_capacity(texts),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    /// Returns about how many bytes so many texts of so many bytes each take.
+    pub(crate) fn bytes_expected(texts: usize, bytes: usize) -> usize {
+        // of eight places of the table seven are used, and their number is a power of two
+        let places = (texts * 8).div_ceil(7).next_power_of_two();
+        texts * (bytes + size_of::<usize>()) + places * (size_of::<u32>() + 1)
+    }
+
     /// Returns the number of a text, which is new if the text is.
     pub(crate) fn number(&mut self, text: &str) -> u32 {
         let hash = self.hasher.hash_one(text);

@@ -1,6 +1,7 @@
 //! Runs that tests make up.
 
-use model::{Grade, GroupId, Outcome, Time, TraceId, Verdict};
+use model::{Grade, GroupId, JsonText, JudgeUse, Outcome, Time, TraceId, Verdict};
+use serde_json::json;
 
 use super::{Collected, GraderFacts, ResultsBuilder, ResultsOptions, Stratum};
 use crate::scale::GraderScale;
@@ -64,6 +65,37 @@ pub(crate) fn grade(grader: &str, trace: &str, verdict: Verdict) -> Grade {
         verdict,
         created_at: Time::from_micros(0),
     }
+}
+
+/// A grader that compares two traces.
+pub(crate) fn of_pairs(name: &str) -> GraderFacts {
+    let scale = GraderScale::Number {
+        low: Some(0.0),
+        high: Some(1.0),
+        pass_threshold: None,
+    };
+    facts(name, scale)
+}
+
+/// What it says of a pair, by what its judge said in either order.
+pub(crate) fn pair(grader: &str, n: usize, orders: [&str; 2]) -> Grade {
+    let (score, label) = match orders {
+        ["better", "better"] => (1.0, "better"),
+        ["worse", "worse"] => (0.0, "worse"),
+        _ => (0.5, "tie"),
+    };
+    let params = json!({"judgement": {"counterpart": "trace_b", "orders": [orders]}});
+    let used = JudgeUse {
+        params: JsonText::parse(&params.to_string()).ok(),
+        ..JudgeUse::default()
+    };
+    let verdict = Verdict {
+        score: Some(score),
+        label: Some(label.to_owned()),
+        judge: Some(used),
+        ..Verdict::new(Outcome::Value)
+    };
+    grade(grader, &format!("trace_{n}"), verdict)
 }
 
 pub(crate) fn in_group(group: &str, grade: Grade) -> Grade {

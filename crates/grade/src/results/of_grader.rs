@@ -32,11 +32,12 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     let decided = counts.pass + counts.fail > 0 || grader.facts.scale.decides();
     let pass_rate = figures.keep_if(decided, "pass_rate", || passes.rate());
     let has_scores = scores.rows().is_ok();
-    let at_any_time = collected.options.at_any_time;
+    let at_any_time = collected.may_stop();
     // without ends nobody knows how skewed numbers are: durations, costs
     let is_open = grader.facts.scale.range().is_none();
     let mean = figures.keep_if(has_scores, "mean", || match is_open && !at_any_time {
         true => scores.mean_of_skewed(),
+        false if grader.is_pairwise() => scores.share(),
         false => scores.mean(),
     });
     let why_no_quantile = if !has_scores {

@@ -35,12 +35,12 @@ pub struct PairwiseResults {
 
 /// Returns what a grader says that compares; nothing of others.
 pub(super) fn of(collected: &Collected, grader: &Graded) -> Option<PairwiseResults> {
-    if grader.contradictions.is_empty() {
+    if !grader.is_pairwise() {
         return None;
     }
     let mut withheld = Withheld::new();
-    let wins = Sample::of(collected, |item| Said::score(&grader.cell(item)))
-        .between(grader.facts.scale.range());
+    let of_share = Some((0.0, 1.0));
+    let wins = Sample::of(collected, |item| Said::score(&grader.cell(item))).between(of_share);
     let contradiction = |item: u32| {
         let cell = grader.cell(item);
         match grader.contradictions.get(&item) {
@@ -48,15 +48,10 @@ pub(super) fn of(collected: &Collected, grader: &Graded) -> Option<PairwiseResul
             _ => Said::Nothing,
         }
     };
-    let contradictions = Sample::of(collected, contradiction).between(Some((0.0, 1.0)));
-    let win_rate = keep(wins.mean(), "win_rate", &mut withheld);
     // Of a panel a share of the judges contradicts itself.
-    let is_binary = contradictions.rows().is_ok_and(|rows| rows.is_binary());
-    let inconsistency = match is_binary {
-        true => contradictions.rate(),
-        false => contradictions.mean(),
-    };
-    let inconsistency = keep(inconsistency, "inconsistency_rate", &mut withheld);
+    let contradictions = Sample::of(collected, contradiction).between(of_share);
+    let win_rate = keep(wins.share(), "win_rate", &mut withheld);
+    let inconsistency = keep(contradictions.share(), "inconsistency_rate", &mut withheld);
     Some(PairwiseResults {
         pairs: wins.rows().map_or(0, |rows| rows.n() as u64),
         sentence: sentence(win_rate.as_ref()),
@@ -88,39 +83,12 @@ fn sentence(win_rate: Option<&FigureObject>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{Grade, JsonText, JudgeUse, Outcome, Verdict};
-    use serde_json::json;
+    use model::Grade;
 
-    use super::super::made;
-    use crate::scale::GraderScale;
-
-    fn pair(n: usize, orders: [&str; 2]) -> Grade {
-        let (score, label) = match orders {
-            ["better", "better"] => (1.0, "better"),
-            ["worse", "worse"] => (0.0, "worse"),
-            _ => (0.5, "tie"),
-        };
-        let params = json!({"judgement": {"counterpart": "trace_b", "orders": [orders]}});
-        let used = JudgeUse {
-            params: JsonText::parse(&params.to_string()).ok(),
-            ..JudgeUse::default()
-        };
-        let verdict = Verdict {
-            score: Some(score),
-            label: Some(label.to_owned()),
-            judge: Some(used),
-            ..Verdict::new(Outcome::Value)
-        };
-        made::grade("which", &format!("trace_{n}"), verdict)
-    }
+    use super::super::made::{self, pair};
 
     fn results(grades: impl IntoIterator<Item = Grade>) -> super::super::GraderResults {
-        let scale = GraderScale::Number {
-            low: Some(0.0),
-            high: Some(1.0),
-            pass_threshold: None,
-        };
-        let collected = made::collected(&[made::facts("which", scale)], grades);
+        let collected = made::collected(&[made::of_pairs("which")], grades);
         collected.results().by_grader["which"].clone()
     }
 
@@ -132,7 +100,7 @@ mod tests {
             6 => lose,
             _ => flip,
         };
-        let of_grader = results((0..100).map(|n| pair(n, orders(n))));
+        let of_grader = results((0..100).map(|n| pair("which", n, orders(n))));
         let told = of_grader.pairwise.clone().unwrap();
         assert_eq!(told.pairs, 100);
         assert!((told.win_rate.unwrap() - 0.75).abs() < 1e-12, "{told:?}");
@@ -148,15 +116,38 @@ mod tests {
 
     #[test]
     fn judges_who_contradict_themselves_find_nothing() {
-        let of_grader = results((0..40).map(|n| pair(n, ["better", "worse"])));
+        let of_grader = results((0..40).map(|n| pair("which", n, ["better", "worse"])));
         let told = of_grader.pairwise.unwrap();
         assert_eq!(told.win_rate, Some(0.5));
+        // However alike the ties, it is not known to be one half.
+        let ends = told.win_rate_figure.unwrap().interval;
+        assert!(ends[0].unwrap() < 0.4 && ends[1].unwrap() > 0.6, "{ends:?}");
         assert!(
             told.sentence.contains("cannot be told"),
             "{}",
             told.sentence
         );
         assert_eq!(told.inconsistency_rate, Some(1.0));
+    }
+
+    #[test]
+    fn a_few_wins_prove_nothing_and_many_do() {
+        let wins = |count: usize| {
+            let of_grader = results((0..count).map(|n| pair("which", n, ["better"; 2])));
+            assert_eq!(of_grader.mean, Some(1.0));
+            let told = of_grader.pairwise.unwrap();
+            assert_eq!(
+                of_grader.mean_figure.unwrap().interval,
+                told.win_rate_figure.unwrap().interval
+            );
+            told.sentence
+        };
+        assert!(wins(3).contains("cannot be told"), "{}", wins(3));
+        assert!(wins(12).contains("are better"), "{}", wins(12));
+    }
+
+    #[test]
+    fn who_compares_nothing_has_no_win_rate() {
         assert!(
             results([made::grade("which", "t", made::passed(true))])
                 .pairwise

@@ -132,7 +132,7 @@ impl Panel {
         }
         let mut withheld = Withheld::new();
         let pairs = Rows::independent(self.traces.iter().map(|votes| agreeing(votes)));
-        let agreement = pairs.and_then(|rows| cluster::mean(&rows, level));
+        let agreement = pairs.and_then(|rows| cluster::mean_between(&rows, (0.0, 1.0), level));
         let agreement = keep(agreement, "agreement", &mut withheld);
         let alpha = keep(self.alpha(level), "alpha", &mut withheld);
         Some(PanelAgreement {

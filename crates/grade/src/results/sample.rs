@@ -7,6 +7,7 @@
 
 use std::ops::RangeInclusive;
 
+use stats::compare::Item;
 use stats::eprocess::mean_at_any_time;
 use stats::interval::Purpose;
 use stats::{Figure, Level, Refusal, Row, Rows, bootstrap, cluster, quantile, strata};
@@ -17,6 +18,9 @@ use super::collected::{Collected, Stratum};
 /// Resamples of fewer groups do not show the shape of a mean; with more it is near normal, and a bootstrap
 /// would take its time.
 const BOOTSTRAP_GROUPS: RangeInclusive<usize> = 10..=2_000;
+
+/// Stands for a population that was not counted: so large that a sample takes nothing away from it.
+const UNCOUNTED: u64 = 1 << 50;
 
 /// What is known of an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,22 +153,34 @@ impl<'a> Sample<'a> {
 
     /// Returns all values, whatever their stratum.
     pub(crate) fn rows(&self) -> Result<Rows, Refusal> {
-        self.rows_less(0.0)
-    }
-
-    /// Returns all values, each less by so much.
-    pub(crate) fn rows_less(&self, less: f64) -> Result<Rows, Refusal> {
         let parts = self.parts.iter().chain([&self.apart]);
-        let rows = parts.flat_map(|part| part.rows.iter());
-        Rows::new(rows.map(|row| Row {
-            value: row.value - less,
-            ..*row
-        }))
+        Rows::new(parts.flat_map(|part| part.rows.iter().copied()))
     }
 
-    /// Returns the strata with the part of their population that the question is about, each value less
-    /// by so much.
-    pub(crate) fn strata(&self, less: f64) -> Result<Vec<strata::Stratum>, Refusal> {
+    /// Returns all values as they are compared with others that nothing pairs them with.
+    pub(crate) fn as_items(&self) -> Vec<Item> {
+        let parts = self.parts.iter().chain([&self.apart]);
+        let item = |row: &Row| Item {
+            value: row.value,
+            pair: None,
+            group: row.group,
+        };
+        parts.flat_map(|part| part.rows.iter().map(item)).collect()
+    }
+
+    /// Returns the strata, or all values as one stratum if there are none.
+    pub(crate) fn as_strata(&self) -> Result<Vec<strata::Stratum>, Refusal> {
+        if self.is_stratified() {
+            return self.strata();
+        }
+        Ok(vec![strata::Stratum {
+            population: UNCOUNTED,
+            sample: Some(self.rows()?),
+        }])
+    }
+
+    /// Returns the strata with the part of their population that the question is about.
+    pub(crate) fn strata(&self) -> Result<Vec<strata::Stratum>, Refusal> {
         let parts = self.collected.strata.iter().zip(&self.parts);
         parts
             .map(|(stratum, part)| {
@@ -182,10 +198,7 @@ impl<'a> Sample<'a> {
                     population,
                     sample: match values {
                         0 => None,
-                        _ => Some(Rows::new(part.rows.iter().map(|row| Row {
-                            value: row.value - less,
-                            ..*row
-                        }))?),
+                        _ => Some(Rows::new(part.rows.iter().copied())?),
                     },
                 })
             })
@@ -195,9 +208,9 @@ impl<'a> Sample<'a> {
     /// Returns the share of values that are 1; all are 0 or 1.
     pub(crate) fn rate(&self) -> Result<Figure, Refusal> {
         if self.is_stratified() {
-            return strata::estimate(&self.strata(0.0)?, self.level()).overall;
+            return strata::estimate(&self.strata()?, self.level()).overall;
         }
-        if self.collected.options.at_any_time {
+        if self.collected.may_stop() {
             return mean_at_any_time(&self.rows()?, (0.0, 1.0), self.level());
         }
         cluster::rate(&self.rows()?, self.level(), Purpose::Report)
@@ -205,15 +218,40 @@ impl<'a> Sample<'a> {
 
     /// Returns the mean.
     pub(crate) fn mean(&self) -> Result<Figure, Refusal> {
-        if self.is_stratified() {
-            return strata::estimate(&self.strata(0.0)?, self.level()).overall;
-        }
-        if self.collected.options.at_any_time {
+        let level = self.level();
+        if !self.is_stratified() && self.collected.may_stop() {
             // Without ends nothing bounds what may still come.
             let ends = self.ends.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
-            return mean_at_any_time(&self.rows()?, ends, self.level());
+            return mean_at_any_time(&self.rows()?, ends, level);
         }
-        cluster::mean(&self.rows()?, self.level())
+        if !self.is_stratified() {
+            return self.mean_of(&self.rows()?);
+        }
+        let parts = self.strata()?;
+        let between = self
+            .ends
+            .map(|ends| strata::mean_between(&parts, ends, level));
+        between
+            .filter(within_ends)
+            .unwrap_or_else(|| strata::estimate(&parts, level).overall)
+    }
+
+    fn mean_of(&self, rows: &Rows) -> Result<Figure, Refusal> {
+        let level = self.level();
+        let between = self
+            .ends
+            .map(|ends| cluster::mean_between(rows, ends, level));
+        between
+            .filter(within_ends)
+            .unwrap_or_else(|| cluster::mean(rows, level))
+    }
+
+    /// Returns the mean of values from 0 to 1.
+    pub(crate) fn share(&self) -> Result<Figure, Refusal> {
+        match self.is_stratified() || self.collected.options.at_any_time {
+            true => self.mean(),
+            false => cluster::share(&self.rows()?, self.level()),
+        }
     }
 
     /// Returns the mean of values that may be skewed: with a bootstrap's interval where there are so few
@@ -259,7 +297,7 @@ impl<'a> Sample<'a> {
             let rows = Rows::new(part.rows.iter().copied())?;
             match is_rate {
                 true => cluster::rate(&rows, self.level(), Purpose::Report),
-                false => cluster::mean(&rows, self.level()),
+                false => self.mean_of(&rows),
             }
         };
         self.parts.iter().map(figure).collect()
@@ -277,4 +315,9 @@ impl<'a> Sample<'a> {
     pub(super) fn level(&self) -> Level {
         self.collected.level()
     }
+}
+
+/// A value beyond the ends shows that they are none.
+fn within_ends(figure: &Result<Figure, Refusal>) -> bool {
+    !matches!(figure, Err(Refusal::OutOfRange { .. }))
 }

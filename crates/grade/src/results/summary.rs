@@ -420,7 +420,7 @@ impl Counts {
                 continue;
             };
             counts.graded += 1;
-            counts.vacuous += u64::from(cell.vacuous);
+            counts.vacuous += u64::from(cell.vacuous());
             *match outcome {
                 Outcome::Pass => &mut counts.pass,
                 Outcome::Fail => &mut counts.fail,

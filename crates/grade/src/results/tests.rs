@@ -135,7 +135,7 @@ fn a_part_that_nobody_saw_leaves_nothing_of_the_whole() {
     assert_eq!(results.pass_rate, None);
     assert_eq!(
         results.withheld["pass_rate"],
-        "stratum 1 has no observation"
+        "the 2nd stratum has no observation"
     );
     assert_eq!(
         results.weighting.sentence,
@@ -670,4 +670,27 @@ fn results_of_a_million_grades() {
         bytes / grades,
         bytes / traces
     );
+}
+
+#[test]
+fn grades_take_the_room_that_was_expected() {
+    let graders = [
+        facts("rule", GraderScale::PassFail),
+        facts("stars", one_to_five()),
+    ];
+    for items in [1, 900, 5_000] {
+        let expected = ResultsBuilder::bytes_expected(items, &graders);
+        let mut builder = builder(&graders, &[]).expecting(items);
+        for nth in 0..items {
+            let trace = format!("trace_{nth:032x}");
+            builder.add(&grade("rule", &trace, passed(nth % 3 > 0)));
+            builder.add(&grade("stars", &trace, rated((nth % 5) as f64)));
+        }
+        // the table of ids has some bytes more
+        let taken = builder.bytes();
+        assert!(
+            expected <= taken && taken <= expected + 64,
+            "{items} items take {taken} bytes, not {expected}"
+        );
+    }
 }

@@ -153,8 +153,8 @@ impl TraceGrader {
     /// Returns the scale of its answers.
     pub fn scale(&self) -> GraderScale {
         match &self.kind {
-            // A rule may give a number or a text too; then it says neither pass nor fail.
-            Kind::Rule(_) | Kind::Detector(_) => GraderScale::PassFail,
+            Kind::Rule(grader) => grader.scale(),
+            Kind::Detector(_) => GraderScale::PassFail,
             Kind::Trajectory(grader) => plain::trajectory_scale(grader),
             Kind::Llm(llm) => scales::of_offered(llm.offered()),
             Kind::Code(_, grader) => grader.scale().clone(),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use insight::rule::Rule;
+use insight::rule::{Gives, Rule};
 use insight::trajectory::{TrajectoryContext, TrajectoryGrader};
 use insight::{Answer, Detector, Detectors, schema_fault};
 use model::{JsonText, Outcome, Verdict};
@@ -51,6 +51,19 @@ impl RuleGrader {
             definition.insert("strict".into(), true.into());
         }
         definition
+    }
+
+    /// A number is neither good nor bad by itself. Of texts nobody knows how many there are, so they are
+    /// counted and not compared.
+    pub(super) fn scale(&self) -> GraderScale {
+        match self.rule.gives() {
+            Gives::Condition | Gives::Text => GraderScale::PassFail,
+            Gives::Number => GraderScale::Number {
+                low: None,
+                high: None,
+                pass_threshold: None,
+            },
+        }
     }
 
     pub(super) fn grade(

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use grade::library;
 use grade::openai::ModelRequest;
+use grade::trace::{Counterpart, Subject};
 use insight::fence::{Fence, Nonce};
 use insight::render::{Renderer, Request, Tier};
 use insight::{DeclaredTool, Effects, ToldSpan, TraceView};
@@ -27,6 +28,7 @@ const BUDGET_TOKENS: u32 = 4_000;
 #[derive(Debug, Deserialize)]
 struct Case {
     title: String,
+    /// `pass` or `fail`; of a trace that is compared `better` or `worse`.
     verdict: String,
     /// What decides it: a piece of the text of a span, or of its line.
     cites: String,
@@ -35,6 +37,9 @@ struct Case {
     #[serde(default)]
     tools: Vec<String>,
     steps: Vec<Step>,
+    /// What happens in the trace that it is compared with.
+    #[serde(default)]
+    other: Vec<Step>,
 }
 
 /// What happens in a trace: its kind first, then what belongs to it.
@@ -60,7 +65,11 @@ struct Scene {
 
 impl Scene {
     fn of(case: &Case) -> TraceView {
-        let first = case.steps.iter().find_map(|step| match step {
+        Self::played(case, &case.steps)
+    }
+
+    fn played(case: &Case, steps: &[Step]) -> TraceView {
+        let first = steps.iter().find_map(|step| match step {
             Step::Handoff(_, from, _) => Some(from.as_str()),
             _ => None,
         });
@@ -79,7 +88,7 @@ impl Scene {
         if !case.system.is_empty() {
             scene.history.push(said("system", &case.system));
         }
-        for step in &case.steps {
+        for step in steps {
             scene.play(step);
         }
         view(scene.spans)
@@ -189,8 +198,11 @@ fn ten_traces_are_there_for_each_five_of_which_pass() {
     let mut count = 0;
     for ready in judged() {
         let cases = cases(&ready.name);
-        let passing = cases.iter().filter(|case| case.verdict == "pass").count();
-        let failing = cases.iter().filter(|case| case.verdict == "fail").count();
+        let is = |words: [&str; 2]| {
+            let of = cases.iter();
+            of.filter(|case| words.contains(&&*case.verdict)).count()
+        };
+        let (passing, failing) = (is(["pass", "better"]), is(["fail", "worse"]));
         assert_eq!(
             (passing, failing, cases.len()),
             (5, 5, 10),
@@ -199,7 +211,7 @@ fn ten_traces_are_there_for_each_five_of_which_pass() {
         );
         count += cases.len();
     }
-    assert_eq!(count, 70);
+    assert_eq!(count, 80);
 }
 
 #[test]
@@ -229,8 +241,50 @@ fn what_decides_a_case_is_shown_in_a_small_window() {
 }
 
 #[tokio::test]
+async fn a_judge_that_compares_rightly_is_understood_in_both_orders() {
+    let mut definition = library::find("better_answer").unwrap().definition.clone();
+    definition["budget_tokens"] = json!(2 * BUDGET_TOKENS);
+    for case in cases("better_answer") {
+        let (own, other) = (Scene::of(&case), Scene::played(&case, &case.other));
+        let (cites, is_better) = (case.cites.clone(), case.verdict == "better");
+        let court = Court::of(move |request: &ModelRequest, _| {
+            let all = request.messages[1]["content"].as_str().unwrap();
+            let (before, b) = all.split_once("## Trace B\n").unwrap();
+            let a = before.split_once("## Trace A\n").unwrap().1;
+            let is_first = a.contains(&cites);
+            assert!(is_first != b.contains(&cites), "{cites} tells them apart");
+            let (shown, own, other) = match is_first {
+                true => (a, "A", "B"),
+                false => (b, "B", "A"),
+            };
+            let span = shown_to_say(shown, &cites).unwrap();
+            let evidence = json!([{"trace": own, "span_id": span, "quote": cites}]);
+            let word = if is_better { own } else { other };
+            Ok(text(
+                &json!({"evidence": evidence, "reasoning": "so", "verdict": word, "confidence": 0.9})
+                    .to_string(),
+            ))
+        });
+        let other_id = model::TraceId::new("trace_other").unwrap();
+        let subject = Subject {
+            run_seed: "run",
+            counterpart: Some(Counterpart {
+                trace_id: &other_id,
+                view: &other,
+                trace_hash: "",
+            }),
+            ..Subject::new(&own, &court.context)
+        };
+        let graded = court.grade_subject(&definition, &subject).await.unwrap();
+        let (told, what) = (&graded[0].verdict, &case.title);
+        assert_eq!(told.label.as_ref(), Some(&case.verdict), "{what}: {told:?}");
+        assert_eq!((told.citations.len(), court.count()), (1, 2), "{what}");
+    }
+}
+
+#[tokio::test]
 async fn a_judge_that_answers_rightly_is_understood_and_its_citation_stands() {
-    for ready in judged() {
+    for ready in judged().filter(|ready| ready.definition["pairwise"] != true) {
         let mut definition = ready.definition.clone();
         definition["budget_tokens"] = json!(BUDGET_TOKENS);
         for case in cases(&ready.name) {

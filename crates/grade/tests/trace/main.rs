@@ -13,6 +13,7 @@ mod injection;
 mod judging;
 mod library;
 mod multi;
+mod pairs;
 mod panels;
 mod plain;
 mod reading;

@@ -160,8 +160,8 @@ fn pointed_at(line: &str, column: usize, length: usize) -> (String, String) {
 
 impl std::error::Error for Problems {}
 
-/// Returns the word of `known` that `word` was most likely meant to be.
-pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+/// Returns the word of `known` that `word` was most likely meant to be, if one is near enough.
+pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();
     let far = |known: &str| match known.strip_prefix(&lower) {
         // A name without its unit, such as `duration`.

@@ -428,7 +428,7 @@ static SETTINGS: &[Setting] = &[
         "grading_run_cost_max",
         grading.run_cost_max = grading::dollars,
         grading::dollars_text,
-        "Where a grading run that asks judges pauses if its request has no max_cost_usd, in US dollars."
+        "Where a grading run that asks judges pauses, and a run of an eval that asks models ends, if its request has no max_cost_usd, in US dollars."
     ),
     setting!(
         "grading_traces_at_once",

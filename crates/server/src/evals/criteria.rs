@@ -10,7 +10,7 @@ use model::ProjectId;
 use serde_json::{Map, Value, json};
 
 use crate::error::{ApiError, ErrorCode};
-use crate::grading::{TraceCriteria, TraceCriterion, named_grader};
+use crate::grading::{TraceCriteria, TraceCriterion, lacking, named_grader};
 use crate::state::AppState;
 
 /// The configurations of data sources that are known.
@@ -190,7 +190,11 @@ impl Asked<'_> {
         }
         let (grader, from) = match self.sent.get("type") {
             Some(_) => match TraceGrader::parse(self.sent) {
-                Ok(grader) => (Arc::new(grader), None),
+                Ok(grader) => {
+                    let lacking = lacking(self.state, self.project, &grader).into_iter();
+                    mistakes.extend(lacking.map(|one| Mistake::new(self.param, one)));
+                    (Arc::new(grader), None)
+                }
                 Err(problems) => {
                     let problems = problems.0.into_iter();
                     mistakes.extend(problems.map(|one| Mistake::new(self.param, one)));
@@ -237,13 +241,16 @@ impl Asked<'_> {
     }
 }
 
-/// Returns the criteria of an eval that was made elsewhere as they are stored: with the ids that they had
-/// there; or says why not.
-pub(super) fn kept(answered: &[Value]) -> Result<Value, String> {
+/// Returns the criteria of an eval that was made elsewhere as they are stored, with the ids that they had
+/// there, and why it cannot be run here, if it cannot: what was graded by it is worth keeping all the same.
+pub(super) fn kept(answered: &[Value]) -> Result<(Value, Option<String>), String> {
     if !(1..=CRITERIA_MAX).contains(&answered.len()) {
         return Err(format!(
             "an eval has at least one criterion, and {CRITERIA_MAX} at most"
         ));
+    }
+    if !answered.iter().all(Value::is_object) {
+        return Err("a criterion is no object".to_owned());
     }
     let kept = answered.iter().map(|criterion| {
         let mut criterion = criterion.clone();
@@ -258,14 +265,29 @@ pub(super) fn kept(answered: &[Value]) -> Result<Value, String> {
         criterion
     });
     let kept: Vec<Value> = kept.collect();
-    of_traces(&criteria(&kept)?).map_err(|problems| problems.join("; "))?;
-    Ok(Value::Array(kept))
+    let read = criteria(&kept);
+    let read = read.and_then(|read| of_traces(&read).map_err(|problems| problems.join("; ")));
+    Ok((Value::Array(kept), read.err()))
 }
 
-/// Reads criteria as they are stored.
+/// Reads criteria as they are stored. An eval that came from elsewhere may have some that cannot be used.
 pub(super) fn stored(text: &str) -> Result<Vec<Criterion>, ApiError> {
     let values: Vec<Value> = serde_json::from_str(text).map_err(ApiError::internal)?;
-    criteria(&values).map_err(ApiError::internal)
+    criteria(&values).map_err(|why| {
+        let message =
+            format!("the eval cannot be run here, for its criteria cannot be used: {why}");
+        ApiError::invalid("eval_id", message)
+    })
+}
+
+/// Returns the ids of criteria as they are stored, in their order.
+pub(super) fn ids(text: &str) -> Result<Vec<String>, ApiError> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: String,
+    }
+    let named: Vec<Named> = serde_json::from_str(text).map_err(ApiError::internal)?;
+    Ok(named.into_iter().map(|criterion| criterion.id).collect())
 }
 
 fn criteria(values: &[Value]) -> Result<Vec<Criterion>, String> {
@@ -307,7 +329,13 @@ pub(super) fn of_traces(criteria: &[Criterion]) -> Result<Option<TraceCriteria>,
     let of_traces: Vec<TraceCriterion> = of_traces.collect();
     match of_traces.is_empty() {
         true => Ok(None),
-        false => TraceCriteria::new(of_traces).map(Some),
+        false => {
+            let others = criteria.iter().filter_map(|criterion| match &criterion.by {
+                By::Row(grader) => Some(grader.name()),
+                By::Trace(..) => None,
+            });
+            TraceCriteria::new(of_traces, &others.collect::<Vec<_>>()).map(Some)
+        }
     }
 }
 
@@ -318,6 +346,23 @@ pub(super) fn refused(param: &str, problems: &Problems) -> ApiError {
         _ => param.to_owned(),
     };
     ApiError::new(ErrorCode::InvalidParameter, problems.to_string()).of_param(param)
+}
+
+/// Returns the configuration of a new eval's rows as it is stored; a field that means nothing is refused.
+pub(super) fn sent_config(sent: &Map<String, Value>) -> Result<Value, Mistake> {
+    let config = config(sent)?;
+    let known: &[&str] = match config["type"].as_str() {
+        Some("custom") => &["type", "item_schema", "include_sample_schema"],
+        Some("traces") => &["type"],
+        _ => &["type", "metadata"],
+    };
+    match sent.keys().find(|name| !known.contains(&&***name)) {
+        None => Ok(config),
+        Some(name) => {
+            let message = format!("there is no such field; known: {}", known.join(", "));
+            Err(Mistake::new(format!("data_source_config.{name}"), message))
+        }
+    }
 }
 
 /// Returns the configuration of an eval's rows as it is answered: with the schema of what templates see.
@@ -410,6 +455,14 @@ mod tests {
             Ok(json!({"type": "logs", "metadata": {"k": "v"}, "schema":
                 {"type": "object", "required": ["item", "sample"],
                  "properties": {"item": {"type": "object"}, "sample": {"type": "object"}}}})),
+        );
+        let mistyped = json!({"type": "custom", "item_schema": {}, "include_sample": true});
+        let mistake = sent_config(mistyped.as_object().unwrap()).unwrap_err();
+        assert!(
+            mistake
+                .told()
+                .contains("data_source_config.include_sample: "),
+            "{mistake:?}"
         );
         check(json!({"type": "custom"}), Err("item_schema"));
         check(json!({"type": "csv"}), Err("stored_completions"));

@@ -105,7 +105,7 @@ pub(super) async fn create_eval(
     principal.require(Scope::Ingest)?;
     let (sent, _hold) = read_json::<EvalSent>(&state, &headers, body).await?;
     let mut mistakes = Vec::new();
-    let config = criteria::config(&sent.data_source_config);
+    let config = criteria::sent_config(&sent.data_source_config);
     let config = config.map_err(|mistake| mistakes.push(mistake)).ok();
     let sent_kind = sent.data_source_config.get("type");
     let is_of_traces = sent_kind.is_some_and(|kind| kind == "traces");

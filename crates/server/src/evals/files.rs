@@ -10,17 +10,20 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::Serialize;
-use store::meta::{NewUpload, Upload};
+use store::meta::{NewUpload, PageAsked, Upload};
 use utoipa::ToSchema;
 
 use super::{form, read_file};
 use crate::auth::Principal;
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody};
-use crate::pages::{ListPage, seconds, take_page};
+use crate::pages::{ListPage, seconds};
 use crate::read::{Direction, Params};
 use crate::scope::Scope;
 use crate::state::AppState;
+
+/// Entries of a page, unless fewer are asked for: OpenAI's clients count on all files at once.
+const FILES_PER_PAGE: usize = 10_000;
 
 /// A file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,7 +65,7 @@ pub(super) struct DeletedFile {
     tag = "evals",
     params(
         ("after" = Option<String>, Query, description = "The file that the page comes behind"),
-        ("limit" = Option<usize>, Query, description = "Entries of a page, 20 if not given"),
+        ("limit" = Option<usize>, Query, description = "Entries of a page, up to 10,000, which is the default"),
         ("order" = Option<String>, Query, description = "`asc` or `desc`, which is the default"),
         ("purpose" = Option<String>, Query, description = "Only files for this"),
     ),
@@ -73,7 +76,11 @@ pub(super) async fn list_files(
     principal: Principal,
     mut params: Params,
 ) -> Result<Json<ListPage<FileObject>>, ApiError> {
-    let asked = take_page(&mut params, Direction::Descending)?;
+    let asked = PageAsked {
+        after: params.take("after")?,
+        limit: params.take_limit_within(FILES_PER_PAGE, FILES_PER_PAGE)?,
+        is_descending: params.take_order(Direction::Descending)? == Direction::Descending,
+    };
     let purpose = params.take("purpose")?;
     params.finish()?;
     let meta = state.store.meta();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use grade::openai::{GraderReport, Subject, Tokens};
+use grade::openai::{GraderReport, Services, Subject, Tokens};
 use grade::trace::{Graded, Halt};
 use model::NanoUsd;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::sampling::{Sampling, SamplingError, shown_error, shown_given};
 use super::source::DataSource;
 use super::verdict;
 use crate::error::ApiError;
-use crate::grading::TraceBench;
+use crate::grading::{Purse, RowBill, TraceBench};
 use crate::services::GradeServices;
 use crate::state::AppState;
 
@@ -24,8 +24,17 @@ pub(super) struct Plan {
     criteria: Vec<Criterion>,
     sampling: Option<Sampling>,
     services: GradeServices,
+    /// What its models may cost.
+    purse: Purse,
     /// What grades the traces that rows were made of, if a criterion does.
     traces: Option<TraceBench>,
+}
+
+/// What became of a row, and what that cost. A halt says that no further row could be graded either: then
+/// this one waits, and what it cost is spent all the same.
+pub(super) struct Done {
+    pub(super) graded: Result<GradedItem, Halt>,
+    pub(super) cost: NanoUsd,
 }
 
 /// What calls took, by the name of the model.
@@ -39,13 +48,8 @@ struct Found {
 }
 
 impl Plan {
-    /// Reads what was stored of a run and of its eval; judges of traces have cost `spent` before.
-    pub(super) async fn of(
-        state: &AppState,
-        eval: &Eval,
-        run: &EvalRun,
-        spent: NanoUsd,
-    ) -> Result<Self, ApiError> {
+    /// Reads what was stored of a run and of its eval.
+    pub(super) async fn of(state: &AppState, eval: &Eval, run: &EvalRun) -> Result<Self, ApiError> {
         let source = serde_json::value::RawValue::from_string(run.data_source.clone());
         let source = DataSource::parse(&source.map_err(ApiError::internal)?)?;
         let criteria = criteria::stored(&eval.testing_criteria)?;
@@ -54,13 +58,15 @@ impl Plan {
         let traces = match of_traces {
             None => None,
             Some(of_traces) => {
-                let cap = source.cost_max()?;
-                let cap = cap.unwrap_or(state.config.grading.run_cost_max);
                 let of_run = (&run.project, &*run.id, run.created_at);
-                Some(TraceBench::new(state, of_run, of_traces, (cap, spent)).await?)
+                Some(TraceBench::new(state, of_run, of_traces).await?)
             }
         };
+        let metadata = serde_json::from_str(&run.metadata).map_err(ApiError::internal)?;
+        let cap = source.cost_max(&metadata)?;
+        let cap = cap.unwrap_or(state.config.grading.run_cost_max);
         Ok(Self {
+            purse: Purse::new(state, &run.project, &run.id, (cap, run.spent)),
             criteria,
             sampling: Sampling::of(&source)?,
             services: state.graders.clone(),
@@ -68,9 +74,17 @@ impl Plan {
         })
     }
 
-    /// Samples an answer to a row, if the run does so, and grades it. A halt says that no further row
-    /// could be graded either.
-    pub(super) async fn grade(&self, row: QueuedItem) -> Result<GradedItem, Halt> {
+    /// Samples an answer to a row, if the run does so, and grades it.
+    pub(super) async fn grade(&self, row: QueuedItem) -> Done {
+        let bill = self.purse.row(row.position, row.trace_id.as_ref());
+        let graded = self.graded(&row, &bill).await;
+        Done {
+            graded,
+            cost: bill.cost(),
+        }
+    }
+
+    async fn graded(&self, row: &QueuedItem, bill: &RowBill<'_>) -> Result<GradedItem, Halt> {
         let item = json_of(&row.item);
         let mut usage = Usage::new();
         let (sample, shown) = match (&self.sampling, &row.given) {
@@ -80,21 +94,24 @@ impl Plan {
                 let shown = shown_given(&given);
                 (given, Some(shown))
             }
-            (Some(sampling), _) => {
-                match sampling.ask(&item, self.services.model.as_deref()).await {
-                    Ok(sampled) => {
-                        add(&mut usage, &sampled.answer.model, sampled.answer.usage);
-                        (sampled.namespace, Some(sampled.shown))
-                    }
-                    Err(error) => return Ok(self.unanswered(row.position, &error)),
+            (Some(sampling), _) => match sampling.ask(&item, &bill.asker("sample")).await {
+                Ok(sampled) => {
+                    add(&mut usage, &sampled.answer.model, sampled.answer.usage);
+                    (sampled.namespace, Some(sampled.shown))
                 }
-            }
+                Err(error) => {
+                    return match bill.halt() {
+                        Some(halt) => Err(halt),
+                        None => Ok(self.unanswered(row.position, &error, bill)),
+                    };
+                }
+            },
         };
         let subject = Subject {
             item: &item,
             sample: &sample,
         };
-        let found = self.find(&row, subject, &mut usage).await?;
+        let found = self.find((row, bill), subject, &mut usage).await?;
         Ok(GradedItem {
             position: row.position,
             status: verdict::whole(found.outcomes.iter().map(|(_, outcome)| *outcome)),
@@ -102,32 +119,33 @@ impl Plan {
             results: Value::Array(found.results).to_string(),
             outcomes: found.outcomes,
             usage: usage.into_iter().collect(),
+            kept_answers: bill.kept_answers(),
         })
     }
 
-    /// Asks all criteria, and tells what they found in the order of the eval.
+    /// Asks all criteria, those that grade rows first, for rules may ask for their scores; and tells what
+    /// they found in the order of the eval.
     async fn find(
         &self,
-        row: &QueuedItem,
+        (row, bill): (&QueuedItem, &RowBill<'_>),
         subject: Subject<'_>,
         usage: &mut Usage,
     ) -> Result<Found, Halt> {
-        let services = self.services.get();
-        let reports = self.criteria.iter().filter_map(|one| match &one.by {
-            By::Row(grader) => Some(grader.run(subject, &services)),
-            By::Trace(..) => None,
-        });
-        let said = async {
-            match (&self.traces, &row.trace_id) {
-                (Some(bench), Some(trace_id)) => {
-                    bench.grade(trace_id, subject.item.get("reference")).await
-                }
-                // Runs of such criteria have no rows but those of traces.
-                _ => Ok(Vec::new()),
+        let reports = self.reports(subject, bill).await;
+        if let Some(halt) = bill.halt() {
+            return Err(halt);
+        }
+        let mut said = match (&self.traces, &row.trace_id) {
+            (Some(bench), Some(trace_id)) => {
+                let whole = reports.iter().filter(|report| !report.errors.any());
+                let scores = whole.map(|report| (report.name.clone(), report.reward));
+                let trace = (trace_id, subject.item.get("reference"));
+                bench.grade(trace, bill, scores.collect()).await?
             }
+            // Runs of such criteria have no rows but those of traces.
+            _ => Vec::new(),
         };
-        let (reports, said) = futures::join!(join_all(reports), said);
-        let (mut reports, mut said) = (reports.into_iter(), said?);
+        let mut reports = reports.into_iter();
         let mut found = Found::default();
         for criterion in &self.criteria {
             match &criterion.by {
@@ -150,8 +168,29 @@ impl Plan {
         Ok(found)
     }
 
+    /// Asks the criteria that grade rows, all at once.
+    async fn reports(&self, subject: Subject<'_>, bill: &RowBill<'_>) -> Vec<GraderReport> {
+        let python = self.services.get().python;
+        let graders = self.criteria.iter().filter_map(|one| match &one.by {
+            By::Row(grader) => Some((grader, bill.asker(&one.id))),
+            By::Trace(..) => None,
+        });
+        let reports = graders.map(|(grader, asker)| async move {
+            let services = Services {
+                model: Some(&asker),
+                python,
+            };
+            grader.run(subject, &services).await
+        });
+        join_all(reports).await
+    }
+
     /// Returns a row to which there is no answer: no criterion can say anything of it.
-    fn unanswered(&self, position: i64, error: &SamplingError) -> GradedItem {
+    fn unanswered(&self, position: i64, error: &SamplingError, bill: &RowBill<'_>) -> GradedItem {
+        let mut usage = Usage::new();
+        if let Some(answer) = error.answer() {
+            add(&mut usage, &answer.model, answer.usage);
+        }
         let ids = self.criteria.iter().map(|criterion| criterion.id.clone());
         GradedItem {
             position,
@@ -159,7 +198,8 @@ impl Plan {
             sample: Some(shown_error(error).to_string()),
             results: "[]".to_owned(),
             outcomes: ids.map(|id| (id, ItemStatus::Error)).collect(),
-            usage: Vec::new(),
+            usage: usage.into_iter().collect(),
+            kept_answers: bill.kept_answers(),
         }
     }
 }

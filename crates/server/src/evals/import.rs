@@ -24,6 +24,7 @@ use super::{criteria, read_json};
 use crate::auth::Principal;
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody};
+use crate::json::in_our_words;
 use crate::scope::Scope;
 use crate::state::AppState;
 
@@ -211,28 +212,38 @@ struct ItemTold {
 impl Read<ImportedEval> {
     fn eval(sent: &Value) -> Self {
         let id = sent.get("id").and_then(Value::as_str).map(str::to_owned);
-        Self::of(id, |id| eval(id, sent))
+        let mut note = None;
+        let read = Self::of(id, |id| {
+            let (eval, why) = eval(id, sent)?;
+            note = why.map(|why| {
+                format!("it is kept with its runs, and cannot be run here, for its criteria cannot be used: {why}")
+            });
+            Ok(eval)
+        });
+        Self { note, ..read }
     }
 }
 
-/// Reads an eval back to what it was made of.
-fn eval(id: &str, sent: &Value) -> Result<ImportedEval, String> {
+/// Reads an eval back to what it was made of, with why it cannot be run here, if it cannot.
+fn eval(id: &str, sent: &Value) -> Result<(ImportedEval, Option<String>), String> {
     let config = sent.get("data_source_config").and_then(Value::as_object);
     let config = config.ok_or("it has no data_source_config")?;
     let config = criteria::config(&asked_config(config)).map_err(|mistake| mistake.told())?;
     let sent_criteria = sent.get("testing_criteria").and_then(Value::as_array);
     let sent_criteria = sent_criteria.ok_or("it has no testing_criteria")?;
     let metadata = sent.get("metadata").filter(|it| it.is_object());
-    Ok(ImportedEval {
+    let (kept, why) = criteria::kept(sent_criteria)?;
+    let eval = ImportedEval {
         openai_id: id.to_owned(),
         created_at: time(sent.get("created_at").and_then(Value::as_f64)),
         eval: NewEval {
             name: sent["name"].as_str().unwrap_or_default().to_owned(),
             metadata: metadata.map_or_else(|| "{}".to_owned(), Value::to_string),
             data_source_config: config.to_string(),
-            testing_criteria: criteria::kept(sent_criteria)?.to_string(),
+            testing_criteria: kept.to_string(),
         },
-    })
+    };
+    Ok((eval, why))
 }
 
 /// Returns a configuration as a request has it.
@@ -252,7 +263,7 @@ impl Read<ImportedRun> {
     fn run(sent: &RawValue) -> Self {
         let told: RunTold = match serde_json::from_str(sent.get()) {
             Ok(told) => told,
-            Err(error) => return Self::refused(String::new(), error.to_string()),
+            Err(error) => return Self::refused(String::new(), in_our_words(&error)),
         };
         let status = told.status.clone().unwrap_or_default();
         let figures = Told::elsewhere(sent.get());
@@ -306,7 +317,7 @@ impl Read<ImportedItem> {
     fn item(sent: &RawValue) -> Self {
         match serde_json::from_str::<ItemTold>(sent.get()) {
             Ok(told) => Self::of(told.id.clone(), |id| item(id, told)),
-            Err(error) => Self::refused(String::new(), error.to_string()),
+            Err(error) => Self::refused(String::new(), in_our_words(&error)),
         }
     }
 }
@@ -357,7 +368,8 @@ mod tests {
                 "properties": {"item": {"type": "object", "required": ["x"]}, "sample": {}}}},
             "testing_criteria": [{"id": "exact-1", "type": "string_check", "name": "exact", "input": "x",
                 "operation": "eq", "reference": "y", "note": null}]});
-        let made = eval("eval_1", &sent).unwrap();
+        let (made, why) = eval("eval_1", &sent).unwrap();
+        assert_eq!(why, None);
         assert_eq!(
             made.created_at,
             Some(Time::from_micros(1_700_000_000_000_000))
@@ -388,11 +400,17 @@ mod tests {
             &|sent| sent["data_source_config"] = json!(null),
             "no data_source_config",
         );
-        check(
-            &|sent| sent["testing_criteria"][0]["type"] = json!("spell"),
-            "spell",
-        );
         check(&|sent| sent["testing_criteria"] = json!([]), "at least one");
+        check(
+            &|sent| sent["testing_criteria"][0] = json!("exact"),
+            "no object",
+        );
+        // What was graded by it is kept though nobody here could grade so.
+        let mut strange = sent.clone();
+        strange["testing_criteria"][0]["type"] = json!("spell");
+        let (made, why) = eval("eval_1", &strange).unwrap();
+        assert!(made.eval.testing_criteria.contains("exact-1"), "{made:?}");
+        assert!(why.unwrap().contains("spell"));
     }
 
     #[test]

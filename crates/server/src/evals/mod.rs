@@ -37,7 +37,8 @@ use tokio::task::spawn_blocking;
 use utoipa::OpenApi;
 
 use crate::body::{self, Hold};
-use crate::error::{ApiError, ErrorCode};
+use crate::error::ApiError;
+use crate::json;
 use crate::state::AppState;
 
 pub(crate) use worker::run;
@@ -152,11 +153,7 @@ async fn read_json<T: DeserializeOwned + Send + 'static>(
     let received = body::receive(&state.config, state.store.ledger(), headers, body).await?;
     let work = spawn_blocking(move || {
         let (bytes, hold) = received.inflate()?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| {
-            let message = format!("the body cannot be used: {error}");
-            ApiError::new(ErrorCode::InvalidBody, message)
-        })?;
-        Ok::<_, ApiError>((value, hold))
+        Ok::<_, ApiError>((json::read(&bytes)?, hold))
     });
     work.await.map_err(ApiError::internal)?
 }

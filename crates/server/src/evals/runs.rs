@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use grade::openai::Kind;
 use grade::trace::Costs;
+use model::NanoUsd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,7 +15,7 @@ use store::meta::{Eval, EvalRun, NewItem, NewRun, RunStatus, RunTally};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use super::criteria::By;
+use super::criteria::{By, Criterion};
 use super::sampling::Sampling;
 use super::source::{DataSource, RowRules, Rows, echoed};
 use super::{criteria, read_file, read_json, recorded, traces};
@@ -22,6 +23,7 @@ use crate::auth::Principal;
 use crate::body::{COPIES, Hold};
 use crate::capture::ROOM_PATIENCE;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
+use crate::grading::is_priced;
 use crate::pages::{ListPage, Metadata, metadata_text, raw, seconds, take_page, take_word};
 use crate::read::{Direction, Params, recorded_calls};
 use crate::scope::Scope;
@@ -55,6 +57,9 @@ pub(super) struct RunObject {
     /// counted in `content_rows_omitted`.
     #[schema(value_type = Object)]
     data_source: Box<RawValue>,
+    /// What its models have cost so far, in US dollars; not there if they cost nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
     /// Why it failed: `code` and `message`.
     #[schema(value_type = Option<Object>)]
     error: Option<Box<RawValue>>,
@@ -133,11 +138,12 @@ struct CriterionResults {
 pub(super) struct RunSent {
     /// What people call it.
     name: Option<String>,
-    /// Up to 16 pairs that people hang on it.
+    /// Up to 16 pairs that people hang on it. `max_cost_usd` is what it may cost.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
     /// `jsonl` grades the samples that its rows bring; `completions` and `responses` ask `model` with
-    /// `input_messages` first, if both are given; `traces` grades what was recorded.
+    /// `input_messages` first, if both are given; `traces` grades what was recorded. `max_cost_usd` is
+    /// what all models that it asks may cost, `grading_run_cost_max` if it is not given.
     #[schema(value_type = Object)]
     data_source: Box<RawValue>,
 }
@@ -179,6 +185,8 @@ pub(super) async fn create_run(
     let (sent, hold) = read_json::<RunSent>(&state, &headers, body).await?;
     let mut source = DataSource::parse(&sent.data_source)?;
     let sampling = Sampling::of(&source)?;
+    let metadata = sent.metadata.unwrap_or_default();
+    source.cost_max(&metadata)?;
     require_what_it_needs(&state, &eval, &source, sampling.is_some())?;
     let rules = RowRules {
         schema: criteria::item_schema(&eval.data_source_config)?,
@@ -198,7 +206,7 @@ pub(super) async fn create_run(
             .unwrap_or_default(),
         model: source.model,
         data_source: echoed(&sent.data_source)?,
-        metadata: metadata_text(&sent.metadata.unwrap_or_default())?,
+        metadata: metadata_text(&metadata)?,
         items,
     };
     let made = meta
@@ -226,7 +234,6 @@ fn require_what_it_needs(
                        {\"type\": \"traces\", \"source\": {\"type\": \"traces\", \"limit\": 100}}";
         return Err(ApiError::invalid("data_source.type", message));
     }
-    source.cost_max()?;
     let costs = of_traces.map_or(Costs::Nothing, |of_traces| of_traces.costs());
     let uses = |wanted: &[Kind]| {
         all.iter().any(|criterion| match &criterion.by {
@@ -240,11 +247,41 @@ fn require_what_it_needs(
                        OPENAI_BASE_URL for another provider) where the server runs";
         return Err(ApiError::new(ErrorCode::Unconfigured, message));
     }
+    require_prices(state, &all, source)?;
+    for criterion in &all {
+        if let By::Row(grader) = &criterion.by {
+            let checked = grader.check(&state.graders.get());
+            checked
+                .map_err(|problems| ApiError::new(ErrorCode::Unconfigured, problems.to_string()))?;
+        }
+    }
     if (uses(&[Kind::Python]) || costs == Costs::Code) && state.graders.python.is_none() {
         let message = "this run has Python graders, which this server is not set up to run";
         return Err(ApiError::new(ErrorCode::Unconfigured, message));
     }
     Ok(())
+}
+
+/// Refuses a run that asks models of which nobody knows what they cost: what it may cost could not be kept
+/// to.
+fn require_prices(
+    state: &AppState,
+    criteria: &[Criterion],
+    source: &DataSource,
+) -> Result<(), ApiError> {
+    let judges = criteria.iter().filter_map(|criterion| match &criterion.by {
+        By::Row(grader) => grader.model(),
+        By::Trace(..) => None,
+    });
+    let mut models = source.model.as_deref().into_iter().chain(judges);
+    let Some(model) = models.find(|model| !is_priced(state, model)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "what {model:?} costs is not known, so no cap could be kept: give it a price with `tracegrade prices set MODEL \
+         --from DAY --input USD --output USD` or PUT /v1/prices (0 for one that is free)"
+    );
+    Err(ApiError::new(ErrorCode::Unconfigured, message))
 }
 
 async fn read_rows(
@@ -309,7 +346,7 @@ pub(super) async fn list_runs(
         .await?;
     let ids: Vec<&str> = page.entries.iter().map(|run| &*run.id).collect();
     let mut tallies = meta.tallies(&ids).await?;
-    let order = criteria_ids(&eval)?;
+    let order = criteria::ids(&eval.testing_criteria)?;
     let page = page.try_map(|run| {
         let tally = tallies.remove(&run.id).unwrap_or_default();
         RunObject::of(run, tally, &order)
@@ -432,12 +469,8 @@ async fn counted(
     let eval = meta.eval(&principal.project, &run.eval_id).await?;
     let mut tallies = meta.tallies(&[&run.id]).await?;
     let tally = tallies.remove(&run.id).unwrap_or_default();
-    Ok(Json(RunObject::of(run, tally, &criteria_ids(&eval)?)?))
-}
-
-fn criteria_ids(eval: &Eval) -> Result<Vec<String>, ApiError> {
-    let criteria = criteria::stored(&eval.testing_criteria)?;
-    Ok(criteria.into_iter().map(|criterion| criterion.id).collect())
+    let order = criteria::ids(&eval.testing_criteria)?;
+    Ok(Json(RunObject::of(run, tally, &order)?))
 }
 
 impl RunObject {
@@ -461,6 +494,7 @@ impl RunObject {
             per_model_usage: told.per_model_usage,
             per_testing_criteria_results: told.per_testing_criteria_results,
             data_source: raw(run.data_source)?,
+            cost_usd: (run.spent > NanoUsd::default()).then(|| run.spent.to_usd()),
             error: run.error.map(raw).transpose()?,
             metadata: raw(run.metadata)?,
             imported: run.openai_id.is_some().then_some(true),

@@ -27,7 +27,7 @@ pub(super) struct Sampled {
 }
 
 /// Why there is no answer to grade.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum SamplingError {
     /// The prompt names what the row does not have.
     #[error("{0}")]
@@ -35,9 +35,19 @@ pub(super) enum SamplingError {
     /// The model gave no answer.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The model refused to answer.
-    #[error("the model refused: {0}")]
-    Refusal(String),
+    /// The model refused to answer, which is paid for as an answer is.
+    #[error("the model refused: {}", .0.refusal.as_deref().unwrap_or_default())]
+    Refusal(Box<ModelAnswer>),
+}
+
+impl SamplingError {
+    /// Returns what the model said instead of an answer.
+    pub(super) fn answer(&self) -> Option<&ModelAnswer> {
+        match self {
+            Self::Refusal(answer) => Some(answer),
+            Self::Prompt(_) | Self::Model(_) => None,
+        }
+    }
 }
 
 impl Sampling {
@@ -81,7 +91,7 @@ impl Sampling {
     pub(super) async fn ask(
         &self,
         item: &Value,
-        model: Option<&dyn Model>,
+        model: &dyn Model,
     ) -> Result<Sampled, SamplingError> {
         let subject = Subject {
             item,
@@ -94,10 +104,9 @@ impl Sampling {
             params: Value::Object(self.params.clone()),
             schema: None,
         };
-        let model = model.ok_or(ModelError::Absent)?;
         let answer = model.ask(&request).await?;
-        if let Some(refusal) = &answer.refusal {
-            return Err(SamplingError::Refusal(refusal.clone()));
+        if answer.refusal.is_some() {
+            return Err(SamplingError::Refusal(Box::new(answer)));
         }
         Ok(Sampled {
             namespace: self.namespace(&answer),

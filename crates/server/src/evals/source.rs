@@ -13,12 +13,18 @@ use store::meta::NewItem;
 use super::recorded::RecordedQuery;
 use super::traces::TracesQuery;
 use crate::error::{ApiError, ErrorCode};
+use crate::json::in_our_words;
+use crate::pages::Metadata;
 
 /// An inline content that is longer is not repeated in answers: output items have its rows.
 const ECHO_BYTES_MAX: usize = 256 << 10;
 
+/// The key of a run's metadata that says what it may cost, in US dollars.
+const COST_MAX: &str = "max_cost_usd";
+
 /// Where a run's rows come from and what is done with them before they are graded, as it is sent.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct DataSource {
     #[serde(rename = "type")]
     pub(super) kind: String,
@@ -61,7 +67,7 @@ impl DataSource {
     /// Reads a data source, without its rows.
     pub(super) fn parse(sent: &RawValue) -> Result<Self, ApiError> {
         let source: Self = serde_json::from_str(sent.get())
-            .map_err(|error| ApiError::invalid("data_source", error.to_string()))?;
+            .map_err(|error| ApiError::invalid("data_source", in_our_words(&error)))?;
         match source.kind.as_str() {
             "jsonl" | "completions" | "responses" | "traces" => Ok(source),
             other => {
@@ -72,14 +78,20 @@ impl DataSource {
         }
     }
 
-    /// Returns what judges of traces may cost, if it is said.
-    pub(super) fn cost_max(&self) -> Result<Option<NanoUsd>, ApiError> {
-        match self.max_cost_usd {
-            None => Ok(None),
-            Some(usd) if (0.0..=1e9).contains(&usd) => Ok(Some(NanoUsd::from_usd(usd))),
-            Some(usd) => {
-                let message = format!("{usd} is no amount of US dollars");
-                Err(ApiError::invalid("data_source.max_cost_usd", message))
+    /// Returns what the run may cost, if it or its metadata says so: clients that know their fields can
+    /// send nothing else.
+    pub(super) fn cost_max(&self, metadata: &Metadata) -> Result<Option<NanoUsd>, ApiError> {
+        let (sent, param) = match (self.max_cost_usd, metadata.get(COST_MAX)) {
+            (Some(usd), _) => (usd.to_string(), "data_source.max_cost_usd"),
+            (None, Some(text)) => (text.clone(), "metadata.max_cost_usd"),
+            (None, None) => return Ok(None),
+        };
+        let usd = sent.trim().parse::<f64>().ok();
+        match usd.filter(|usd| (0.0..=1e9).contains(usd)) {
+            Some(usd) => Ok(Some(NanoUsd::from_usd(usd))),
+            None => {
+                let message = format!("{sent:?} is no amount of US dollars, such as 5 or 0.50");
+                Err(ApiError::invalid(param, message))
             }
         }
     }
@@ -89,7 +101,7 @@ impl DataSource {
         let at = |field: &str| format!("data_source.source{field}");
         let missing = |field: &str| ApiError::invalid(at(field), "it is missing");
         let sent = self.source.take().ok_or_else(|| missing(""))?;
-        let unclear = |error: serde_json::Error| ApiError::invalid(at(""), error.to_string());
+        let unclear = |error: serde_json::Error| ApiError::invalid(at(""), in_our_words(&error));
         let source: Source = serde_json::from_str(sent.get()).map_err(unclear)?;
         match source.kind.as_str() {
             "file_content" => Ok(Rows::Inline(
@@ -132,7 +144,10 @@ impl RowRules {
                 ApiError::invalid(format!("data_source.source.content[{at}]"), message)
             })
         };
-        some(texts.map(read).collect::<Result<_, _>>()?)
+        some(
+            texts.map(read).collect::<Result<_, _>>()?,
+            "the content has no rows",
+        )
     }
 
     /// Reads the lines of a file; empty ones are passed over.
@@ -149,7 +164,10 @@ impl RowRules {
             let row = self.row(line);
             row.map_err(|message| refuse(format!("line {number} of {id}: {message}")))
         };
-        some(lines.map(read).collect::<Result<_, _>>()?)
+        some(
+            lines.map(read).collect::<Result<_, _>>()?,
+            &format!("{id} has no rows"),
+        )
     }
 
     /// Returns rows that were made here, if they have what the eval wants of its rows.
@@ -163,7 +181,7 @@ impl RowRules {
             );
             return Err(ApiError::invalid("data_source.source", message));
         }
-        some(rows)
+        some(rows, "no call was recorded that is meant by this")
     }
 
     /// Refuses an item that does not fit the eval's schema.
@@ -177,24 +195,19 @@ impl RowRules {
     }
 
     fn row(&self, text: &str) -> Result<NewItem, String> {
-        let row: RowSent = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let row: RowSent = serde_json::from_str(text).map_err(|error| in_our_words(&error))?;
         let item = row
             .item
             .ok_or("it has no `item`: a row is {\"item\": {…}, \"sample\"?: {…}}")?;
-        match serde_json::from_str(item.get()) {
-            Ok(fields @ Value::Object(_)) => self.fit(&fields)?,
-            _ => return Err("its `item` is not an object".to_owned()),
-        }
+        self.fit(&object(&item, "item")?)?;
         let given = row.sample.filter(|sample| sample.get() != "null");
         match &given {
-            Some(sample) if !sample.get().starts_with('{') => {
-                return Err("its `sample` is not an object".to_owned());
-            }
+            Some(sample) => drop(object(sample, "sample")?),
             None if self.needs_sample => {
                 let message = "it has no `sample`, and without `model` and `input_messages` nothing is sampled";
                 return Err(message.to_owned());
             }
-            _ => {}
+            None => {}
         }
         let text = |raw: Box<RawValue>| String::from(Box::<str>::from(raw));
         Ok(NewItem {
@@ -205,13 +218,22 @@ impl RowRules {
     }
 }
 
-fn some(rows: Vec<NewItem>) -> Result<Vec<NewItem>, ApiError> {
+/// Reads a field of a row that is an object.
+fn object(raw: &RawValue, name: &str) -> Result<Value, String> {
+    match serde_json::from_str(raw.get()) {
+        Ok(fields @ Value::Object(_)) => Ok(fields),
+        Ok(_) => Err(format!("its `{name}` is not an object")),
+        Err(error) => {
+            let why = in_our_words(&error);
+            Err(format!("its `{name}` cannot be read: {why}"))
+        }
+    }
+}
+
+fn some(rows: Vec<NewItem>, none: &str) -> Result<Vec<NewItem>, ApiError> {
     match rows.is_empty() {
         false => Ok(rows),
-        true => Err(ApiError::invalid(
-            "data_source.source",
-            "there are no such rows",
-        )),
+        true => Err(ApiError::invalid("data_source.source", none)),
     }
 }
 
@@ -221,7 +243,8 @@ pub(super) fn echoed(sent: &RawValue) -> Result<String, ApiError> {
     if sent.get().len() <= ECHO_BYTES_MAX {
         return Ok(sent.get().to_owned());
     }
-    let mut value: Value = serde_json::from_str(sent.get()).map_err(ApiError::internal)?;
+    let mut value: Value = serde_json::from_str(sent.get())
+        .map_err(|error| ApiError::invalid("data_source", in_our_words(&error)))?;
     if let Some(Value::Object(source)) = value.get_mut("source")
         && let Some(Value::Array(rows)) = source.get_mut("content")
     {
@@ -241,6 +264,42 @@ mod tests {
                 "properties": {"n": {"type": "integer", "minimum": 0}}}),
             needs_sample,
         }
+    }
+
+    #[test]
+    fn what_a_run_may_cost_is_said_by_its_source_or_its_metadata() {
+        let check =
+            |source: Option<f64>, metadata: Option<&str>, want: Result<Option<f64>, &str>| {
+                let mut sent = serde_json::json!({"type": "jsonl"});
+                if let Some(usd) = source {
+                    sent["max_cost_usd"] = usd.into();
+                }
+                let sent = RawValue::from_string(sent.to_string()).unwrap();
+                let pairs = metadata.map(|text| (COST_MAX.to_owned(), text.to_owned()));
+                let got = DataSource::parse(&sent)
+                    .unwrap()
+                    .cost_max(&pairs.into_iter().collect());
+                match (got, want) {
+                    (Ok(got), Ok(want)) => assert_eq!(got, want.map(NanoUsd::from_usd)),
+                    (Err(got), Err(param)) => assert!(got.to_string().starts_with(param), "{got}"),
+                    (got, want) => panic!("{got:?} is not {want:?}"),
+                }
+            };
+        check(None, None, Ok(None));
+        check(Some(0.5), Some("7"), Ok(Some(0.5)));
+        check(None, Some(" 7 "), Ok(Some(7.0)));
+        check(Some(-1.0), None, Err("data_source.max_cost_usd"));
+        for text in ["much", "-1", "inf", "NaN", ""] {
+            check(None, Some(text), Err("metadata.max_cost_usd"));
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_source_that_is_not_known_is_refused_by_its_name() {
+        let sent = r#"{"type":"completions","sampling_parameters":{}}"#;
+        let sent = RawValue::from_string(sent.to_owned()).unwrap();
+        let error = DataSource::parse(&sent).unwrap_err().to_string();
+        assert!(error.contains("sampling_parameters"), "{error}");
     }
 
     fn check(text: &str, needs_sample: bool, want: Result<usize, &str>) {
@@ -269,6 +328,17 @@ mod tests {
         check(&format!("\n{good}\n{{"), false, Err("line 3 of file-1: "));
         check(r#"{"label":"a"}"#, false, Err("it has no `item`"));
         check(r#"{"item":[1]}"#, false, Err("not an object"));
+        check("7", false, Err("expected an object"));
+        check(
+            r#"{"item":{"label":"\ud800"}}"#,
+            false,
+            Err("`item` cannot be read: "),
+        );
+        check(
+            r#"{"item":{"label":"a"},"sample":{"output_text":"\ud800"}}"#,
+            false,
+            Err("`sample` cannot be read: "),
+        );
         check(r#"{"item":{}}"#, false, Err("`item` lacks label"));
         check(
             r#"{"item":{"label":"a","n":"x"}}"#,
@@ -285,7 +355,7 @@ mod tests {
             false,
             Err("`sample` is not an object"),
         );
-        check(" \n", false, Err("there are no such rows"));
+        check(" \n", false, Err("file-1 has no rows"));
         let error = rules(false).lines(b"\xff", "file-1").unwrap_err();
         assert!(error.to_string().contains("UTF-8"));
     }

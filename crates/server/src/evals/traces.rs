@@ -4,10 +4,11 @@
 //! `{{item.tools[0].name}}` and `{{sample.output_text}}` stand for what the trace says there. A row is a copy,
 //! which goes when its trace is deleted.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use insight::template;
-use model::{ProjectId, TraceId};
+use model::{ProjectId, TraceFilter, TraceId, TraceStatus};
 use query::{Order, TraceList};
 use serde::Deserialize;
 use serde_json::Value;
@@ -44,6 +45,8 @@ pub(super) struct TracesQuery {
     references: Option<Vec<ReferenceSent>>,
     /// Where they name keys, by which key of the metadata they are found: `metadata.KEY`.
     references_by: Option<String>,
+    /// Whether those too that still run, as they are.
+    include_running: Option<bool>,
 }
 
 /// Returns the traces that are meant as rows, with the memory that they hold. All of it together may weigh
@@ -81,14 +84,25 @@ async fn meant(
         return Err(ApiError::invalid(at("limit"), message));
     }
     if let Some(ids) = query.trace_ids {
-        if query.filter.is_some() || ids.is_empty() || ids.len() > TRACES_MAX {
-            let message = format!("1 to {TRACES_MAX} traces are named, or chosen by a filter");
+        let chooses = query.filter.is_some() || query.limit.is_some();
+        if chooses || ids.is_empty() || ids.len() > TRACES_MAX {
+            let message =
+                format!("1 to {TRACES_MAX} traces are named, or chosen by a filter and a limit");
+            return Err(ApiError::invalid(at("trace_ids"), message));
+        }
+        let mut named = HashSet::new();
+        if let Some(twice) = ids.iter().find(|id| !named.insert(*id)) {
+            let message = format!("{twice:?} is named twice, and a trace is graded once");
             return Err(ApiError::invalid(at("trace_ids"), message));
         }
         let id = |text: &String| TraceId::new(text).map_err(|_| ApiError::not_found("trace", text));
         return ids.iter().map(id).collect();
     }
     let filter = filter_of(query.filter.as_ref(), state.clock.now())?;
+    let filter = match query.include_running {
+        Some(true) => filter,
+        _ => settled(filter),
+    };
     of_project(state, project, async |snapshot| {
         let list = TraceList {
             filter: filter.clone(),
@@ -102,6 +116,23 @@ async fn meant(
         Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
     })
     .await
+}
+
+/// Leaves out traces that still run, unless they are asked for by their status: what is graded of them says
+/// nothing of how they end.
+fn settled(filter: TraceFilter) -> TraceFilter {
+    if !filter.status.is_empty() {
+        return filter;
+    }
+    let is_settled = |status: &TraceStatus| *status != TraceStatus::Running;
+    TraceFilter {
+        status: TraceStatus::ALL
+            .iter()
+            .copied()
+            .filter(is_settled)
+            .collect(),
+        ..filter
+    }
 }
 
 /// Everything that reading traces takes to a blocking thread.
@@ -152,7 +183,7 @@ impl Reading {
         match rows.is_empty() {
             true => Err(ApiError::invalid(
                 "data_source.source",
-                "there are no such traces",
+                "there are no such traces that have ended; with include_running those count too that still run",
             )),
             false => Ok((rows, hold)),
         }

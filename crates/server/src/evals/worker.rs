@@ -2,19 +2,20 @@
 //!
 //! Everything that lasts is in `meta.db`: which runs are not over, and which of their rows wait. So this
 //! can be cut off at any moment. What was graded and not written down yet is graded again after the next
-//! start, and no row has two results (G1). Runs of all projects take turns in the order in which they
+//! start, with the answers that models gave, and no row has two results (G1). Runs of all projects take turns in the order in which they
 //! were made, some at a time.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use grade::trace::Halt;
 use model::{NanoUsd, ProjectId};
-use serde_json::{Value, json};
-use store::meta::{EvalRun, GradedItem, MetaError, PageAsked, RunStatus};
+use serde_json::json;
+use store::meta::{EvalRun, MetaError, QueuedItem};
 
 use super::grading::Plan;
 use crate::app::ServeError;
@@ -100,39 +101,74 @@ async fn grade(state: &AppState, run: &EvalRun) -> Result<(), RunError> {
         return Ok(());
     }
     let eval = meta.eval(&run.project, &run.eval_id).await?;
-    let spent = spent_before(state, run).await?;
-    let plan = Plan::of(state, &eval, run, spent).await;
+    let plan = Plan::of(state, &eval, run).await;
     let plan = plan.map_err(RunError::Plan)?;
     let mut after = -1;
     loop {
         let rows = meta.queued_items(&run.id, after, ROWS_PER_READ).await?;
         let Some(last) = rows.last() else { break };
         after = last.position;
-        let graded = futures::stream::iter(rows).map(|row| plan.grade(row));
-        let mut graded = graded
-            .buffer_unordered(ROWS_AT_ONCE)
-            .ready_chunks(ROWS_PER_WRITE);
-        while let Some(done) = graded.next().await {
-            let mut halt = None;
-            let is_done = |one: Result<GradedItem, Halt>| one.map_err(|why| halt = Some(why)).ok();
-            let done: Vec<GradedItem> = done.into_iter().filter_map(is_done).collect();
-            if !meta.grade_items(&run.id, &done).await? {
-                return Ok(());
-            }
-            if let Some(halt) = halt {
-                return Ok(meta.end_run(&run.id, Some(&halted(&halt))).await?);
-            }
+        match grade_rows(state, run, &plan, rows).await? {
+            Went::On => {}
+            Went::Over => return Ok(()),
+            Went::Halted(halt) => return Ok(meta.end_run(&run.id, Some(&halted(&halt))).await?),
         }
     }
     let tallies = meta.tallies(&[&run.id]).await?;
+    // Rows of traces that were deleted are gone: a run of no other is not at fault.
     let nothing = tallies
         .get(&run.id)
-        .is_some_and(|tally| tally.passed + tally.failed + tally.skipped == 0);
+        .is_some_and(|tally| tally.errored > 0 && tally.passed + tally.failed + tally.skipped == 0);
     let error = nothing.then(|| {
         let message = "not one row could be graded: the output items say why";
         json!({"code": "nothing_graded", "message": message}).to_string()
     });
     Ok(meta.end_run(&run.id, error.as_deref()).await?)
+}
+
+/// How it went with some rows of a run.
+enum Went {
+    /// They are written down.
+    On,
+    /// The run is over: somebody canceled or deleted it.
+    Over,
+    /// No further row could be graded.
+    Halted(Halt),
+}
+
+/// Grades some rows and writes down what was found. Where that comes to a halt, rows that were begun are
+/// brought to their end, for they are paid for.
+async fn grade_rows(
+    state: &AppState,
+    run: &EvalRun,
+    plan: &Plan,
+    rows: Vec<QueuedItem>,
+) -> Result<Went, RunError> {
+    let is_halted = AtomicBool::new(false);
+    let begun = rows
+        .into_iter()
+        .take_while(|_| !is_halted.load(Ordering::Relaxed));
+    let mut done = futures::stream::iter(begun)
+        .map(|row| plan.grade(row))
+        .buffer_unordered(ROWS_AT_ONCE)
+        .ready_chunks(ROWS_PER_WRITE);
+    let mut halt = None;
+    while let Some(done) = done.next().await {
+        let (mut graded, mut cost) = (Vec::with_capacity(done.len()), NanoUsd::default());
+        for one in done {
+            cost = cost.saturating_add(one.cost);
+            match one.graded {
+                Ok(row) => graded.push(row),
+                Err(why) => halt = Some(why),
+            }
+        }
+        is_halted.store(halt.is_some(), Ordering::Relaxed);
+        let meta = state.store.meta();
+        if !meta.grade_items(&run.id, &graded, cost).await? {
+            return Ok(Went::Over);
+        }
+    }
+    Ok(halt.map_or(Went::On, Went::Halted))
 }
 
 /// Returns what the error of a run says that cannot go on: its further rows would fail alike, or cost what
@@ -143,33 +179,4 @@ fn halted(halt: &Halt) -> String {
         Halt::Terminal(_) => "judge_refuses",
     };
     json!({"code": code, "message": halt.to_string()}).to_string()
-}
-
-/// Returns what judges of traces have cost a run before the server was last started.
-async fn spent_before(state: &AppState, run: &EvalRun) -> Result<NanoUsd, RunError> {
-    let mut spent = NanoUsd::default();
-    if run.status == RunStatus::Queued {
-        return Ok(spent);
-    }
-    let mut asked = PageAsked {
-        after: None,
-        limit: ROWS_PER_READ as usize,
-        is_descending: false,
-    };
-    loop {
-        let page = state
-            .store
-            .meta()
-            .output_items(&run.id, None, &asked)
-            .await?;
-        for item in &page.entries {
-            let results: Vec<Value> = serde_json::from_str(&item.results).unwrap_or_default();
-            let costs = results.iter().filter_map(|one| one["cost_usd"].as_f64());
-            spent = spent.saturating_add(NanoUsd::from_usd(costs.sum()));
-        }
-        match page.entries.last() {
-            Some(last) if page.has_more => asked.after = Some(last.id.clone()),
-            _ => return Ok(spent),
-        }
-    }
 }

@@ -139,20 +139,17 @@ pub(super) async fn baselines_of(
     run: &GradingRun,
     plan: &Plan,
 ) -> Result<BTreeMap<String, f64>, ContextError> {
-    baselines_before(state, &run.project, baseline_moment(state, run), plan).await
+    let at = baseline_moment(state, run);
+    baselines_before(state, &run.project, at, plan.baselines()).await
 }
 
-/// As [`baselines_of`], for whatever was made at `at`.
+/// As [`baselines_of`], of these keys and for whatever was made at `at`.
 pub(super) async fn baselines_before(
     state: &AppState,
     project: &ProjectId,
     at: Time,
-    plan: &Plan,
+    mut keys: Vec<String>,
 ) -> Result<BTreeMap<String, f64>, ContextError> {
-    let graders = plan.graders().iter();
-    let mut keys: Vec<String> = graders
-        .flat_map(|one| one.grader.needs().baselines)
-        .collect();
     keys.sort();
     keys.dedup();
     if keys.is_empty() {

@@ -1,23 +1,22 @@
 //! Graders of traces as criteria of an eval: graded as a grading run grades, told as the eval tells.
 //!
 //! An eval keeps rows and results of its own, so there is nothing of a run here: graders in an order in
-//! which each finds what it asks of others, whom they may ask and out of which purse, and one trace at a
-//! time.
+//! which each finds what it asks of others, and one trace at a time. Judges are asked on the bill of the row
+//! that the trace was made a row of.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use grade::judge::Budget;
 use grade::trace::{Costs, Exchange, Graded, Halt, Subject, TraceGrader, number_of};
-use model::{NanoUsd, Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, Verdict};
+use model::{Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, Verdict};
 use serde_json::Value;
 
 use super::api::meant;
 use super::context::{Known, baselines_before};
-use super::judge::{Bill, ProjectJudge};
 use super::plan::{Frozen, Plan, Planned, Scores};
+use super::purse::{RowBill, fits_later, wait_for_room};
 use super::recorded::{self, Judged};
 use super::usual::Wanted;
 use super::worker::load;
@@ -62,13 +61,19 @@ pub(crate) async fn named(
     })
 }
 
+/// Returns what the project does not have that a grader asks for, each in a sentence.
+pub(crate) fn lacking(state: &AppState, project: &ProjectId, grader: &TraceGrader) -> Vec<String> {
+    Known::of(state, project).lacking(grader)
+}
+
 /// The criteria of an eval that grade traces, in the order in which they are asked.
 #[derive(Debug)]
 pub(crate) struct TraceCriteria(Plan);
 
 impl TraceCriteria {
-    /// Puts criteria in order, or tells what stands against it, each problem in a sentence.
-    pub(crate) fn new(criteria: Vec<TraceCriterion>) -> Result<Self, Vec<String>> {
+    /// Puts criteria in order, or tells what stands against it, each problem in a sentence. `others` are the
+    /// names of criteria that grade rows: they are asked before.
+    pub(crate) fn new(criteria: Vec<TraceCriterion>, others: &[&str]) -> Result<Self, Vec<String>> {
         let planned = criteria.into_iter().map(|one| Planned {
             frozen: Frozen {
                 id: one.id,
@@ -79,7 +84,14 @@ impl TraceCriteria {
             },
             grader: one.grader,
         });
-        Plan::new(planned.collect()).map(Self)
+        let plan = Plan::beside(planned.collect(), others)?;
+        match plan.comparing() {
+            None => Ok(Self(plan)),
+            Some(name) => Err(vec![format!(
+                "`{name}` compares a trace with another one, and a row of an eval is one trace: compare two \
+                 versions with a grading run"
+            )]),
+        }
     }
 
     /// Returns what the dearest of them costs.
@@ -97,7 +109,6 @@ pub(crate) struct TraceBench {
     plan: Plan,
     known: Known,
     baselines: BTreeMap<String, f64>,
-    judge: ProjectJudge,
 }
 
 /// What the criteria said of a trace so far.
@@ -124,15 +135,13 @@ impl Said {
 }
 
 impl TraceBench {
-    /// Makes everything ready for a run that was made at `at`. Judges may cost `cap` in all, of which
-    /// `spent` is gone.
+    /// Makes everything ready for a run that was made at `at`.
     pub(crate) async fn new(
         state: &AppState,
         (project, run_id, at): (&ProjectId, &str, Time),
         criteria: TraceCriteria,
-        (cap, spent): (NanoUsd, NanoUsd),
     ) -> Result<Self, ApiError> {
-        let baselines = baselines_before(state, project, at, &criteria.0).await;
+        let baselines = baselines_before(state, project, at, criteria.0.baselines()).await;
         let usual = (at, Wanted::by_plan(criteria.0.graders()));
         let known = Known::of(state, project).with_usual(state, project, usual);
         Ok(Self {
@@ -141,28 +150,29 @@ impl TraceBench {
             run_id: run_id.to_owned(),
             known: known.await.map_err(ApiError::internal)?,
             baselines: baselines.map_err(ApiError::internal)?,
-            judge: ProjectJudge::of(state, project, Budget::new(cap, spent)),
             plan: criteria.0,
         })
     }
 
     /// Grades a trace, held against what should have been done if its row tells that: what each criterion
-    /// says of it, by its id.
+    /// says of it, by its id. `scores` are those of criteria that graded its row, by name.
     pub(crate) async fn grade(
         &self,
-        trace_id: &TraceId,
-        reference: Option<&Value>,
+        (trace_id, reference): (&TraceId, Option<&Value>),
+        row: &RowBill<'_>,
+        scores: BTreeMap<String, f64>,
     ) -> Result<Vec<(String, Vec<Graded>)>, Halt> {
         let (viewed, hash) = match self.view(trace_id, reference).await {
             Ok(found) => found,
             Err(why) => return Ok(self.unreadable(&why)),
         };
-        let bill = self.judge.bill(Some(trace_id), None, NanoUsd::default());
-        let mut said = Said::default();
+        let mut said = Said {
+            scores,
+            ..Said::default()
+        };
         let mut halted = None;
         for planned in self.plan.graders() {
-            let graded = self.ask(planned, (&viewed, &hash), &said, &bill);
-            match graded.await {
+            match self.ask(planned, (&viewed, &hash), &said, row).await {
                 Ok(graded) => said.add(planned, graded),
                 Err(halt) => {
                     halted = Some(halt);
@@ -183,7 +193,7 @@ impl TraceBench {
         planned: &Planned,
         (viewed, hash): (&Viewed, &str),
         said: &Said,
-        bill: &Bill<'_>,
+        row: &RowBill<'_>,
     ) -> Result<Vec<Graded>, Halt> {
         let subject = Subject {
             trace_hash: hash,
@@ -194,17 +204,23 @@ impl TraceBench {
             cited: &said.cited,
             ..self.known.subject(&viewed.view)
         };
-        let services = bill.services();
-        let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
-        graded.catch_unwind().await.unwrap_or_else(|_panic| {
-            let name = &planned.frozen.name;
-            tracing::error!(grader = %name, run = %self.run_id, "a grader panicked");
-            let why = "the grader panicked: a bug, of which the server's log has the place";
-            Ok(vec![Graded::of(Verdict::unscored(
-                UnscoredReason::Code,
-                why,
-            ))])
-        })
+        let services = row.bill().services();
+        loop {
+            let graded = AssertUnwindSafe(planned.grader.grade(&subject, &services));
+            match graded.catch_unwind().await {
+                // What it has asked so far is known when it asks again.
+                Ok(Err(Halt::Budget(why))) if fits_later(&why) => wait_for_room().await,
+                Ok(graded) => return graded,
+                Err(_panic) => return Ok(vec![self.panicked(planned)]),
+            }
+        }
+    }
+
+    fn panicked(&self, planned: &Planned) -> Graded {
+        let name = &planned.frozen.name;
+        tracing::error!(grader = %name, run = %self.run_id, "a grader panicked");
+        let why = "the grader panicked: a bug, of which the server's log has the place";
+        Graded::of(Verdict::unscored(UnscoredReason::Code, why))
     }
 
     /// Reads a trace, with the hash of what can be read of it; or says why it cannot be read.

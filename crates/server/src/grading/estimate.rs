@@ -127,7 +127,7 @@ pub(super) async fn estimate(
 fn unpriced(grader: &str) -> ApiError {
     let message = format!(
         "what the judge of `{grader}` costs is not known, so no cap could be kept: name a model in the grader \
-         or as judge_model, and give it a price with POST /v1/prices (one that is free has a price of 0)"
+         or as judge_model, and give it a price with PUT /v1/prices (one that is free has a price of 0)"
     );
     ApiError::new(ErrorCode::Unconfigured, message)
 }
@@ -136,11 +136,12 @@ fn unpriced(grader: &str) -> ApiError {
 #[derive(Debug, Serialize)]
 pub(super) struct Power {
     grader: String,
-    /// The smallest difference of two rates that two runs of this size find in four of five cases.
+    /// The smallest difference of two rates that two runs of this size find in four of five cases; of a
+    /// grader that compares two traces the smallest one of its win rate from one half.
     detectable_difference: f64,
     /// In words.
     sentence: String,
-    /// The rate of passes that this rests on.
+    /// The rate of passes, or wins, that this rests on.
     rate: f64,
     /// How much groups take away.
     design_effect: f64,
@@ -169,6 +170,10 @@ pub(super) async fn power(
     let mut told = Vec::new();
     for planned in plan.graders() {
         let name = &planned.frozen.name;
+        if planned.grader.is_pairwise() {
+            told.push(power_of_pairs(name, selection));
+            continue;
+        }
         let used = |run: &GradingRun| Some((run.id.clone(), used_in(run, &planned.frozen.hash)?));
         let seen = match runs.iter().find_map(used) {
             None => None,
@@ -212,6 +217,25 @@ fn used_in(run: &GradingRun, hash: &str) -> Option<String> {
     let frozen: Vec<Frozen> = serde_json::from_str(&run.graders).ok()?;
     let same = frozen.into_iter().find(|one| one.hash == hash);
     same.map(|one| one.id)
+}
+
+/// Tells what a run of pairs could show. It is one run: how often its traces win is held against one half.
+/// Ties make it surer than is said here.
+fn power_of_pairs(grader: &str, selection: &Selection) -> Power {
+    let (n, groups) = (selection.sampled(), selection.groups());
+    let error = 0.5 / (groups.max(1) as f64).sqrt();
+    let difference = detectable(error, Level::P95);
+    let points = (difference * 100.0).ceil();
+    Power {
+        grader: grader.to_owned(),
+        detectable_difference: difference,
+        sentence: format!(
+            "{n} pairs in {groups} groups tell win rates from one half that are {points:.0} points off or more"
+        ),
+        rate: 0.5,
+        design_effect: n as f64 / groups.max(1) as f64,
+        from_run: None,
+    }
 }
 
 /// Returns the rate of passes and the design effect of a grader in an earlier run.

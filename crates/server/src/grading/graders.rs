@@ -170,6 +170,12 @@ impl Graders {
         Ok(())
     }
 
+    /// Returns what they say.
+    pub(super) fn definitions(&self) -> Vec<&Value> {
+        let graders = self.plan.graders().iter();
+        graders.map(|one| one.grader.definition()).collect()
+    }
+
     /// Returns them as a run keeps them.
     pub(super) fn frozen(&self) -> Vec<&Frozen> {
         self.plan.graders().iter().map(|one| &one.frozen).collect()

@@ -118,6 +118,10 @@ impl Bench {
         let services = bill.services();
         let mut said = Said::default();
         for (place, planned) in self.plan.graders().iter().enumerate() {
+            if counterpart.is_none() && planned.grader.is_pairwise() {
+                said.add(place, planned, vec![of_trace(parted())]);
+                continue;
+            }
             let subject = Subject {
                 counterpart,
                 ..self.subject(item, view, &hash, &said)
@@ -204,6 +208,16 @@ fn of_trace(verdict: Verdict) -> Graded {
         verdict,
         scores: BTreeMap::new(),
         exchanges: Vec::new(),
+    }
+}
+
+/// Returns what is said of a trace whose partner is gone: no run with a grader that compares has a trace
+/// without one.
+fn parted() -> Verdict {
+    let why = "the trace that this one was to be compared with was deleted";
+    Verdict {
+        reasoning: Some(why.to_owned()),
+        ..Verdict::new(Outcome::NotApplicable)
     }
 }
 

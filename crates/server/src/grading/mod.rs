@@ -15,6 +15,7 @@ mod judge;
 mod pairs;
 mod plan;
 mod progress;
+mod purse;
 mod recorded;
 mod references;
 mod select;
@@ -39,8 +40,10 @@ use crate::state::AppState;
 use crate::turns::Turns;
 
 pub(crate) use api::{AnnotationObject, GradeObject, Said, annotations_of, grades_of};
-pub(crate) use criteria::{TraceBench, TraceCriteria, TraceCriterion, named as named_grader};
-pub(crate) use pairs::forget_comparisons;
+pub(crate) use criteria::{
+    TraceBench, TraceCriteria, TraceCriterion, lacking, named as named_grader,
+};
+pub(crate) use purse::{Purse, RowBill, is_priced};
 pub(crate) use recorded::forget as forget_judgements;
 pub(crate) use references::{ReferenceSent, References, Tally};
 pub(crate) use settings::problems_of;

@@ -3,20 +3,18 @@
 //! Traces find their partners by the value of a key of their metadata, or by their group. Where a key has
 //! several on a side, the first goes with the first and so on, in the order of the run's hash: which that is
 //! depends on no trace's content. What finds no partner is left out before a sample is drawn, and counted.
+//! When one of two traces is deleted later, the words of their comparison go (`store/src/comparisons.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::ControlFlow;
 
-use model::{Grade, GroupId, JudgeUse, Outcome, TraceFilter, TraceId, Verdict};
+use model::{GroupId, ID_BYTES_MAX, TraceFilter, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stats::sample::Sampler;
-use store::GradeFilter;
 use utoipa::ToSchema;
 
 use super::start::GradeRequest;
 use crate::error::ApiError;
-use crate::read::blocking;
 use crate::state::AppState;
 
 /// Traces of a run that are held against others are read so many at a time.
@@ -66,18 +64,22 @@ impl PairBy {
         }
     }
 
-    /// Returns the key of a trace, if it has one.
+    /// Returns the key of a trace, if it has one. Pairs of one key are a group, so it fits into an id: of a
+    /// long value it is the hash.
     pub(super) fn key(&self, group: Option<&GroupId>, metadata: Option<&str>) -> Option<String> {
-        match self {
-            Self::Group => group.map(ToString::to_string),
-            Self::Metadata(key) => {
-                let metadata: Value = serde_json::from_str(metadata?).ok()?;
-                match metadata.get(key)? {
-                    Value::Null => None,
-                    Value::String(text) => Some(text.clone()),
-                    other => Some(other.to_string()),
-                }
-            }
+        let Self::Metadata(key) = self else {
+            return group.map(ToString::to_string);
+        };
+        let metadata: Value = serde_json::from_str(metadata?).ok()?;
+        let value = match metadata.get(key)? {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        match value.len() {
+            0 => None,
+            1..=ID_BYTES_MAX => Some(value),
+            _ => Some(blake3::hash(value.as_bytes()).to_hex().to_string()),
         }
     }
 
@@ -180,64 +182,6 @@ async fn of_run(
     })
 }
 
-/// Takes the words out of grades that hold traces against ones that are being deleted: they quote those
-/// too. Before they are deleted, for nobody knows afterwards which these were.
-pub(crate) async fn forget_comparisons(
-    state: &AppState,
-    project: &model::ProjectId,
-    traces: &[TraceId],
-) -> Result<(), ApiError> {
-    let found = state.store.meta().graded_against(project, traces).await?;
-    if found.is_empty() {
-        return Ok(());
-    }
-    let snapshot = state.store.snapshot(project);
-    let read = move || -> Result<Vec<Grade>, store::ReadError> {
-        let mut compared = Vec::new();
-        for (run_id, trace_id) in found {
-            let filter = GradeFilter {
-                run_id: Some(run_id),
-                trace_id: Some(trace_id),
-                with_texts: true,
-                ..GradeFilter::default()
-            };
-            snapshot.for_each_grade(&filter, &mut |grade| {
-                compared.extend(is_comparison(&grade).then(|| emptied(grade)));
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(compared)
-    };
-    let compared = blocking(read).await?.map_err(ApiError::internal)?;
-    if !compared.is_empty() {
-        state.store.append_grades(project, compared).await?;
-    }
-    Ok(())
-}
-
-fn is_comparison(grade: &Grade) -> bool {
-    let judge = grade.verdict.judge.as_ref();
-    let params = judge.and_then(|judge| judge.params.as_ref());
-    params.is_some_and(|params| params.as_str().contains("\"counterpart\""))
-}
-
-/// Returns what takes a grade's place: what it cost, and no word of what was compared.
-fn emptied(grade: Grade) -> Grade {
-    let why = "the trace that this one was compared with was deleted";
-    let judge = grade.verdict.judge.map(|judge| JudgeUse {
-        params: None,
-        ..judge
-    });
-    Grade {
-        verdict: Verdict {
-            reasoning: Some(why.to_owned()),
-            judge,
-            ..Verdict::new(Outcome::NotApplicable)
-        },
-        ..grade
-    }
-}
-
 /// How traces were paired, as it is kept and told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Pairs {
@@ -247,6 +191,18 @@ pub(super) struct Pairs {
     unpaired: usize,
     /// Traces of the other side without one.
     unpaired_of_other_side: usize,
+    /// Traces of the other side that were left out because they still run.
+    running_of_other_side: usize,
+    /// Ids of the other side that were named and are not there.
+    missing_of_other_side: usize,
+}
+
+/// The traces of the other side, and what was left out of them.
+#[derive(Debug, Default)]
+pub(super) struct OtherSide {
+    pub(super) traces: Vec<Lonely>,
+    pub(super) running: usize,
+    pub(super) missing: usize,
 }
 
 /// A trace that may find a partner.
@@ -269,18 +225,19 @@ pub(super) fn pair(
     pair_by: &PairBy,
     seed: &str,
     own: &[Lonely],
-    others: Vec<Lonely>,
+    others: OtherSide,
 ) -> (Vec<Option<Partner>>, Pairs) {
     let sampler = Sampler::new(seed.as_bytes());
     let rank = |id: &TraceId| sampler.rank(id.as_str());
     // A trace is not compared with one that is compared itself.
     let here: HashSet<&TraceId> = own.iter().map(|one| &one.trace_id).collect();
-    let others: Vec<Lonely> = (others.into_iter())
-        .filter(|one| !here.contains(&one.trace_id))
-        .collect();
-    let all_others = others.len();
+    let mut all_others = 0;
     let mut by_key: HashMap<String, Vec<TraceId>> = HashMap::new();
-    for other in others {
+    for other in others.traces {
+        if here.contains(&other.trace_id) {
+            continue;
+        }
+        all_others += 1;
         if let Some(key) = other.key {
             by_key.entry(key).or_default().push(other.trace_id);
         }
@@ -319,19 +276,32 @@ pub(super) fn pair(
         by: pair_by.word(),
         unpaired: own.len() - paired,
         unpaired_of_other_side: all_others - paired,
+        running_of_other_side: others.running,
+        missing_of_other_side: others.missing,
     };
     (partners, told)
 }
 
 impl Pairs {
-    /// Returns how many traces of the run have no partner.
-    pub(super) fn unpaired(&self) -> usize {
-        self.unpaired
-    }
-
-    /// Returns what pairs them.
-    pub(super) fn by(&self) -> &str {
-        &self.by
+    /// Says why a run has no trace with a partner; nothing if none was without one.
+    pub(super) fn why_none(&self) -> Option<String> {
+        if self.unpaired == 0 {
+            return None;
+        }
+        let mut why = format!(
+            "none of {} traces has a partner among those that it is compared with, by {}",
+            self.unpaired, self.by
+        );
+        for (count, what) in [
+            (self.unpaired_of_other_side, "others have no partner either"),
+            (self.running_of_other_side, "others still run"),
+            (self.missing_of_other_side, "ids of others are not there"),
+        ] {
+            if count > 0 {
+                why += &format!("; {count} {what}");
+            }
+        }
+        Some(why)
     }
 }
 
@@ -343,6 +313,13 @@ mod tests {
         Lonely {
             trace_id: TraceId::new(id).unwrap(),
             key: key.map(str::to_owned),
+        }
+    }
+
+    fn side(traces: impl Into<Vec<Lonely>>) -> OtherSide {
+        OtherSide {
+            traces: traces.into(),
+            ..OtherSide::default()
         }
     }
 
@@ -358,14 +335,14 @@ mod tests {
             lonely("trace_c1", Some("c")),
             lonely("trace_d1", None),
         ];
-        let others = vec![
+        let others = [
             lonely("trace_b0", Some("b")),
             lonely("trace_a0", Some("a")),
             lonely("trace_e0", Some("e")),
             // It is a trace of the run itself.
             lonely("trace_c1", Some("c")),
         ];
-        let (partners, told) = pair(&by_case(), "s", &own, others);
+        let (partners, told) = pair(&by_case(), "s", &own, side(others));
         let ids: Vec<_> = (partners.iter())
             .map(|it| it.as_ref().map(|it| it.trace_id.as_str()))
             .collect();
@@ -383,7 +360,7 @@ mod tests {
             .map(|n| lonely(&format!("trace_o{n}"), Some("a")))
             .collect();
         let of = |own: &[Lonely], others: Vec<Lonely>| {
-            let (partners, told) = pair(&by_case(), "s", own, others);
+            let (partners, told) = pair(&by_case(), "s", own, side(others));
             assert_eq!((told.unpaired, told.unpaired_of_other_side), (0, 1));
             let groups = partners.iter().flatten().map(|it| it.group.clone());
             assert!(groups.into_iter().all(|it| it == GroupId::new("a").ok()));
@@ -397,11 +374,27 @@ mod tests {
     }
 
     #[test]
+    fn pairs_of_a_long_key_are_a_group_too() {
+        let key = |last: char| {
+            let metadata = format!(r#"{{"case":"{}{last}"}}"#, "x".repeat(100_000));
+            by_case().key(None, Some(&metadata)).unwrap()
+        };
+        assert!(key('a').len() <= ID_BYTES_MAX && key('a') != key('b'));
+        let of = |version: &str| {
+            let one = |n| lonely(&format!("trace_{version}{n}"), Some(&key('a')));
+            [one(0), one(1)]
+        };
+        let (partners, _) = pair(&by_case(), "s", &of("new"), side(of("old")));
+        assert!(partners.iter().flatten().all(|it| it.group.is_some()));
+    }
+
+    #[test]
     fn a_key_is_a_text_whatever_it_was() {
         let key = |metadata: &str| by_case().key(None, Some(metadata));
         assert_eq!(key(r#"{"case":"a"}"#).as_deref(), Some("a"));
         assert_eq!(key(r#"{"case":7}"#).as_deref(), Some("7"));
         assert_eq!(key(r#"{"case":null}"#), None);
+        assert_eq!(key(r#"{"case":""}"#), None);
         assert_eq!(by_case().key(None, None), None);
         let group = GroupId::new("g").ok();
         assert_eq!(

@@ -64,6 +64,11 @@ impl Plan {
 
     /// Puts graders in order, or tells what stands against it, each problem in a sentence.
     pub(super) fn new(graders: Vec<Planned>) -> Result<Self, Vec<String>> {
+        Self::beside(graders, &[])
+    }
+
+    /// As [`Plan::new`], where graders of these names have been asked before: rules may ask for their scores.
+    pub(super) fn beside(graders: Vec<Planned>, others: &[&str]) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
         let mut names: HashMap<&str, usize> = HashMap::new();
         for one in &graders {
@@ -73,11 +78,16 @@ impl Plan {
         problems.extend(doubled.map(|(name, _)| format!("two graders have the name `{name}`")));
         for one in &graders {
             for name in one.grader.needs().scores {
-                if !names.contains_key(&*name) {
-                    let asks = &one.frozen.name;
-                    problems.push(format!(
+                let asks = &one.frozen.name;
+                let before = others.iter().filter(|other| **other == name).count();
+                match before + usize::from(names.contains_key(&*name)) {
+                    0 => problems.push(format!(
                         "`{asks}` asks for the score of `{name}`, which is no grader of this run"
-                    ));
+                    )),
+                    1 => {}
+                    _ => problems.push(format!(
+                        "`{asks}` asks for the score of `{name}`, and several graders of this run are called so: give them names of their own"
+                    )),
                 }
             }
         }
@@ -86,7 +96,7 @@ impl Plan {
             return Err(problems);
         }
         Ok(Self {
-            graders: ordered(graders)?,
+            graders: ordered(graders, others)?,
         })
     }
 
@@ -104,6 +114,14 @@ impl Plan {
     pub(super) fn costs(&self) -> Costs {
         let costs = self.graders.iter().map(|one| one.grader.cost());
         costs.max().unwrap_or(Costs::Nothing)
+    }
+
+    /// Returns the keys of the baselines that its rules ask for.
+    pub(super) fn baselines(&self) -> Vec<String> {
+        let graders = self.graders.iter();
+        graders
+            .flat_map(|one| one.grader.needs().baselines)
+            .collect()
     }
 
     /// Returns the name of one that compares a trace with another.
@@ -125,14 +143,16 @@ impl Plan {
 }
 
 /// Returns them so that each comes behind those whose scores it asks for, the cheap ones first.
-fn ordered(mut graders: Vec<Planned>) -> Result<Vec<Planned>, Vec<String>> {
+fn ordered(mut graders: Vec<Planned>, others: &[&str]) -> Result<Vec<Planned>, Vec<String>> {
     // The sort is stable: of equally dear ones the order stays as it was given.
     graders.sort_by_key(|one| one.grader.cost());
     let mut placed: Vec<Planned> = Vec::with_capacity(graders.len());
     while !graders.is_empty() {
         let is_ready = |one: &Planned| {
             let mut asked = one.grader.needs().scores.into_iter();
-            asked.all(|name| placed.iter().any(|done| done.frozen.name == name))
+            asked.all(|name| {
+                others.contains(&&*name) || placed.iter().any(|done| done.frozen.name == name)
+            })
         };
         let Some(at) = graders.iter().position(is_ready) else {
             let names: Vec<&str> = graders.iter().map(|one| &*one.frozen.name).collect();

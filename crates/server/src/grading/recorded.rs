@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use grade::trace::Exchange;
-use model::{ProjectId, Source, Time, TraceFilter, TraceId, TraceItem};
+use model::{JsonText, ProjectId, Source, Time, TraceFilter, TraceId, TraceItem};
 use serde_json::{Value, json};
 use store::meta::MetaError;
 use store::{Columns, ReadError, Snapshot, Table, TraceBounds};
@@ -143,7 +143,7 @@ fn about(
     let columns = Columns::all(Table::Traces);
     snapshot.for_each_trace(TraceBounds::default(), &columns, &mut |entry| {
         let item = &entry.row.item;
-        if graded_in(item).is_some_and(|key| graded.contains(&key)) {
+        if shown_in(item).iter().any(|key| graded.contains(key)) {
             found.push(item.trace_id.clone());
         }
         ControlFlow::Continue(())
@@ -151,12 +151,17 @@ fn about(
     Ok(found)
 }
 
-/// Returns which trace a record is about.
-fn graded_in(record: &TraceItem) -> Option<(ProjectId, TraceId)> {
-    let metadata: Value = serde_json::from_str(record.metadata.as_ref()?.as_str()).ok()?;
+/// Returns which traces a record is about: the graded one, and the one that it was compared with.
+fn shown_in(record: &TraceItem) -> Vec<(ProjectId, TraceId)> {
+    let metadata = record.metadata.as_ref().map(JsonText::to_value);
+    let metadata = metadata.unwrap_or_default();
     let word = |key: &str| metadata.get(key)?.as_str();
-    let project = ProjectId::new(word(GRADED_PROJECT)?).ok()?;
-    Some((project, TraceId::new(word(GRADED_TRACE)?).ok()?))
+    let Some(project) = word(GRADED_PROJECT).and_then(|id| ProjectId::new(id).ok()) else {
+        return Vec::new();
+    };
+    let traces = [GRADED_TRACE, COMPARED_TRACE].into_iter();
+    let traces = traces.filter_map(|key| TraceId::new(word(key)?).ok());
+    traces.map(|id| (project.clone(), id)).collect()
 }
 
 async fn keep(

@@ -21,7 +21,7 @@ use stats::sample::Sampler;
 use store::meta::NewGradingItem;
 use store::{Columns, Ledger, Reservation, Share, Snapshot, Table, TraceBounds, TraceEntry};
 
-use super::pairs::{Against, Lonely, Pairs, Partner, pair};
+use super::pairs::{Against, Lonely, OtherSide, Pairs, Partner, pair};
 use super::plan::RuleOf;
 use super::references::{References, ReferencesTold, Tally, lay_beside, require_room};
 use crate::error::{ApiError, ErrorCode};
@@ -46,6 +46,9 @@ const RULE_CHUNK: usize = 512;
 
 /// Ids that were named and are not there: so many are told.
 const MISSING_TOLD_MAX: usize = 10;
+
+/// Traces are graded as they lie in files: soonest done, but the first of them are no sample of all.
+pub(super) const STORAGE_ORDER: &str = "storage";
 
 /// Which of the traces that are meant are graded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -217,15 +220,17 @@ pub(super) fn select(
     asked: &Asked,
 ) -> Result<Selected, ApiError> {
     let mut found = find(snapshot, ledger, asked)?;
-    if let Some(against) = &asked.against {
-        found.find_partners(snapshot, ledger, asked, against)?;
-    }
     if asked.rule.is_some() || asked.limit.is_some() {
         let newest = |one: &Candidate| (Reverse(one.started_at), one.trace_id.clone());
         found.candidates.sort_by_cached_key(newest);
     }
     if let Some(rule) = &asked.rule {
-        found.candidates = keep_to(rule, snapshot, ledger, asked.limit, found.candidates)?;
+        // Which of those that keep to it have a partner is not known yet.
+        let enough = asked.limit.filter(|_| asked.against.is_none());
+        found.candidates = keep_to(rule, snapshot, ledger, enough, found.candidates)?;
+    }
+    if let Some(against) = &asked.against {
+        found.find_partners(snapshot, ledger, asked, against)?;
     }
     if let Some(limit) = asked.limit {
         found.candidates.truncate(limit);
@@ -250,11 +255,16 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         },
     };
     let ids = &asked.filter.ids;
+    // Ids are looked at here: there may be very many, and none of the rows shall go through all of them.
+    let others = TraceFilter {
+        ids: Vec::new(),
+        ..asked.filter.clone()
+    };
     if !ids.is_empty() && ids.len() <= LOOKUPS_MAX {
         let mut seen = HashSet::new();
         for id in ids.iter().filter(|id| seen.insert(*id)) {
             match snapshot.trace(id)? {
-                Some(entry) => found.consider(snapshot, asked, &entry)?,
+                Some(entry) => found.consider(snapshot, (asked, &others), &entry)?,
                 None => found.missing.push(id.clone()),
             }
         }
@@ -285,7 +295,7 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         } else if !wanted.is_empty() {
             return ControlFlow::Continue(());
         }
-        outcome = found.consider(snapshot, asked, &entry);
+        outcome = found.consider(snapshot, (asked, &others), &entry);
         match outcome {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
@@ -298,27 +308,16 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
 }
 
 impl Found {
-    /// Takes a trace in, if it is meant.
+    /// Takes a trace in, if it is meant by what is asked besides its id.
     fn consider(
         &mut self,
         snapshot: &Snapshot,
-        asked: &Asked,
+        (asked, filter): (&Asked, &TraceFilter),
         entry: &TraceEntry,
     ) -> Result<(), ApiError> {
         let (now, idle) = (snapshot.now(), snapshot.idle_micros());
         let row = &entry.row;
-        // Ids were looked at before: a filter with very many would go through all of them for each row.
-        let is_meant = match asked.filter.ids.len() > LOOKUPS_MAX {
-            false => asked.filter.matches(row, now, idle),
-            true => {
-                let others = TraceFilter {
-                    ids: Vec::new(),
-                    ..asked.filter.clone()
-                };
-                others.matches(row, now, idle)
-            }
-        };
-        if !is_meant {
+        if !filter.matches(row, now, idle) {
             return Ok(());
         }
         if !asked.include_running && row.status_at(now, idle) == TraceStatus::Running {
@@ -341,6 +340,10 @@ impl Found {
         let group = row.item.group_id.as_ref();
         let against = asked.against.as_ref();
         let key = against.and_then(|against| against.pair_by.key(group, metadata));
+        if key.is_some() {
+            // It takes its partner along.
+            self.room.more()?;
+        }
         let group_id = group.map(|group| self.shared(group)).transpose()?;
         let id = row.item.trace_id.as_str();
         let references = asked.references.as_ref();
@@ -391,7 +394,11 @@ impl Found {
             key: one.key.as_deref().map(str::to_owned),
         };
         let own: Vec<Lonely> = self.candidates.iter().map(lonely).collect();
-        let others = others.candidates.iter().map(lonely).collect();
+        let others = OtherSide {
+            traces: others.candidates.iter().map(lonely).collect(),
+            running: others.running,
+            missing: others.missing.len(),
+        };
         let (partners, told) = pair(&against.pair_by, &asked.seed, &own, others);
         for (one, partner) in self.candidates.iter_mut().zip(partners) {
             one.partner = partner.map(Box::new);
@@ -513,7 +520,7 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         order: match (asked.by_groups, asked.in_order_of_hash) {
             (true, _) => "hash of groups",
             (false, true) => "hash",
-            (false, false) => "storage",
+            (false, false) => STORAGE_ORDER,
         },
         at: at.to_string(),
     };
@@ -653,12 +660,8 @@ pub(super) fn require_some(selection: &Selection) -> Result<(), ApiError> {
         let missing = selection.missing.join(", ");
         message = format!("of the ids that are named there is none: {missing}");
     }
-    if let Some(pairs) = selection.pairs.as_ref().filter(|it| it.unpaired() > 0) {
-        message = format!(
-            "none of {} traces has a partner among those that it is compared with, by {}",
-            pairs.unpaired(),
-            pairs.by()
-        );
+    if let Some(why) = selection.pairs.as_ref().and_then(Pairs::why_none) {
+        message = why;
     }
     if selection.running_left_out > 0 {
         let running = selection.running_left_out;

@@ -252,9 +252,7 @@ async fn checked(
         asked.by_groups = true;
     }
     problems.into_result()?;
-    let definitions = graders.plan.graders().iter();
-    let definitions: Vec<&Value> = definitions.map(|one| one.grader.definition()).collect();
-    require_services(state, &definitions).await?;
+    require_services(state, &graders.definitions()).await?;
     asked.in_order_of_hash = costs > Costs::Nothing;
     let default = || (costs == Costs::Judge).then_some(state.config.grading.run_cost_max);
     let checked = Checked {

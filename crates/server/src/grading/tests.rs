@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use testkit::judge::{Judge, Move};
 
 use crate::state::AppState;
-use crate::{App, Config, Running, bind};
+use crate::{App, Config, PlayedJudge, Running, bind};
 
 /// What a call of the scripted judge costs, by the tokens that it claims: eight read, three of the cache,
 /// seven written, of gpt-4.1-mini.
@@ -50,6 +50,23 @@ impl Server {
         clock: Arc<dyn Clock>,
         adjust: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::started(dir, judge, clock, adjust, |_| {}).await
+    }
+
+    /// Starts one whose judge is played.
+    async fn playing(judge: Arc<dyn PlayedJudge>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let play = |app: &mut App| app.play_judge(judge);
+        Self::started(dir, None, Arc::new(SystemClock), |_| {}, play).await
+    }
+
+    async fn started(
+        dir: TempDir,
+        judge: Option<&Judge>,
+        clock: Arc<dyn Clock>,
+        adjust: impl FnOnce(&mut Config),
+        change: impl FnOnce(&mut App),
+    ) -> Self {
         let mut config = Config::default();
         config.listen = "127.0.0.1:0".parse().unwrap();
         config.grpc_listen = None;
@@ -59,7 +76,8 @@ impl Server {
         config.grading.judge_model = Some("gpt-4.1-mini".to_owned());
         adjust(&mut config);
         let listeners = bind(&config).await.unwrap();
-        let app = App::build(config, clock, Arc::new(RealDisk)).await.unwrap();
+        let mut app = App::build(config, clock, Arc::new(RealDisk)).await.unwrap();
+        change(&mut app);
         let state = Arc::clone(app.state());
         let _first = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().tls_certs_only([]).no_proxy();

@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ const READ_AT_ONCE: usize = 256;
 
 /// Values of one kind that are enough.
 const VALUES_MAX: usize = 100_000;
+
+/// Kinds of which values are kept. Names may be anybody's, and where each has one of its own nothing is usual.
+const KINDS_MAX: usize = 20_000;
 
 /// Shorter times are taken for this one, in milliseconds: their logarithms say nothing.
 const VALUE_MIN: f64 = 1e-3;
@@ -162,11 +166,8 @@ impl Seen {
             for_each_view(snapshot, ledger, chunk, false, |_, view| {
                 for step in &view.spans {
                     let row = step.span();
-                    let key = (row.span_type, row.name.clone());
-                    let values = self.steps_ms.entry(key).or_default();
-                    if values.len() < VALUES_MAX {
-                        values.extend(step.self_ms);
-                    }
+                    let kind = (row.span_type, row.name.clone());
+                    note(&mut self.steps_ms, &kind, step.self_ms);
                 }
             })?;
         }
@@ -186,12 +187,13 @@ impl Seen {
     }
 }
 
-fn note(seen: &mut HashMap<String, Vec<f64>>, workflow: &str, value: Option<f64>) {
+fn note<K: Eq + Hash + Clone>(seen: &mut HashMap<K, Vec<f64>>, kind: &K, value: Option<f64>) {
     let Some(value) = value else { return };
-    match seen.get_mut(workflow) {
+    let is_full = seen.len() >= KINDS_MAX;
+    match seen.get_mut(kind) {
         Some(values) if values.len() < VALUES_MAX => values.push(value),
-        Some(_) => {}
-        None => drop(seen.insert(workflow.to_owned(), vec![value])),
+        None if !is_full => drop(seen.insert(kind.clone(), vec![value])),
+        Some(_) | None => {}
     }
 }
 
@@ -232,6 +234,16 @@ mod tests {
         let want = VALUE_MIN.ln().abs();
         assert!((baseline.log_mad - want).abs() < 1e-9, "{baseline:?}");
         assert!(super::baseline(((), Vec::new())).is_none());
+    }
+
+    #[test]
+    fn names_without_end_take_no_memory_without_end() {
+        let mut seen = HashMap::new();
+        for n in 0..=KINDS_MAX {
+            note(&mut seen, &n, Some(1.0));
+        }
+        note(&mut seen, &0, Some(2.0));
+        assert_eq!((seen.len(), &*seen[&0]), (KINDS_MAX, &[1.0, 2.0][..]));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use stats::sample::Sampler;
 use store::meta::{Decision, GradingRun, GradingStatus, MetaError, NewGradingItem, Watch};
 use store::{Columns, ReadError, Snapshot, Table, TraceBounds, TraceEntry};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::plan::{Plan, PlanError};
@@ -32,8 +33,20 @@ use crate::state::AppState;
 /// How often is looked.
 const LOOKED_EVERY: Duration = Duration::from_secs(15);
 
+/// What a watch may decide on a trace.
+pub(super) const DECISIONS: [&str; 5] = [
+    "graded",
+    "sampled_out",
+    "filtered_out",
+    "no_content",
+    "budget",
+];
+
 /// Decisions that are written at a time.
 const DECISIONS_PER_WRITE: usize = 1_024;
+
+/// Writes that are decided on while one is written.
+const DECIDED_AHEAD: usize = 2;
 
 /// How often what is old is forgotten.
 const FORGOTTEN_EVERY_MICROS: i64 = 3_600 * 1_000_000;
@@ -55,6 +68,13 @@ pub(super) enum WatchError {
     Plan(#[from] PlanError),
     #[error("failed to read the filter of a watch: {0}")]
     Filter(String),
+    /// It is told to whoever asks for a look back; other looks wait until the run goes on.
+    #[error("{run_id}, which grades for the watch, is {status}: {next}")]
+    Over {
+        run_id: String,
+        status: GradingStatus,
+        next: &'static str,
+    },
     #[error("a worker died")]
     Worker(#[from] JoinError),
 }
@@ -164,9 +184,11 @@ pub(super) async fn look(state: &AppState, looks: &mut Looks) -> Result<usize, W
     let mut taken = 0;
     for watch in state.store.meta().watches_on().await? {
         match look_of(state, &watch, looks).await {
-            Ok(count) => taken += count,
+            Ok(looked) => taken += looked.new,
             // Somebody deleted it, or its project.
             Err(WatchError::Meta(MetaError::NotFound { .. })) => {}
+            // Its cursor stays, so nothing is passed over: once the run goes on, it looks from there.
+            Err(WatchError::Over { .. }) => {}
             Err(error) => {
                 tracing::warn!(watch = %watch.id, error = %chain(&error), "a watch cannot look");
             }
@@ -178,12 +200,12 @@ pub(super) async fn look(state: &AppState, looks: &mut Looks) -> Result<usize, W
     Ok(taken)
 }
 
-async fn look_of(state: &AppState, watch: &Watch, looks: &mut Looks) -> Result<usize, WatchError> {
+async fn look_of(state: &AppState, watch: &Watch, looks: &mut Looks) -> Result<Taken, WatchError> {
     let snapshot = state.store.snapshot(&watch.project);
     let from = Cursor::of(watch);
     let until = snapshot.now().as_micros() - snapshot.idle_micros();
     if until <= from.at {
-        return Ok(0);
+        return Ok(Taken::default());
     }
     let next = Cursor {
         at: until,
@@ -203,13 +225,13 @@ async fn look_of(state: &AppState, watch: &Watch, looks: &mut Looks) -> Result<u
 }
 
 /// Has a watch decide on what began in a span of time, as if it had looked then. Returns how many traces
-/// were taken.
+/// it takes.
 pub(super) async fn backfill(
     state: &AppState,
     watch: &Watch,
     from: Option<Time>,
     until: Option<Time>,
-) -> Result<usize, WatchError> {
+) -> Result<Taken, WatchError> {
     let snapshot = state.store.snapshot(&watch.project);
     let judge = Deciding::of(state, watch).await?;
     let bounds = TraceBounds {
@@ -220,10 +242,19 @@ pub(super) async fn backfill(
     let before = snapshot.now().as_micros() - snapshot.idle_micros();
     let settled = move |entry: &TraceEntry| entry.row.last_received_at.as_micros() <= before;
     let taken = judge.take(state, snapshot, bounds, settled, None).await?;
-    if taken > 0 {
+    if taken.new > 0 {
         state.grading.wake();
     }
     Ok(taken)
+}
+
+/// How many traces a watch takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Those that its run did not have.
+    pub(super) new: usize,
+    /// Those that its run had already: each is graded once.
+    pub(super) known: usize,
 }
 
 /// What a watch decides by.
@@ -249,6 +280,7 @@ impl Deciding {
     async fn of(state: &AppState, watch: &Watch) -> Result<Self, WatchError> {
         let meta = state.store.meta();
         let run = meta.grading_run(&watch.project, &watch.run_id).await?;
+        require_run(&run)?;
         let spent = spent_today(state, watch, &run).await?;
         let plan = Plan::stored(&run.graders)?;
         let filter: serde_json::Value = serde_json::from_str(&watch.filter)
@@ -264,7 +296,8 @@ impl Deciding {
         })
     }
 
-    /// Decides on all that `settled` lets through, and writes it down.
+    /// Decides on all that `settled` lets through, and writes it down some at a time: a look back over months
+    /// holds no more than a look.
     async fn take(
         self,
         state: &AppState,
@@ -272,35 +305,57 @@ impl Deciding {
         bounds: TraceBounds,
         settled: impl Fn(&TraceEntry) -> bool + Send + 'static,
         cursor: Option<String>,
-    ) -> Result<usize, WatchError> {
+    ) -> Result<Taken, WatchError> {
         let (id, run_id) = (self.watch.id.clone(), self.watch.run_id.clone());
-        let work = move || {
-            let columns = match self.filter.metadata.is_empty() {
-                true => Columns::narrow(Table::Traces),
-                false => Columns::all(Table::Traces),
-            };
-            let mut decided = Decided::default();
-            snapshot.for_each_trace(bounds, &columns, &mut |entry| {
-                if settled(&entry) {
-                    self.decide(&snapshot, &entry, &mut decided);
-                }
-                ControlFlow::Continue(())
-            })?;
-            Ok::<_, ReadError>(decided)
-        };
-        let decided = spawn_blocking(work).await??;
+        let (send, mut receive) = mpsc::channel(DECIDED_AHEAD);
+        let reading = spawn_blocking(move || self.read(&snapshot, bounds, &settled, &send));
         let meta = state.store.meta();
-        // Items first: a decision that says `graded` is then true whatever happens.
-        for items in decided.items.chunks(DECISIONS_PER_WRITE) {
-            meta.add_grading_items(&run_id, items).await?;
+        let mut taken = Taken::default();
+        while let Some(Decided { items, decisions }) = receive.recv().await {
+            // Items first: a decision that says `graded` is then true whatever happens.
+            let new = meta.add_grading_items(&run_id, &items).await?;
+            let new = usize::try_from(new).unwrap_or(usize::MAX);
+            taken.new += new;
+            taken.known += items.len().saturating_sub(new);
+            meta.note_decisions(&id, &decisions, None).await?;
         }
-        for decisions in decided.decisions.chunks(DECISIONS_PER_WRITE) {
-            meta.note_decisions(&id, decisions, None).await?;
-        }
+        reading.await??;
         if let Some(cursor) = cursor {
             meta.note_decisions(&id, &[], Some(&cursor)).await?;
         }
-        Ok(decided.items.len())
+        Ok(taken)
+    }
+
+    /// Decides on traces as they are read, until nobody takes what was decided.
+    fn read(
+        &self,
+        snapshot: &Snapshot,
+        bounds: TraceBounds,
+        settled: &dyn Fn(&TraceEntry) -> bool,
+        send: &mpsc::Sender<Decided>,
+    ) -> Result<(), ReadError> {
+        let columns = match self.filter.metadata.is_empty() {
+            true => Columns::narrow(Table::Traces),
+            false => Columns::all(Table::Traces),
+        };
+        let mut decided = Decided::default();
+        snapshot.for_each_trace(bounds, &columns, &mut |entry| {
+            if settled(&entry) {
+                self.decide(snapshot, &entry, &mut decided);
+            }
+            if decided.decisions.len() < DECISIONS_PER_WRITE {
+                return ControlFlow::Continue(());
+            }
+            match send.blocking_send(std::mem::take(&mut decided)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_gone) => ControlFlow::Break(()),
+            }
+        })?;
+        if !decided.decisions.is_empty() {
+            // Whoever does not take it has failed, and says why.
+            let _sent = send.blocking_send(decided);
+        }
+        Ok(())
     }
 
     fn decide(&self, snapshot: &Snapshot, entry: &TraceEntry, decided: &mut Decided) {
@@ -345,6 +400,20 @@ impl Deciding {
         let first = u64::from_be_bytes(first.try_into().expect("a rank has 32 bytes"));
         (first as f64 / 2f64.powi(64)) < self.watch.sampling_rate
     }
+}
+
+/// Refuses a run that takes no more traces: a decision to grade one would not be true.
+fn require_run(run: &GradingRun) -> Result<(), WatchError> {
+    let next = match run.status {
+        GradingStatus::Failed => "turn the watch on again to go on with it",
+        status if status.is_final() => "make a new watch",
+        _ => return Ok(()),
+    };
+    Err(WatchError::Over {
+        run_id: run.id.clone(),
+        status: run.status,
+        next,
+    })
 }
 
 /// Sees to it that a watch spends no more on a day than it may, and returns why it has spent all, if it has.

@@ -16,8 +16,8 @@ use store::meta::{
 use utoipa::ToSchema;
 
 use super::api::{RunObject, require_label};
-use super::graders::resolve;
-use super::watch::{Cursor, WatchError, backfill};
+use super::graders::{require_services, resolve};
+use super::watch::{Cursor, DECISIONS, WatchError, backfill};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::json::JsonBody;
@@ -132,8 +132,10 @@ pub(super) struct BackfillSent {
 pub(super) struct Backfilled {
     /// `trace.watch.backfill`.
     object: &'static str,
-    /// Traces that are graded by it, those that were already included.
+    /// Traces that are graded because of it.
     graded: usize,
+    /// Traces that are meant too and had been taken before: each is graded once.
+    graded_before: usize,
 }
 
 /// A watch that was deleted.
@@ -175,11 +177,8 @@ pub(super) async fn create_watch(
             format!("`{name}` compares two traces, and a watch sees one at a time: make a run");
         return Err(ApiError::invalid("graders", message));
     }
+    require_services(&state, &graders.definitions()).await?;
     let costs = graders.plan.costs();
-    if costs == Costs::Judge && state.graders.model.is_none() {
-        let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY";
-        return Err(ApiError::new(ErrorCode::Unconfigured, message));
-    }
     let default = (costs == Costs::Judge).then_some(state.config.grading.run_cost_max);
     let cap_per_day = match sent.cap_per_day_usd {
         None => default,
@@ -350,7 +349,11 @@ pub(super) async fn delete_watch(
         ("after" = Option<String>, Query, description = "The trace that the page comes behind"),
         ("limit" = Option<usize>, Query, description = "Entries of a page, 20 if not given"),
     ),
-    responses((status = 200, body = DecisionList), (status = 404, body = ErrorBody))
+    responses(
+        (status = 200, body = DecisionList),
+        (status = 400, body = ErrorBody),
+        (status = 404, body = ErrorBody)
+    )
 )]
 pub(super) async fn list_decisions(
     State(state): State<AppState>,
@@ -364,7 +367,7 @@ pub(super) async fn list_decisions(
     });
     let filter = DecisionFilter {
         trace_id: trace_id.transpose()?,
-        decision: params.take("decision")?,
+        decision: params.take("decision")?.map(known_word).transpose()?,
     };
     params.finish()?;
     let meta = state.store.meta();
@@ -395,7 +398,8 @@ pub(super) async fn list_decisions(
         (status = 200, body = Backfilled),
         (status = 400, body = ErrorBody),
         (status = 403, description = "The key may not send", body = ErrorBody),
-        (status = 404, body = ErrorBody)
+        (status = 404, body = ErrorBody),
+        (status = 409, description = "The run that grades for it is over", body = ErrorBody)
     )
 )]
 pub(super) async fn backfill_watch(
@@ -414,11 +418,23 @@ pub(super) async fn backfill_watch(
         .filter_map(|(field, text)| Some((*field, (*text)?)));
     let (dates, _) = TraceFilter::from_pairs(pairs, state.clock.now())?;
     let watch = state.store.meta().watch(&principal.project, &id).await?;
-    let graded = backfill(&state, &watch, dates.started_from, dates.started_until).await?;
+    let taken = backfill(&state, &watch, dates.started_from, dates.started_until).await?;
     Ok(Json(Backfilled {
         object: "trace.watch.backfill",
-        graded,
+        graded: taken.new,
+        graded_before: taken.known,
     }))
+}
+
+/// Refuses a word for which no watch decides: nothing would match it, which is another answer.
+fn known_word(word: String) -> Result<String, ApiError> {
+    match DECISIONS.contains(&word.as_str()) {
+        true => Ok(word),
+        false => {
+            let message = format!("{word:?} is not one of {}", DECISIONS.join(", "));
+            Err(ApiError::invalid("decision", message))
+        }
+    }
 }
 
 fn require_name(name: &str) -> Result<(), ApiError> {
@@ -488,6 +504,7 @@ impl From<WatchError> for ApiError {
     fn from(error: WatchError) -> Self {
         match error {
             WatchError::Meta(error) => error.into(),
+            WatchError::Over { .. } => Self::new(ErrorCode::Conflict, error.to_string()),
             other => Self::internal(other),
         }
     }

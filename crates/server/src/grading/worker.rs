@@ -68,7 +68,7 @@ const TRACES_PER_WRITE: usize = 64;
 const LOADS_MAX: u32 = 60;
 
 /// ... after so long.
-const LOADED_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const LOADED_AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
 
 /// What the reason of a run begins with that pauses because its money is gone.
 pub(super) const BUDGET_REASON: &str = "budget: ";
@@ -218,6 +218,8 @@ pub(super) enum TurnEnd {
     Break,
     /// It cannot go on.
     Halted(Halt),
+    /// Not so many traces have room in memory at once.
+    Crowded,
     /// What it was to find out is known.
     Stopped(String),
 }
@@ -236,9 +238,21 @@ pub(super) struct Worker {
 struct Done {
     item: GradingItem,
     spent: NanoUsd,
-    /// None: the run was stopped before a judge had answered.
-    outcome: Option<Result<ItemGrades, Halt>>,
+    came: Came,
 }
+
+/// What came of it.
+enum Came {
+    Graded(ItemGrades),
+    Halted(Halt),
+    /// The run was stopped before a judge had answered.
+    Stopped,
+    /// Others have the memory that it takes.
+    Crowded,
+}
+
+/// A trace, and the one that it is held against.
+type Both = (Viewed, Option<Viewed>);
 
 impl Worker {
     pub(super) async fn new(
@@ -360,11 +374,11 @@ impl Worker {
                 }
                 Err(LoadError::Read(_)) if loads == 0 => loads += 1,
                 // One of them cannot be read: each by itself, so that it does not take others along.
-                Err(LoadError::Read(_)) => {
+                Err(_) => {
                     let (this, of) = (Arc::clone(&self), Arc::clone(&items));
                     break blocking(move || this.grade_each_now(&of)).await?;
                 }
-                other => break other?,
+                Ok(grades) => break grades,
             }
         };
         let finished: Vec<FinishedItem> = (items.iter().zip(&grades))
@@ -429,15 +443,18 @@ impl Worker {
         let mut stopping = Stopping::of(self.state(), &self.bench).await?;
         loop {
             let ended = self.grade_with(&judge, width, &mut stopping).await?;
-            // Money that was set aside for others may be there again now that they are done.
-            if let TurnEnd::Halted(Halt::Budget(exhausted)) = &ended
-                && exhausted.set_aside > NanoUsd::default()
-                && width > 1
-            {
-                width = 1;
-                continue;
+            // What was set aside for others, money or memory, may be there again now that they are done.
+            let is_better_alone = match &ended {
+                TurnEnd::Halted(Halt::Budget(exhausted)) => {
+                    exhausted.set_aside > NanoUsd::default()
+                }
+                TurnEnd::Crowded => true,
+                _ => false,
+            };
+            if !is_better_alone || width == 1 {
+                return Ok(ended);
             }
-            return Ok(ended);
+            width = 1;
         }
     }
 
@@ -451,13 +468,13 @@ impl Worker {
         let mut under_way = JoinSet::new();
         let mut leased = Vec::new();
         let mut renewal = tokio::time::interval(RENEWED_EVERY);
-        let mut halted = None;
+        let mut ended = None;
         let mut stopped = None;
         let (mut is_dry, mut goes_on) = (false, true);
         loop {
             let may_begin = goes_on
                 && !is_dry
-                && halted.is_none()
+                && ended.is_none()
                 && stopped.is_none()
                 && !self.turn.is_stopped()
                 && !self.has_worked_enough();
@@ -472,7 +489,9 @@ impl Worker {
                 match leased.pop() {
                     Some(item) => {
                         let (this, judge) = (Arc::clone(self), Arc::clone(judge));
-                        under_way.spawn(async move { this.grade_one(&judge, item).await });
+                        let is_alone = width == 1;
+                        let graded = async move { this.grade_one(&judge, item, is_alone).await };
+                        under_way.spawn(graded);
                     }
                     None => is_dry = true,
                 }
@@ -487,7 +506,7 @@ impl Worker {
                     {
                         ready.push(done.map_err(ApiError::internal)??);
                     }
-                    goes_on &= self.keep_done(ready, &mut halted, stopping).await?;
+                    goes_on &= self.keep_done(ready, &mut ended, stopping).await?;
                     if let Some(stopping) = stopping {
                         stopped = stopped.or_else(|| stopping.reached());
                     }
@@ -497,73 +516,78 @@ impl Worker {
         }
         // What was leased and not begun.
         self.release().await?;
-        Ok(match (halted, is_dry, stopped) {
-            (Some(halt), ..) => TurnEnd::Halted(halt),
+        Ok(match (ended, is_dry, stopped) {
+            (Some(ended), ..) => ended,
             (None, true, _) => TurnEnd::Dry,
             (None, false, Some(why)) => TurnEnd::Stopped(why),
             (None, false, None) => TurnEnd::Break,
         })
     }
 
-    async fn load(&self, id: &TraceId) -> Result<Result<Option<Viewed>, LoadError>, RunError> {
-        Ok(load(self.state(), &self.run().project, id).await?)
-    }
-
-    /// Reads an item's trace, and the one that it is held against: none if one of them is gone.
+    /// Reads an item's trace, and the one that it is held against, if there is one; nothing if its own is
+    /// gone. While there is no room for both it holds neither, and tries again.
     async fn load_item(
         &self,
         item: &GradingItem,
-    ) -> Result<Result<Option<(Viewed, Option<Viewed>)>, LoadError>, RunError> {
-        let mut own = match self.load(&item.trace_id).await? {
-            Ok(Some(own)) => own,
-            Ok(None) => return Ok(Ok(None)),
-            Err(error) => return Ok(Err(error)),
-        };
-        lay_beside(&mut own.view, item.reference.as_deref());
-        let Some(counterpart) = &item.counterpart else {
-            return Ok(Ok(Some((own, None))));
-        };
-        let other = self.load(counterpart).await?;
-        Ok(other.map(|other| other.map(|other| (own, Some(other)))))
+    ) -> Result<Result<Option<Both>, LoadError>, RunError> {
+        let mut loads = 0;
+        loop {
+            let (state, project) = (Arc::clone(self.state()), self.run().project.clone());
+            let (id, counterpart) = (item.trace_id.clone(), item.counterpart.clone());
+            let reference = item.reference.clone();
+            let read = move || {
+                let Some(mut own) = view_of(&state, &project, &id)? else {
+                    return Ok(None);
+                };
+                lay_beside(&mut own.view, reference.as_deref());
+                let other = counterpart.map(|id| view_of(&state, &project, &id));
+                Ok(Some((own, other.transpose()?.flatten())))
+            };
+            match blocking(read).await? {
+                Err(LoadError::Full(_)) if loads < LOADS_MAX && !self.turn.is_stopped() => {
+                    loads += 1;
+                    tokio::time::sleep(LOADED_AGAIN_AFTER).await;
+                }
+                other => return Ok(other),
+            }
+        }
     }
 
-    async fn grade_one(&self, judge: &ProjectJudge, item: GradingItem) -> Result<Done, RunError> {
+    /// Grades a trace; `is_alone` says that no other trace of the run is worked on.
+    async fn grade_one(
+        &self,
+        judge: &ProjectJudge,
+        item: GradingItem,
+        is_alone: bool,
+    ) -> Result<Done, RunError> {
         let state = self.state();
         let loaded = self.load_item(&item).await?;
         let payer = format!("{}/{}/{}", self.run().id, item.position, item.attempt);
         let bill = judge
             .bill(Some(&item.trace_id), Some(payer), item.spent)
             .compared_with(item.counterpart.as_ref());
-        let outcome = match loaded {
+        let came = match loaded {
             Ok(Some((own, other))) => {
                 let now = || state.clock.now();
                 let views = (&own.view, other.as_ref().map(|other| &other.view));
                 tokio::select! {
-                    graded = self.bench.grade(&item, views, &bill, now) => Some(graded),
-                    () = self.cut_off() => None,
+                    graded = self.bench.grade(&item, views, &bill, now) => {
+                        graded.map_or_else(Came::Halted, Came::Graded)
+                    }
+                    () = self.cut_off() => Came::Stopped,
                 }
             }
             // It was deleted: of what is gone there is nothing to say.
-            Ok(None) => Some(Ok(ItemGrades::default())),
-            Err(error @ LoadError::Full(_)) => return Err(error.into()),
+            Ok(None) => Came::Graded(ItemGrades::default()),
+            Err(LoadError::Full(_)) if self.turn.is_stopped() => Came::Stopped,
+            Err(LoadError::Full(_)) if !is_alone => Came::Crowded,
             Err(error) => {
                 let now = state.clock.now();
-                Some(Ok(self.bench.unreadable(&item, &chain(&error), now)))
+                Came::Graded(self.bench.unreadable(&item, &chain(&error), now))
             }
-        };
-        let outcome = match &item.counterpart {
-            // What was deleted while it was judged is quoted nowhere.
-            Some(id) if self.load(id).await?.is_ok_and(|it| it.is_none()) => {
-                outcome.map(|outcome| outcome.map(|_| ItemGrades::default()))
-            }
-            _ => outcome,
         };
         let spent = bill.unwritten();
-        Ok(Done {
-            item,
-            spent,
-            outcome,
-        })
+        Ok(Done { item, spent, came })
     }
 
     /// Returns some time after the run was stopped: whoever has not answered by then is not waited for. What
@@ -577,15 +601,15 @@ impl Worker {
     async fn keep_done(
         &self,
         done: Vec<Done>,
-        halted: &mut Option<Halt>,
+        ended: &mut Option<TurnEnd>,
         stopping: &mut Option<Stopping>,
     ) -> Result<bool, RunError> {
         let mut grades = Vec::new();
         let mut finished = Vec::with_capacity(done.len());
         let mut asked = Vec::new();
         for one in done {
-            let end = match one.outcome {
-                Some(Ok(graded)) => {
+            let end = match one.came {
+                Came::Graded(graded) => {
                     if let Some(stopping) = stopping {
                         stopping.put(&one.item, &graded.grades);
                     }
@@ -594,12 +618,16 @@ impl Worker {
                     asked.push((traces, graded.exchanges));
                     graded.end
                 }
-                None => ItemEnd::GivenBack,
-                Some(Err(halt)) => {
+                Came::Stopped => ItemEnd::GivenBack,
+                Came::Crowded => {
+                    ended.get_or_insert(TurnEnd::Crowded);
+                    ItemEnd::GivenBack
+                }
+                Came::Halted(halt) => {
                     // What every question fails of tells more than that the money is gone.
-                    match halted {
-                        Some(Halt::Terminal(_)) => {}
-                        _ => *halted = Some(halt),
+                    match ended {
+                        Some(TurnEnd::Halted(Halt::Terminal(_))) => {}
+                        _ => *ended = Some(TurnEnd::Halted(halt)),
                     }
                     ItemEnd::GivenBack
                 }
@@ -623,7 +651,7 @@ impl Worker {
         let meta = self.state().store.meta();
         let (id, at_work) = (&self.run().id, [GradingStatus::InProgress]);
         match ended {
-            TurnEnd::Break => Ok(Next::Turn),
+            TurnEnd::Break | TurnEnd::Crowded => Ok(Next::Turn),
             TurnEnd::Halted(halt) => {
                 let why = reason(&halt);
                 tracing::warn!(run = %id, %why, "a grading run pauses");

@@ -12,7 +12,7 @@ use store::Snapshot;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
-use crate::grading::{forget_comparisons, forget_judgements};
+use crate::grading::forget_judgements;
 use crate::json::JsonBody;
 use crate::scope::Scope;
 use crate::state::AppState;
@@ -92,7 +92,6 @@ pub(super) async fn delete_trace(trace: OneTrace) -> Result<Json<DeletedTrace>, 
     let project = &trace.principal.project;
     let ids = vec![trace.id.clone()];
     let state = &trace.state;
-    forget_comparisons(state, project, &ids).await?;
     let deleted = state.store.delete_traces(project, ids.clone()).await?;
     forget_judgements(state, project, &ids).await?;
     Ok(Json(DeletedTrace {
@@ -132,7 +131,6 @@ pub(super) async fn delete_traces(
         let ids = of_project(&state, &principal.project, find).await?;
         let mut gone_by = None;
         for some in ids.chunks(TRACES_AT_ONCE) {
-            forget_comparisons(&state, &principal.project, some).await?;
             let deleted = state
                 .store
                 .delete_traces(&principal.project, some.to_vec())

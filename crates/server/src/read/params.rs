@@ -96,18 +96,22 @@ impl Params {
 
     /// Takes `limit`.
     pub(crate) fn take_limit(&mut self) -> Result<usize, ApiError> {
+        self.take_limit_within(LIMIT_DEFAULT, LIMIT_MAX)
+    }
+
+    /// Takes `limit` of a list that has other limits.
+    pub(crate) fn take_limit_within(
+        &mut self,
+        default: usize,
+        max: usize,
+    ) -> Result<usize, ApiError> {
         let Some(text) = self.take("limit")? else {
-            return Ok(LIMIT_DEFAULT);
+            return Ok(default);
         };
-        let limit = text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit));
+        let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
         limit.ok_or_else(|| {
-            ApiError::invalid(
-                "limit",
-                format!("{text:?} is not a number from 1 to {LIMIT_MAX}"),
-            )
+            let message = format!("{text:?} is not a number from 1 to {max}");
+            ApiError::invalid("limit", message)
         })
     }
 

@@ -246,6 +246,41 @@ fn strata_run(chance: &mut Chance) -> Result<Interval, stats::Refusal> {
     Ok(strata::estimate(&sample, Level::P95).overall?.interval)
 }
 
+/// N_h, n_h and the rate of a stratum.
+type Planned = (u64, usize, f64);
+
+/// Weighted rates where the common stratum rarely fails, so that often no fail of it is in the sample.
+pub(crate) fn rare_fails(runs: usize) -> Vec<Check> {
+    let plans: [[Planned; 2]; 4] = [
+        [(98_000, 20, 0.97), (2_000, 20, 0.3)],
+        [(98_000, 50, 0.99), (2_000, 20, 0.3)],
+        [(98_000, 100, 0.995), (2_000, 100, 0.5)],
+        [(90_000, 20, 0.9), (10_000, 20, 0.97)],
+    ];
+    let mut chance = Chance::new(78);
+    let mut check = |plan: &[Planned; 2]| {
+        let all: u64 = plan.iter().map(|it| it.0).sum();
+        let truth: f64 = plan.iter().map(|it| it.0 as f64 / all as f64 * it.2).sum();
+        let hits = (0..runs).filter(|_| {
+            let sample = plan.map(|(population, n, rate)| {
+                let values = (0..n).map(|_| f64::from(u8::from(chance.coin(rate))));
+                Stratum {
+                    population,
+                    sample: Rows::independent(values).ok(),
+                }
+            });
+            let whole = strata::estimate(&sample, Level::P95).overall;
+            whole.is_ok_and(|figure| figure.interval.contains(truth))
+        });
+        let name = format!(
+            "weighted rate, {} of pass rate {}: covers at least",
+            plan[0].1, plan[0].2
+        );
+        Check::share(&name, 0.93, hits.count(), runs).must(Must::Reach)
+    };
+    plans.iter().map(&mut check).collect()
+}
+
 /// What a test of fixed size needs for 0.85 against 0.75, one-sided at 5 %: the level's other tail.
 pub(crate) fn planned() -> Vec<Check> {
     let needed = Level::new(0.9).and_then(|level| power::items_needed(1.0, 0.85, 0.75, level));

@@ -63,6 +63,7 @@ fn compare_rates(a: &Rows, b: &Rows, question: &Question) -> Result<Comparison, 
         b: figure_b,
         difference,
         p_value: test.p_value,
+        loss_p_value: None,
         exact: test.exact,
         mcnemar: None,
         probability_greater: None,
@@ -85,22 +86,75 @@ fn compare_ranks(a: &Rows, b: &Rows, question: &Question) -> Result<Comparison, 
         return Err(Refusal::NoSpread);
     }
     let test = mann_whitney(a, b, question.seed)?;
-    let lower = hodges_lehmann(a, b, level.one_sided())?.interval.low;
+    let sizes = match share_of_ties(a, b) > TIES_MAX {
+        true => Sizes::means(a, b, &apart, level)?,
+        false => Sizes::shift(a, b, level)?,
+    };
     Ok(Comparison {
         design: Design::Ranks,
-        a: quantile::quantile(a, 0.5, level)?,
-        b: quantile::quantile(b, 0.5, level)?,
-        difference: hodges_lehmann(a, b, level)?,
+        a: sizes.a,
+        b: sizes.b,
+        difference: sizes.difference,
         p_value: test.permutation.p_value,
+        loss_p_value: None,
         exact: test.permutation.exact,
         mcnemar: None,
         probability_greater: Some(probability_greater(a, b, level)?),
         relative: relative_change(a, b, level),
-        lower_bound: lower,
-        is_non_inferior: question.margin.map(|margin| lower > -margin),
+        lower_bound: sizes.lower,
+        is_non_inferior: question.margin.map(|margin| sizes.lower > -margin),
         detectable: power::detectable(apart.variance.sqrt(), level),
         unpaired: 0,
     })
+}
+
+/// Where more of all pairs of values are equal, the median of their differences says little.
+///
+/// Of stars from 1 to 5 a third of all pairs is equal, and the median difference is zero with an interval
+/// from zero to zero while means differ by half a star.
+const TIES_MAX: f64 = 0.05;
+
+/// How far two versions are apart.
+struct Sizes {
+    a: Figure,
+    b: Figure,
+    difference: Figure,
+    /// The lower end of the one-sided interval.
+    lower: f64,
+}
+
+impl Sizes {
+    /// By the shift of the one against the other, for values that may be skewed.
+    fn shift(a: &Rows, b: &Rows, level: Level) -> Result<Self, Refusal> {
+        Ok(Self {
+            a: quantile::quantile(a, 0.5, level)?,
+            b: quantile::quantile(b, 0.5, level)?,
+            difference: hodges_lehmann(a, b, level)?,
+            lower: hodges_lehmann(a, b, level.one_sided())?.interval.low,
+        })
+    }
+
+    /// By their means, for values on few steps.
+    fn means(a: &Rows, b: &Rows, apart: &Contrast, level: Level) -> Result<Self, Refusal> {
+        let interval = Interval::new(ends_of(apart, level), level, Method::StudentT);
+        Ok(Self {
+            a: cluster::mean(a, level)?,
+            b: cluster::mean(b, level)?,
+            difference: difference_of(apart, a, b, interval),
+            lower: ends_of(apart, level.one_sided()).0,
+        })
+    }
+}
+
+/// Returns the share of all pairs of a value of A and one of B that are equal.
+fn share_of_ties(a: &Rows, b: &Rows) -> f64 {
+    let sorted = b.sorted_values();
+    let equal = |value: f64| {
+        let from = sorted.partition_point(|other| *other < value);
+        let to = sorted.partition_point(|other| *other <= value);
+        (to - from) as f64 / sorted.len() as f64
+    };
+    a.values().map(equal).sum::<f64>() / a.n() as f64
 }
 
 /// difference ± t·√V.

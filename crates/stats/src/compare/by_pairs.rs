@@ -68,6 +68,7 @@ pub(super) fn compare_pairs(
         b: single(&arm_b, question.level)?,
         difference: known.difference,
         p_value: test.p_value,
+        loss_p_value: None,
         exact: test.exact,
         mcnemar: discordant(pairs.values()).map(|(lost, won)| mcnemar(lost, won)),
         probability_greater: None,

@@ -15,7 +15,8 @@ pub struct Blocks {
     baseline_passed: u64,
     candidate_passed: u64,
     log_money: f64,
-    log_peak: f64,
+    /// The most of it while the candidate passed less often.
+    log_peak_worse: f64,
 }
 
 impl Default for Blocks {
@@ -32,7 +33,7 @@ impl Blocks {
             baseline_passed: 0,
             candidate_passed: 0,
             log_money: 0.0,
-            log_peak: 0.0,
+            log_peak_worse: 0.0,
         }
     }
 
@@ -45,10 +46,12 @@ impl Blocks {
         let factor = chance(of_a, baseline) * chance(of_b, candidate)
             / (chance(equal, baseline) * chance(equal, candidate));
         self.log_money += factor.ln();
-        self.log_peak = self.log_peak.max(self.log_money);
         self.n += 1;
         self.baseline_passed += u64::from(baseline);
         self.candidate_passed += u64::from(candidate);
+        if self.is_worse() {
+            self.log_peak_worse = self.log_peak_worse.max(self.log_money);
+        }
     }
 
     /// Returns how many blocks were taken.
@@ -61,9 +64,10 @@ impl Blocks {
         self.log_money.exp()
     }
 
-    /// Returns the most that it has been.
-    pub fn peak(&self) -> f64 {
-        self.log_peak.exp()
+    /// Returns the most that it has been while the candidate had passed less often, and 1 if it never had:
+    /// money that was made while the candidate was ahead says nothing of its being worse.
+    pub fn peak_worse(&self) -> f64 {
+        self.log_peak_worse.exp()
     }
 
     /// Returns whether the candidate has passed less often so far.
@@ -85,6 +89,18 @@ mod tests {
         // θ_a = 1.18/1.36, θ_b = 0.18/1.36, together ½: (1.18/1.36)²/¼
         assert!((blocks.e_value() - 4.0 * (1.18_f64 / 1.36).powi(2)).abs() < 1e-12);
         assert!(blocks.is_worse());
+    }
+
+    #[test]
+    fn money_of_a_lead_is_none_of_a_loss() {
+        let mut blocks = Blocks::new();
+        (0..40).for_each(|_| blocks.push(false, true));
+        assert!(blocks.e_value() > 20.0 && blocks.peak_worse() <= 1.0);
+        // the lead is lost, and the money is not yet made anew
+        (0..41).for_each(|_| blocks.push(true, false));
+        assert!(blocks.is_worse() && blocks.peak_worse() < 20.0);
+        (0..200).for_each(|_| blocks.push(true, false));
+        assert!(blocks.peak_worse() > 20.0);
     }
 
     #[test]

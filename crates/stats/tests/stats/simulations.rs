@@ -16,6 +16,7 @@ fn intervals_of_rates_cover() {
     hold(coverage::clusters(20, [0.67, 0.931, 0.950, 0.917], 400));
     hold(coverage::clusters(10, [0.66, 0.910, 0.939, 0.885], 400));
     hold(coverage::strata_example());
+    hold(coverage::rare_fails(400));
     hold(coverage::planned());
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use model::{GRADE_RUN_BYTES, ProjectId, SpanId, TraceId};
 
-use super::file::Version;
+use super::file::{FileEntry, Version};
 use super::sharded::ShardedMap;
 use crate::lake::Table;
 
@@ -33,6 +33,16 @@ pub struct Hide {
     pub key: HideKey,
     /// The last sequence number that is hidden.
     pub upto_seq: i64,
+}
+
+impl Hide {
+    /// Returns whether a file of its table may hold what it hides, by when the file was written and whose
+    /// rows it has; `added_v` brought the hide.
+    pub fn may_reach(&self, file: &FileEntry, added_v: Version) -> bool {
+        file.hides_applied_v < added_v
+            && file.lo_seq <= self.upto_seq
+            && file.project(&self.key.project_id).is_some()
+    }
 }
 
 /// A hide's reach, and the version that brought it.

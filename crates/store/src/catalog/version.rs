@@ -85,10 +85,7 @@ impl CatalogVersion {
     /// younger than what they hide, or cannot hold the trace (`may_hold` asks its trace filter).
     pub fn clearable_hides(&self, may_hold: impl Fn(&FileEntry, &Hide) -> bool) -> Vec<Hide> {
         let needs = |file: &FileEntry, hide: &Hide, added_v: Version| {
-            file.hides_applied_v < added_v
-                && file.lo_seq <= hide.upto_seq
-                && file.project(&hide.key.project_id).is_some()
-                && may_hold(file, hide)
+            hide.may_reach(file, added_v) && may_hold(file, hide)
         };
         let is_clearable = |(hide, added_v): &(Hide, Version)| {
             !self

@@ -1,7 +1,8 @@
 //! The `grades` table: what graders said, one row for each run, item, attempt, grader and span.
 //!
 //! A grade hangs on its trace, as a message does, and goes with it. A case of a dataset that has no trace
-//! takes its place with its own id. Rows are replaced by their [`Grade::id`], which stands where spans
+//! takes its place with its own id. One that compares two traces is about the other one too
+//! (`comparisons.rs`). Rows are replaced by their [`Grade::id`], which stands where spans
 //! have theirs; files are sorted by run and grader, for results are read a run at a time.
 
 use std::cmp::Ordering;
@@ -55,9 +56,16 @@ impl GradeRow {
         TraceId::new(self.id.as_str().get(..GRADE_RUN_BYTES)?).ok()
     }
 
-    /// Returns whether what it hangs on, its trace or its run, is one that `is_meant`.
-    pub fn hangs_on_any(&self, is_meant: impl Fn(&TraceId) -> bool) -> bool {
-        is_meant(&self.trace_id) || self.run().is_some_and(|run| is_meant(&run))
+    /// Returns the trace that its own was compared with, where two were compared.
+    pub fn counterpart(&self) -> Option<TraceId> {
+        judge(self)?.counterpart()
+    }
+
+    /// Returns whether its trace, its run, or the trace that it compares with is one that `is_meant`.
+    pub fn is_about_any(&self, is_meant: impl Fn(&TraceId) -> bool) -> bool {
+        is_meant(&self.trace_id)
+            || self.run().is_some_and(|run| is_meant(&run))
+            || self.counterpart().is_some_and(|other| is_meant(&other))
     }
 }
 

@@ -4,9 +4,11 @@
 //! [`ReadAt`]; which files there are, and which of their rows are hidden, is told by the caller. A row
 //! goes `encode` → `writer` → file → `reader` → `decode`, or file → `merge` → `split` → files.
 
+mod batches;
 mod columns;
 mod decode;
 mod encode;
+mod end;
 #[cfg(test)]
 mod files_test;
 mod filter;
@@ -14,6 +16,7 @@ mod footer;
 mod grades;
 mod merge;
 mod messages;
+mod pages;
 mod reader;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -26,10 +29,12 @@ mod traces;
 mod view;
 mod writer;
 
+pub use batches::Batches;
 pub use columns::LakeRow;
 pub(crate) use decode::typed_column;
 pub use decode::{DecodeError, decode};
 pub use encode::{EncodeError, encode};
+pub use end::LakeMeta;
 pub use filter::{TraceHash, TraceSet, TraceSetError};
 pub use footer::{
     BadInfo, BadName, FileName, FileSummary, Footer, Level, Partition, ProjectSummary,
@@ -37,7 +42,7 @@ pub use footer::{
 pub use grades::GradeRow;
 pub use merge::{Merge, MergeError, MergeLimits};
 pub use messages::MessageRow;
-pub use reader::{Batches, LakeFile, LakeMeta, ReadError, Wanted};
+pub use reader::{LakeFile, ReadError, Wanted};
 pub use schema::{Columns, SCHEMA_VERSION, SortKey, Table, UnknownColumn, schema, sort_keys};
 pub use source::ReadAt;
 pub use spans::SpanRow;

@@ -1,7 +1,6 @@
 //! How is a file read, as little of it as possible, and nothing of it unchecked?
 //!
-//! Opening reads the end of the file: row groups, page index, and what the file says of itself. That
-//! is kept apart as [`LakeMeta`], so that a cache can hold it and opening costs nothing. A trace is
+//! Opening reads the end of the file, or takes it as [`LakeMeta`] from whoever kept it. A trace is
 //! found in three steps, each of which saves the next: row groups by project, statistics and Bloom
 //! filter; pages by the page index; rows by their trace ids. Only then are the wanted columns read,
 //! and of these only the pages that hold the trace.
@@ -12,29 +11,29 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use model::{ProjectId, Time, TraceId};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
-use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::reader::Length;
 use parquet::file::statistics::Statistics;
-use parquet::schema::types::ColumnPath;
 
+use super::batches::Batches;
 use super::columns::LakeRow;
 use super::decode::{DecodeError, decode, text_column};
+use super::end::{LakeMeta, understand};
 use super::filter::{TraceSet, TraceSetError};
-use super::footer::{BadInfo, FileInfo, FileSummary, Footer, METADATA_KEY, ProjectSummary};
+use super::footer::{BadInfo, FileSummary, Footer, ProjectSummary};
+use super::pages::{Sought, is_within, leaf_of, page_selection};
 use super::schema::{Columns, Table};
-use super::seal::{Blocks, Tail};
+use super::seal::Tail;
 use super::source::{ChunkSource, ReadAt, read_exactly};
 
 /// A batch has about so many bytes: what a merge of many files can hold of each.
@@ -104,40 +103,6 @@ pub struct Wanted<'a> {
     pub trace_id: &'a TraceId,
     /// Its frozen start, where it is known: it tells the few pages of a table that is sorted by it.
     pub home: Option<Time>,
-}
-
-/// The end of a file, read once and kept.
-#[derive(Debug)]
-pub struct LakeMeta {
-    parquet: ArrowReaderMetadata,
-    info: FileInfo,
-    projects: Vec<ProjectSummary>,
-    blocks: Arc<Blocks>,
-    /// Where the payload lies, in order.
-    payload: Vec<Range<u64>>,
-}
-
-impl LakeMeta {
-    /// Returns how many of these bytes of the file are payload: what a list has no business reading.
-    pub fn payload_bytes(&self, range: &Range<u64>) -> u64 {
-        let first = self
-            .payload
-            .partition_point(|chunk| chunk.end <= range.start);
-        let met = self.payload[first..].iter();
-        met.take_while(|chunk| chunk.start < range.end)
-            .map(|chunk| chunk.end.min(range.end) - chunk.start.max(range.start))
-            .sum()
-    }
-
-    /// Returns the bytes it takes in memory, about, for the ledger.
-    pub fn memory_bytes(&self) -> usize {
-        self.parquet.metadata().memory_size() + self.blocks.memory_bytes()
-    }
-
-    /// Returns the Parquet metadata with its page index, for the query engine.
-    pub fn parquet(&self) -> &ArrowReaderMetadata {
-        &self.parquet
-    }
 }
 
 /// One file of the lake, open for reading.
@@ -531,68 +496,6 @@ impl LakeFile {
     }
 }
 
-/// Returns what a file says of itself after a check that it fits the Parquet metadata.
-fn understand(parquet: ArrowReaderMetadata, tail: &Tail) -> Result<LakeMeta, BadInfo> {
-    let metadata = parquet.metadata().file_metadata();
-    let entries = metadata.key_value_metadata().into_iter().flatten();
-    let text = entries
-        .filter(|entry| entry.key == METADATA_KEY)
-        .find_map(|entry| entry.value.as_ref());
-    let (info, projects) = FileInfo::from_json(text.ok_or(BadInfo::Absent)?)?;
-    let row_groups = parquet.metadata().row_groups();
-    let in_groups: i64 = row_groups.iter().map(RowGroupMetaData::num_rows).sum();
-    if info.rows as i64 != in_groups || projects.iter().map(|p| p.rows).sum::<u64>() != info.rows {
-        return Err(BadInfo::Mismatch("the number of rows"));
-    }
-    // T1 rests on this list: each row group belongs to one project, and none to nobody.
-    let listed = projects.iter().flat_map(|project| &project.row_groups);
-    if !listed.copied().eq(0..row_groups.len() as u32) {
-        return Err(BadInfo::Mismatch("the projects of the row groups"));
-    }
-    if info
-        .filter_at
-        .checked_add(info.filter_bytes)
-        .is_none_or(|end| end > tail.at())
-    {
-        return Err(BadInfo::Mismatch("the place of the trace filter"));
-    }
-    let blocks = tail
-        .blocks()
-        .ok_or(BadInfo::Mismatch("the place of the checksums"))?;
-    let payload = payload_chunks(info.footer.table, row_groups);
-    Ok(LakeMeta {
-        payload,
-        parquet,
-        info,
-        projects,
-        blocks: Arc::new(blocks),
-    })
-}
-
-/// Returns the places of all chunks of payload columns. A trace row is small and listed whole: what it
-/// has of JSON is none.
-fn payload_chunks(table: Table, row_groups: &[RowGroupMetaData]) -> Vec<Range<u64>> {
-    if table == Table::Traces {
-        return Vec::new();
-    }
-    let names: Vec<&str> = table.payload_columns().collect();
-    let is_payload =
-        |path: &ColumnPath| path.parts().first().is_some_and(|n| names.contains(&&**n));
-    let columns = row_groups.iter().flat_map(RowGroupMetaData::columns);
-    let chunks = columns.filter(|column| is_payload(column.column_path()));
-    let place = |(start, bytes): (u64, u64)| start..start + bytes;
-    let mut places: Vec<_> = chunks.map(|column| place(column.byte_range())).collect();
-    places.sort_by_key(|chunk| chunk.start);
-    places
-}
-
-fn leaf_of(row_group: &RowGroupMetaData, name: &str) -> Option<usize> {
-    row_group
-        .columns()
-        .iter()
-        .position(|column| column.column_path().string() == name)
-}
-
 fn mask_of(
     table: Table,
     batch: &RecordBatch,
@@ -601,116 +504,4 @@ fn mask_of(
     let column = text_column(table, batch, "trace_id")?;
     let is_wanted = |id: Option<&str>| Some(id.is_some_and(|id| ids.contains(id)));
     Ok(column.iter().map(is_wanted).collect())
-}
-
-/// Returns the rows of the pages of `column` that may hold what is sought; `None` if there is no usable index.
-fn page_selection(
-    metadata: &ParquetMetaData,
-    group: usize,
-    column: &str,
-    sought: Sought<'_>,
-) -> Option<RowSelection> {
-    let row_group = metadata.row_group(group);
-    let leaf = leaf_of(row_group, column)?;
-    let index = metadata.column_index()?.get(group)?.get(leaf)?;
-    let pages = metadata
-        .offset_index()?
-        .get(group)?
-        .get(leaf)?
-        .page_locations();
-    let rows = row_group.num_rows();
-    // A damaged index must not ask for rows that are not there.
-    let starts = || pages.iter().map(|page| page.first_row_index);
-    let in_order = starts().is_sorted() && starts().all(|start| (0..=rows).contains(&start));
-    let is_whole = |indexed: u64| pages.len() as u64 == indexed && in_order;
-    let may_hold: Box<dyn Fn(usize) -> bool> = match (sought, index) {
-        (Sought::Texts(texts), ColumnIndexMetaData::BYTE_ARRAY(index))
-            if is_whole(index.num_pages()) =>
-        {
-            Box::new(move |page| any_within(texts, index.min_value(page), index.max_value(page)))
-        }
-        (Sought::Micros(micros), ColumnIndexMetaData::INT64(index))
-            if is_whole(index.num_pages()) =>
-        {
-            Box::new(move |page| {
-                any_within(
-                    micros,
-                    index.min_value(page).copied(),
-                    index.max_value(page).copied(),
-                )
-            })
-        }
-        _ => return None,
-    };
-    let range = |page: usize| {
-        let end = pages
-            .get(page + 1)
-            .map_or(rows, |next| next.first_row_index);
-        pages[page].first_row_index as usize..end as usize
-    };
-    let ranges = (0..pages.len()).filter(|&page| may_hold(page)).map(range);
-    Some(RowSelection::from_consecutive_ranges(ranges, rows as usize))
-}
-
-/// What pages are looked through for: any of these, in order.
-#[derive(Clone, Copy)]
-enum Sought<'a> {
-    Texts(&'a [&'a [u8]]),
-    Micros(&'a [i64]),
-}
-
-/// Returns whether a value may lie between these bounds, where there are any.
-fn is_within<T: Ord + ?Sized>(value: &T, min: Option<&T>, max: Option<&T>) -> bool {
-    min.is_none_or(|min| min <= value) && max.is_none_or(|max| value <= max)
-}
-
-/// Returns whether one of these values, which are in order, may lie between these bounds.
-fn any_within<T: Ord + Copy>(values: &[T], min: Option<T>, max: Option<T>) -> bool {
-    let first = min.map_or(0, |min| values.partition_point(|value| *value < min));
-    let least = values.get(first);
-    least.is_some_and(|least| max.is_none_or(|max| *least <= max))
-}
-
-/// The batches of a scan, all of the schema that was asked for.
-pub struct Batches {
-    file: Arc<str>,
-    reader: ParquetRecordBatchReader,
-    schema: SchemaRef,
-}
-
-impl fmt::Debug for Batches {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batches")
-            .field("file", &self.file)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Iterator for Batches {
-    type Item = Result<RecordBatch, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let batch = self
-            .reader
-            .next()?
-            .and_then(|batch| conform(&batch, &self.schema));
-        Some(batch.map_err(|source| ReadError::Arrow {
-            file: Arc::clone(&self.file),
-            source,
-        }))
-    }
-}
-
-/// Returns the batch with exactly the columns of `schema`: an older file lacks some.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns: Vec<ArrayRef> = schema
-        .fields()
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(array) => Arc::clone(array),
-            None => new_null_array(field.data_type(), batch.num_rows()),
-        })
-        .collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }

@@ -20,7 +20,8 @@ pub(crate) struct GradeBatch {
     pub(crate) received_at: Time,
     /// Each key once.
     pub(crate) rows: Vec<GradeRow>,
-    /// What the rows hang on: their traces and, by its part of their ids, their run.
+    /// What the rows are about: their traces, those that these were compared with, and, by its part of
+    /// their ids, their run.
     traces: HashSet<TraceId>,
 }
 
@@ -35,6 +36,7 @@ impl GradeBatch {
         rows.iter_mut().for_each(|row| row.seq = seq);
         let mut traces: HashSet<_> = rows.iter().map(|row| row.trace_id.clone()).collect();
         traces.extend(rows.iter().filter_map(GradeRow::run));
+        traces.extend(rows.iter().filter_map(GradeRow::counterpart));
         Self {
             project,
             seq,
@@ -44,12 +46,12 @@ impl GradeBatch {
         }
     }
 
-    /// Returns whether a grade of it hangs on the trace.
+    /// Returns whether a grade of it is about the trace.
     pub(crate) fn is_about(&self, trace_id: &TraceId) -> bool {
         self.traces.contains(trace_id)
     }
 
-    /// Returns what the rows hang on.
+    /// Returns what the rows are about.
     pub(crate) fn traces(&self) -> impl Iterator<Item = &TraceId> {
         self.traces.iter()
     }
@@ -107,7 +109,7 @@ impl LiveGrades {
             .collect()
     }
 
-    /// Drops every grade that hangs on one of these traces, or runs.
+    /// Drops every grade that is about one of these traces, or runs.
     pub(super) fn delete(&mut self, project: &ProjectId, traces: &[TraceId]) {
         let Some(batches) = self.projects.get_mut(project) else {
             return;
@@ -116,7 +118,7 @@ impl LiveGrades {
         for batch in batches.iter_mut() {
             if batch.is_about_any(&traces) {
                 *batch =
-                    Arc::new(batch.retaining(|row| !row.hangs_on_any(|id| traces.contains(id))));
+                    Arc::new(batch.retaining(|row| !row.is_about_any(|id| traces.contains(id))));
             }
         }
         batches.retain(|batch| !batch.rows.is_empty());

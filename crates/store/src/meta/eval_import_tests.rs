@@ -1,6 +1,6 @@
 //! What was graded elsewhere and comes along, on a database alone.
 
-use model::{FixedClock, ProjectId};
+use model::{FixedClock, NanoUsd, ProjectId};
 
 use super::*;
 
@@ -100,8 +100,14 @@ async fn g1_what_comes_along_is_kept_once_and_never_worked_on() {
         results: "[]".to_owned(),
         outcomes: Vec::new(),
         usage: Vec::new(),
+        kept_answers: Vec::new(),
     };
-    assert!(!meta.grade_items(&run_id, &[graded]).await.unwrap());
+    assert!(
+        !meta
+            .grade_items(&run_id, &[graded], NanoUsd(1))
+            .await
+            .unwrap()
+    );
     let canceled = meta
         .cancel_run("ada", &project, &eval_id, &run_id)
         .await

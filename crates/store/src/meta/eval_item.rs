@@ -2,17 +2,20 @@
 //!
 //! What was graded is written only over a row that waits, of a run that is in progress. So two workers,
 //! or one that a crash cut off between grading and writing, leave one result; and whoever canceled a run
-//! can be sure that nothing comes in behind it.
+//! can be sure that nothing comes in behind it. What it cost goes with it, in the same transaction, and the
+//! answers that were kept in case it is never written go away.
 
 use std::fmt;
 use std::str::FromStr;
 
-use model::{ProjectId, Time, TraceId};
+use model::{NanoUsd, ProjectId, Time, TraceId};
 
 use super::eval_run::ModelUse;
 use super::paging::Listing;
-use super::{Meta, MetaError, Page, PageAsked, deleted};
-use crate::sqlite::{Connection, DbError, Row, column, execute_rows, maybe_parsed, parsed, time};
+use super::{Meta, MetaError, Page, PageAsked, deleted, judge_answer};
+use crate::sqlite::{
+    Connection, DbError, Row, column, execute_rows, fresh_id, maybe_parsed, parsed, time,
+};
 
 /// A row to be graded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +107,8 @@ pub struct GradedItem {
     pub outcomes: Vec<(String, ItemStatus)>,
     /// The models that were called for it.
     pub usage: Vec<(String, ModelUse)>,
+    /// The questions whose answers were kept for this row alone, until it is written.
+    pub kept_answers: Vec<String>,
 }
 
 /// A row that was graded.
@@ -158,24 +163,35 @@ impl Meta {
         items.map_err(&failed)
     }
 
-    /// Writes down what was found of rows that wait; others are passed over. Returns whether the run is
-    /// still in progress: if not, nothing was written.
-    pub async fn grade_items(&self, run_id: &str, graded: &[GradedItem]) -> Result<bool, DbError> {
+    /// Writes down what was found of rows that wait, and what it cost; others are passed over. Returns
+    /// whether the run is still in progress: if not, nothing was written.
+    pub async fn grade_items(
+        &self,
+        run_id: &str,
+        graded: &[GradedItem],
+        cost: NanoUsd,
+    ) -> Result<bool, DbError> {
         let failed = self.db.failed("write down what was graded");
         let now = self.clock.now();
         let mut write = self.db.begin().await?;
         let connection = write.connection();
-        let running: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM eval_runs WHERE id = $1 AND status = 'in_progress'")
-                .bind(run_id)
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(&failed)?;
-        if running.is_none() {
+        let project: Option<String> = sqlx::query_scalar(
+            "UPDATE eval_runs SET spent = spent + $1 WHERE id = $2 AND status = 'in_progress'
+             RETURNING project_id",
+        )
+        .bind(cost.0)
+        .bind(run_id)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(&failed)?;
+        let Some(project) = project else {
             return Ok(false);
-        }
+        };
         for item in graded {
             enter(connection, run_id, item, now)
+                .await
+                .map_err(&failed)?;
+            judge_answer::drop_answers(connection, &project, &item.kept_answers)
                 .await
                 .map_err(&failed)?;
         }
@@ -221,6 +237,36 @@ impl Meta {
         })?;
         Ok(output_item(&row).map_err(&failed)?)
     }
+}
+
+/// Enters the rows of a new run, in their order. A trace that was deleted since it was read has none: what
+/// goes away with a deletion must not come in behind it (D6).
+pub(super) async fn enter_new(
+    connection: &mut Connection,
+    (project, run_id): (&ProjectId, &str),
+    items: &[NewItem],
+    now: Time,
+) -> Result<(), sqlx::Error> {
+    let traces = items.iter().filter_map(|item| item.trace_id.as_ref());
+    let gone = deleted::of(connection, project, traces, now).await?;
+    let is_there = |item: &&NewItem| !item.trace_id.as_ref().is_some_and(|id| gone.contains(id));
+    let numbered: Vec<(i64, &NewItem)> = (0..).zip(items.iter().filter(is_there)).collect();
+    let insert = (
+        "INSERT INTO eval_items (run_id, position, id, status, trace_id, item, given) ",
+        "",
+    );
+    execute_rows(connection, insert, &numbered, |values, (position, new)| {
+        values
+            .push_bind(run_id.to_owned())
+            .push_bind(*position)
+            .push_bind(format!("outputitem_{}", fresh_id(now).simple()))
+            .push_bind("queued")
+            .push_bind(new.trace_id.as_ref().map(ToString::to_string))
+            .push_bind(new.item.clone())
+            .push_bind(new.given.clone());
+    })
+    .await?;
+    Ok(())
 }
 
 /// The rows of a project that were made of some traces.

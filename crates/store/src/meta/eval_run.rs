@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use model::{ProjectId, Time};
+use model::{NanoUsd, ProjectId, Time};
 
 use super::eval_item::NewItem;
 use super::paging::Listing;
-use super::{Meta, MetaError, Page, PageAsked, eval};
-use crate::sqlite::{
-    DbError, Engine, Row, column, execute_rows, fresh_id, maybe_time, parsed, time,
-};
+use super::{Meta, MetaError, Page, PageAsked, eval, eval_item};
+use crate::sqlite::{DbError, Engine, Row, column, fresh_id, maybe_time, parsed, time};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +119,8 @@ pub struct EvalRun {
     pub metadata: String,
     /// Why it failed: a JSON object.
     pub error: Option<String>,
+    /// What its models have cost so far.
+    pub spent: NanoUsd,
     /// The id that it had elsewhere, if it was brought along.
     pub openai_id: Option<String>,
     /// What it came to there: a JSON object.
@@ -164,7 +164,7 @@ pub struct ModelUse {
 }
 
 impl Meta {
-    /// Makes a run of an eval, with its rows.
+    /// Makes a run of an eval, with its rows, but for those of traces that were deleted meanwhile (D6).
     pub async fn create_run(
         &self,
         who: &str,
@@ -196,28 +196,9 @@ impl Meta {
         if made.rows_affected() == 0 {
             return Err(eval::not_found(eval_id));
         }
-        let numbered: Vec<(i64, &NewItem)> = (0..).zip(&new.items).collect();
-        let insert = (
-            "INSERT INTO eval_items (run_id, position, id, status, trace_id, item, given) ",
-            "",
-        );
-        execute_rows(
-            write.connection(),
-            insert,
-            &numbered,
-            |values, (position, new)| {
-                values
-                    .push_bind(id.clone())
-                    .push_bind(*position)
-                    .push_bind(format!("outputitem_{}", fresh_id(now).simple()))
-                    .push_bind("queued")
-                    .push_bind(new.trace_id.as_ref().map(ToString::to_string))
-                    .push_bind(new.item.clone())
-                    .push_bind(new.given.clone());
-            },
-        )
-        .await
-        .map_err(&failed)?;
+        eval_item::enter_new(write.connection(), (project, &id), &new.items, now)
+            .await
+            .map_err(&failed)?;
         let what = format!("created {id} of {eval_id} with {} rows", new.items.len());
         self.finish(write, who, &what).await?;
         self.run(project, eval_id, &id).await
@@ -502,6 +483,7 @@ fn run(row: &Row) -> Result<EvalRun, sqlx::Error> {
         data_source: column(row, "data_source")?,
         metadata: column(row, "metadata")?,
         error: column(row, "error")?,
+        spent: NanoUsd(column(row, "spent")?),
         openai_id: column(row, "openai_id")?,
         told: column(row, "told")?,
         is_unfinished: column::<i64>(row, "is_unfinished")? != 0,

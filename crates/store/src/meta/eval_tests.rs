@@ -1,6 +1,6 @@
 //! Evals, their runs and the rows of those, on a database alone.
 
-use model::{FixedClock, ProjectId, TraceId};
+use model::{FixedClock, NanoUsd, ProjectId, TraceId};
 use tempfile::TempDir;
 
 use super::*;
@@ -101,6 +101,7 @@ fn graded(position: i64, status: ItemStatus) -> GradedItem {
             ("close-2".to_owned(), ItemStatus::Pass),
         ],
         usage: vec![("judge".to_owned(), used)],
+        kept_answers: vec![format!("q{position}")],
     }
 }
 
@@ -183,7 +184,11 @@ async fn g1_a_row_is_graded_once_whoever_tries_again() {
     assert_eq!(run.status, RunStatus::Queued);
     let early = [graded(0, ItemStatus::Pass)];
     assert!(
-        !bench.meta.grade_items(&run.id, &early).await.unwrap(),
+        !bench
+            .meta
+            .grade_items(&run.id, &early, NanoUsd(1))
+            .await
+            .unwrap(),
         "nobody has begun"
     );
     assert!(bench.meta.begin_run(&run.id).await.unwrap());
@@ -192,7 +197,13 @@ async fn g1_a_row_is_graded_once_whoever_tries_again() {
         graded(2, ItemStatus::Fail),
         graded(3, ItemStatus::Error),
     ];
-    assert!(bench.meta.grade_items(&run.id, &first).await.unwrap());
+    assert!(
+        bench
+            .meta
+            .grade_items(&run.id, &first, NanoUsd(5))
+            .await
+            .unwrap()
+    );
 
     let bench = bench.reopened().await;
     let open = bench.meta.open_runs().await.unwrap();
@@ -204,7 +215,13 @@ async fn g1_a_row_is_graded_once_whoever_tries_again() {
     assert_eq!(queued[0].given, None);
     assert!(queued[1].given.is_some());
     let again = [graded(2, ItemStatus::Pass), graded(1, ItemStatus::Pass)];
-    assert!(bench.meta.grade_items(&run.id, &again).await.unwrap());
+    assert!(
+        bench
+            .meta
+            .grade_items(&run.id, &again, NanoUsd(2))
+            .await
+            .unwrap()
+    );
     let tally = bench.tally(&run).await;
     let counts = (tally.queued, tally.passed, tally.failed, tally.errored);
     assert_eq!(counts, (1, 2, 1, 1));
@@ -236,6 +253,33 @@ async fn g1_a_row_is_graded_once_whoever_tries_again() {
 }
 
 #[tokio::test]
+async fn what_a_row_cost_is_written_with_it_and_what_was_kept_for_it_goes() {
+    let bench = Bench::new().await;
+    let eval = bench.eval("e").await;
+    let run = bench.run(&eval, 3).await;
+    for question in ["q0", "q1", "q2"] {
+        let kept = bench
+            .meta
+            .keep_judge_answer(&bench.project, question, None, "{}");
+        kept.await.unwrap();
+    }
+    let write = async |position, cost| {
+        let one = [graded(position, ItemStatus::Pass)];
+        bench.meta.grade_items(&run.id, &one, NanoUsd(cost)).await
+    };
+    assert!(!write(0, 100).await.unwrap(), "nobody has begun");
+    assert!(bench.meta.begin_run(&run.id).await.unwrap());
+    assert!(write(0, 5).await.unwrap());
+    assert!(write(1, 2).await.unwrap());
+    let told = bench.meta.run(&bench.project, &eval.id, &run.id).await;
+    assert_eq!(told.unwrap().spent, NanoUsd(7));
+    for (question, is_kept) in [("q0", false), ("q1", false), ("q2", true)] {
+        let answer = bench.meta.judge_answer(&bench.project, question).await;
+        assert_eq!(answer.unwrap().is_some(), is_kept, "{question}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_ends_once_and_takes_nothing_afterwards() {
     let bench = Bench::new().await;
     let eval = bench.eval("e").await;
@@ -254,7 +298,12 @@ async fn a_run_ends_once_and_takes_nothing_afterwards() {
         .unwrap();
     assert_eq!(canceled.status, RunStatus::Canceled);
     let late = [graded(0, ItemStatus::Pass)];
-    assert!(!meta.grade_items(&runs[0].id, &late).await.unwrap());
+    assert!(
+        !meta
+            .grade_items(&runs[0].id, &late, NanoUsd(1))
+            .await
+            .unwrap()
+    );
     assert!(!meta.begin_run(&runs[0].id).await.unwrap());
     meta.end_run(&runs[0].id, None).await.unwrap();
     meta.end_run(&runs[1].id, None).await.unwrap();
@@ -298,7 +347,13 @@ async fn d6_rows_of_a_deleted_trace_go_with_it() {
     let run = bench.run(&eval, 3).await;
     assert!(bench.meta.begin_run(&run.id).await.unwrap());
     let all = [0, 1, 2].map(|position| graded(position, ItemStatus::Pass));
-    assert!(bench.meta.grade_items(&run.id, &all).await.unwrap());
+    assert!(
+        bench
+            .meta
+            .grade_items(&run.id, &all, NanoUsd(0))
+            .await
+            .unwrap()
+    );
     let deleted = |project: &str| DeletedTrace {
         project_id: ProjectId::new(project).unwrap(),
         trace_id: TraceId::new("t1").unwrap(),
@@ -313,6 +368,15 @@ async fn d6_rows_of_a_deleted_trace_go_with_it() {
     bench.meta.keep_deleted(&ours, until).await.unwrap();
     let tally = bench.tally(&run).await;
     assert_eq!((tally.passed, tally.criteria["exact-1"]), (2, [2, 0, 0, 0]));
+    // It was read before it was deleted, and its copy comes behind the deletion.
+    let late = bench.run(&eval, 3).await;
+    let queued = bench.meta.queued_items(&late.id, -1, 10).await.unwrap();
+    let traces: Vec<_> = queued.iter().map(|item| item.trace_id.clone()).collect();
+    assert_eq!(traces.len(), 2);
+    assert!(
+        !traces.contains(&Some(TraceId::new("t1").unwrap())),
+        "{traces:?}"
+    );
 
     let copy = bench.folder.path().join("copy.db");
     bench.meta.copy_what_people_made(&copy).await.unwrap();

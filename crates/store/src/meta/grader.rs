@@ -8,7 +8,7 @@ use model::{ProjectId, Time};
 
 use super::paging::Listing;
 use super::{Meta, MetaError, Page, PageAsked, project};
-use crate::sqlite::{Connection, Row, column, fresh_id, maybe_time, parsed, time};
+use crate::sqlite::{Connection, DbError, Row, column, fresh_id, maybe_time, parsed, time};
 
 /// A grader to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,12 +151,10 @@ impl Meta {
             (None, Some(version)) => {
                 // Is it the grader that is not there, or the version?
                 let latest = Box::pin(self.grader(project, id_or_name, None)).await?;
-                Err(MetaError::NotFound {
-                    what: "version",
-                    id: format!(
-                        "{version} of {id_or_name}, of which there are {}",
-                        latest.versions
-                    ),
+                Err(MetaError::NoVersion {
+                    grader: id_or_name.to_owned(),
+                    asked: version,
+                    latest: latest.versions,
                 })
             }
         }
@@ -181,6 +179,31 @@ impl Meta {
             },
         };
         self.page(&listing, asked, grader).await
+    }
+
+    /// Returns the names of a project's graders, the newest first and so many at most: those that were put
+    /// away too, with that.
+    pub async fn grader_names(
+        &self,
+        project: &ProjectId,
+        limit: u32,
+    ) -> Result<Vec<(String, bool)>, DbError> {
+        let failed = self.db.failed("list the names of graders");
+        let rows = sqlx::query(
+            "SELECT name, archived_at FROM graders WHERE project_id = $1 AND name IS NOT NULL
+             ORDER BY created_at DESC, id DESC LIMIT $2",
+        )
+        .bind(project.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(self.db.readers())
+        .await
+        .map_err(&failed)?;
+        let name = |row| {
+            let is_away = maybe_time(row, "archived_at")?.is_some();
+            Ok((column(row, "name")?, is_away))
+        };
+        let names: Result<_, _> = rows.iter().map(name).collect();
+        names.map_err(&failed)
     }
 
     /// Returns all versions of a grader, the latest first.

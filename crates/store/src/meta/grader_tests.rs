@@ -82,7 +82,7 @@ async fn an_unused_version_is_replaced_and_a_used_one_never() {
     assert_eq!((&by_id, &*by_id.hash), (&by_name, "b"));
     assert_eq!(meta.grader(project, "tone", None).await.unwrap(), third);
     let missing = meta.grader(project, "tone", Some(4)).await.unwrap_err();
-    let told = "there is no version \"4 of tone, of which there are 3\"";
+    let told = "tone has no version 4: its versions are 1 to 3";
     assert_eq!(missing.to_string(), told);
 }
 

@@ -30,15 +30,15 @@ async fn no_statement_reads_more_of_a_big_table_than_it_needs() {
         ended(1, ItemEnd::Scored, 1),
         ended(2, ItemEnd::GivenBack, 1),
     ];
-    let ending = grading_item::ending((1, "w", bench.clock.now()), &finished);
+    let ending = grading_lease::ending((1, "w", bench.clock.now()), &finished);
     let by_status = "grading_items_by_status (run=? AND status=?";
     let by_trace = "(trace_id=?";
     let mut wanted = vec![
-        (grading_item::EXPIRE.to_owned(), by_status),
-        (grading_item::LEASE.to_owned(), by_status),
-        (grading_item::LEASE.to_owned(), "(run=? AND position=?)"),
-        (grading_item::RELEASE.to_owned(), by_status),
-        (grading_item::RETRY.to_owned(), by_status),
+        (grading_lease::EXPIRE.to_owned(), by_status),
+        (grading_lease::LEASE.to_owned(), by_status),
+        (grading_lease::LEASE.to_owned(), "(run=? AND position=?)"),
+        (grading_lease::RELEASE.to_owned(), by_status),
+        (grading_lease::RETRY.to_owned(), by_status),
         (ending.sql().as_str().to_owned(), "(run=? AND position=?)"),
         (watch::FORGET.to_owned(), "(run=? AND decided_at<?)"),
         (grading_run::LEFT_OVER[0].to_owned(), "(run=?)"),

@@ -6,7 +6,7 @@
 use model::{ProjectId, Time, TraceId};
 
 use super::{Meta, deleted};
-use crate::sqlite::DbError;
+use crate::sqlite::{Connection, DbError};
 
 impl Meta {
     /// Returns what was answered to a question.
@@ -90,4 +90,20 @@ impl Meta {
         drop(write.commit().await.map_err(&failed)?);
         Ok(done.rows_affected())
     }
+}
+
+/// Drops answers that were kept for what is written now.
+pub(super) async fn drop_answers(
+    connection: &mut Connection,
+    project: &str,
+    questions: &[String],
+) -> Result<(), sqlx::Error> {
+    for question in questions {
+        sqlx::query("DELETE FROM judge_answers WHERE project_id = $1 AND question = $2")
+            .bind(project)
+            .bind(question)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }

@@ -131,7 +131,7 @@ impl Meta {
         let mut statement = listing.select(listing.order_by, &[&listing.owner]);
         statement.push(" AND id = ").push_bind(id.to_owned());
         let row = statement.build().fetch_optional(self.db.readers()).await;
-        let row = row.map_err(&failed)?.ok_or_else(|| MetaError::NotFound {
+        let row = row.map_err(&failed)?.ok_or_else(|| MetaError::NoPlace {
             what: listing.what,
             id: id.to_owned(),
         })?;

@@ -308,6 +308,9 @@ CREATE UNIQUE INDEX eval_items_of_openai ON eval_items (run_id, openai_id);
 ALTER TABLE annotations ADD COLUMN queue TEXT;
 ALTER TABLE annotations ADD COLUMN chance DOUBLE PRECISION;
 ",
+    "
+ALTER TABLE eval_runs ADD COLUMN spent BIGINT NOT NULL DEFAULT 0;
+",
     // What should have been done goes with the item, so that it goes when its trace is deleted.
     "ALTER TABLE grading_items ADD COLUMN reference TEXT;",
 ];

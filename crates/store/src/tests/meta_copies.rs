@@ -65,7 +65,7 @@ fn holding(world: &World, words: &str) -> Vec<PathBuf> {
     holding
 }
 
-/// Returns the notes in a copy, which is opened as somebody opens it who has lost the database.
+/// Returns the notes in a copy, sorted, which is opened as somebody opens it who has lost the database.
 async fn notes(world: &World, copy: &PathBuf) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("meta.db");
@@ -83,7 +83,8 @@ async fn notes(world: &World, copy: &PathBuf) -> Vec<String> {
         .await
         .unwrap();
     let notes = page.entries.into_iter();
-    let notes = notes.filter_map(|said| said.note).collect();
+    let mut notes: Vec<String> = notes.filter_map(|said| said.note).collect();
+    notes.sort();
     meta.close().await.unwrap();
     notes
 }

@@ -4,6 +4,7 @@
 //! of them: after anything that happens, [`World::check`] compares the two.
 
 mod backup;
+mod comparisons;
 mod crash;
 mod delete;
 mod grades;

@@ -174,13 +174,13 @@ A version that a run has used stays as it is for good, so that its grades keep t
     /// Say what a draft would say of the newest traces; nothing is kept.
     #[command(after_help = "Examples:
   tracegrade graders try --rule 'tool_errors == 0'
-  tracegrade graders try --rule '!calls(\"issue_refund\").any()' --workflow-name support-triage --limit 500
+  tracegrade graders try --rule '!calls(\"issue_refund\").any()' --environment ci --limit 500
   tracegrade graders try --detector D01 --start-date -7d
   tracegrade graders try --grader grader.json --id TRACE
   tracegrade graders try --grader library:goal_reached --limit 3
 
-Of a grader that asks a model, what was asked and answered is shown with --exchanges.
-The language of rules: docs/grading/rules.md. The detectors: docs/grading/detectors.md.")]
+Of a grader that asks a model, what was asked and answered is shown with --exchanges. The language
+of rules: docs/grading/rules.md. The detectors: docs/grading/detectors.md.")]
     Try(GradersTry),
     /// List the versions of a grader.
     Versions {
@@ -201,7 +201,7 @@ The language of rules: docs/grading/rules.md. The detectors: docs/grading/detect
 pub(crate) struct GraderSave {
     /// What it is called from now on.
     pub(crate) name: String,
-    /// A file with the definition in JSON; - takes it from stdin.
+    /// A file with the definition in JSON, or the JSON itself; - takes it from stdin.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// A rule that has to hold.
@@ -254,17 +254,7 @@ pub(crate) struct Draft {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Runs {
     /// List grading runs, newest first.
-    List {
-        /// Only runs with this status.
-        #[arg(long)]
-        status: Option<String>,
-        /// How many to list, 1 to 1000.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-        /// Go on behind this run.
-        #[arg(long)]
-        after: Option<String>,
-    },
+    List(RunsList),
     /// Show what a run grades, how far it is and what it costs.
     Show {
         /// The run's id.
@@ -309,7 +299,8 @@ pub(crate) enum Runs {
   tracegrade runs results RUN --outcome fail --grader paid-once
   tracegrade runs results RUN --score-below 3 --limit 100 --json
 
-Each rate stands with where the truth lies with 95 % confidence, n, and the groups (conversations) in it.")]
+Each rate stands with where the truth lies with 95 % confidence, n, and the groups (conversations)
+in it.")]
     Results(RunResults),
     /// Delete a run with its grades.
     Delete {
@@ -319,6 +310,23 @@ Each rate stands with where the truth lies with 95 % confidence, n, and the grou
         #[arg(long, required = true)]
         yes: bool,
     },
+}
+
+/// `runs list`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsList {
+    /// Only runs with this status.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Only runs that this grader was in, by its name or id.
+    #[arg(long)]
+    pub(crate) grader: Option<String>,
+    /// How many to list, 1 to 1000.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Go on behind this run.
+    #[arg(long)]
+    pub(crate) after: Option<String>,
 }
 
 /// `runs results`.
@@ -452,7 +460,7 @@ pub(crate) struct AnnotationsList {
 pub(crate) struct Calibrate {
     /// The grader's name or id.
     pub(crate) grader: String,
-    /// The version; without it the newest.
+    /// The version; without it that of the run.
     #[arg(long)]
     pub(crate) version: Option<u32>,
     /// Only grades of this run; its rate is corrected by what people said.
@@ -552,33 +560,43 @@ A trace is graded once it has ended. Which share of them is drawn depends on the
         watch: String,
     },
     /// Say trace by trace whether it was graded, and if not, why.
-    Decisions {
-        /// Its id.
-        watch: String,
-        /// Only of this trace.
-        #[arg(long)]
-        trace: Option<String>,
-        /// How many to list, 1 to 1000.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
+    Decisions(WatchDecisions),
     /// Grade what came in before it was made, or while it rested.
-    #[command(after_help = "Example:\n  tracegrade watches backfill WATCH --from -7d")]
+    #[command(after_help = "Example:\n  tracegrade watches backfill WATCH --start-date -7d")]
     Backfill {
         /// Its id.
         watch: String,
         /// Traces that started then or later: a date, a moment, or -7d.
-        #[arg(long, allow_hyphen_values = true)]
-        from: String,
+        #[arg(long, visible_alias = "from", allow_hyphen_values = true)]
+        start_date: String,
         /// Traces that started before.
-        #[arg(long, allow_hyphen_values = true)]
-        until: Option<String>,
+        #[arg(long, visible_alias = "until", allow_hyphen_values = true)]
+        end_date: Option<String>,
     },
     /// Delete a watch; its grades stay.
     Delete {
         /// Its id.
         watch: String,
     },
+}
+
+/// `watches decisions`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchDecisions {
+    /// Its id.
+    pub(crate) watch: String,
+    /// Only of this trace.
+    #[arg(long)]
+    pub(crate) trace: Option<String>,
+    /// Only such: graded, sampled_out, filtered_out, no_content or budget.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) decision: Option<String>,
+    /// How many to list, 1 to 1000.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Go on behind this trace.
+    #[arg(long, value_name = "TRACE")]
+    pub(crate) after: Option<String>,
 }
 
 /// `watches create`.

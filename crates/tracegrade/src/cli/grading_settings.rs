@@ -27,8 +27,8 @@ pub(crate) enum GradingSettings {
   tracegrade settings workflow bookings --confirm-writes on
   tracegrade settings workflow '*' --verify-writes on
 
-A detector that is muted says not_applicable of the workflow's traces. D15 looks only where writes are to be
-confirmed by the user, D21 only where they are to be verified before the end.")]
+A detector that is muted says not_applicable of the workflow's traces. D15 looks only where writes
+are to be confirmed by the user, D21 only where they are to be verified before the end.")]
     Workflow(Workflow),
     /// Keep a JSON schema under a name, for rules such as valid(final_output, \"ticket.v2\").
     #[command(after_help = "Examples:
@@ -37,7 +37,7 @@ confirmed by the user, D21 only where they are to be verified before the end.")]
     Schema {
         /// What rules call it.
         name: String,
-        /// The file with the schema; - takes it from stdin.
+        /// The file with the schema, or the schema itself; - takes it from stdin.
         #[arg(value_name = "FILE", required_unless_present = "remove")]
         file: Option<PathBuf>,
         /// Take it away.
@@ -63,7 +63,7 @@ confirmed by the user, D21 only where they are to be verified before the end.")]
   echo '{\"tools\": {\"issue_refund\": \"write\"}, \"workflows\": {\"*\": {\"verify_writes\": true}}}' |
       tracegrade settings set -")]
     Set {
-        /// The file; - takes it from stdin.
+        /// The file, or the JSON itself; - takes it from stdin.
         file: PathBuf,
     },
 }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::cli::Export;
+use crate::cli::passing::Export;
 
 use super::{Ask, copy};
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use server::keys::{self, KeyRequest};
 
-use crate::cli::Keys;
+use crate::cli::operate::Keys;
 use crate::client::{Client, Connection};
 use crate::output::{self, Align, Cell, DIM};
 use crate::text::safe_text;

@@ -77,6 +77,13 @@ struct Ask {
 }
 
 impl Ask {
+    /// Prints a line that is no part of the result, for people: a program finds nothing beside its JSON.
+    fn note(&self, text: impl AsRef<str>) {
+        if !self.json {
+            output::note(text);
+        }
+    }
+
     /// Prints an answer's JSON as it is, if that is wanted; else returns it as a value.
     async fn tell<T: serde::de::DeserializeOwned>(
         &self,

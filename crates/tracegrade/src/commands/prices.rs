@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::{PriceRemove, PriceSet, Prices};
+use crate::cli::operate::{PriceRemove, PriceSet, Prices};
 use crate::output::{self, Align, Cell};
 use crate::text::{self, safe_text};
 

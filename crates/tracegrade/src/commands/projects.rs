@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::Projects;
+use crate::cli::operate::Projects;
 use crate::output::{self, Align, Cell};
 use crate::text::{safe_text, short_text};
 

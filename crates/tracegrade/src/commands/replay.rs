@@ -18,7 +18,7 @@ use server::{App, IntakeError, ReplayError, Taken};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::cli::Replay;
+use crate::cli::operate::Replay;
 use crate::output;
 use crate::text;
 

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{Sql, SqlFormat};
+use crate::cli::traces::{Sql, SqlFormat};
 use crate::output::{self, Align, Cell, DIM};
 use crate::text::short_text;
 

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::{Traces, TracesDelete, TracesList, TracesTail, TracesTree};
+use crate::cli::traces::{Traces, TracesDelete, TracesList, TracesTail, TracesTree};
 use crate::output::{self, Align, Cell, DIM};
 use crate::text::{self, short_text};
 use crate::tree::{self, Extent, Row, glyph};
@@ -103,7 +103,7 @@ fn row(trace: &Trace) -> Vec<Cell> {
     let started = trace
         .started_at
         .as_deref()
-        .map_or_else(|| "-".to_owned(), moment);
+        .map_or_else(|| "-".to_owned(), text::moment);
     vec![
         Cell::from(started),
         Cell::styled(style, sign),
@@ -125,11 +125,6 @@ fn row(trace: &Trace) -> Vec<Cell> {
             short_text(trace.input_preview.as_deref().unwrap_or(""), 40),
         ),
     ]
-}
-
-/// Returns a moment to the second.
-fn moment(at: &str) -> String {
-    text::safe_text(at.get(..19).unwrap_or(at)).replace('T', " ")
 }
 
 async fn show(ask: &Ask, trace: &str) -> anyhow::Result<()> {
@@ -266,7 +261,11 @@ fn line(trace: &Trace) -> String {
     let (sign, style) = glyph(&trace.status, false);
     format!(
         "{}  {} {:<9}  {:>10}  {}  {}\n",
-        trace.started_at.as_deref().map(moment).unwrap_or_default(),
+        trace
+            .started_at
+            .as_deref()
+            .map(text::moment)
+            .unwrap_or_default(),
         output::styled(style, sign),
         text::safe_text(&trace.status),
         trace.duration_ms.map(text::duration).unwrap_or_default(),

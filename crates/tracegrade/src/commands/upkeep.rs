@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use server::local::{RealDisk, StoreConfig, rebuild_catalog, restore};
 
-use crate::cli::{Backup, Doctor, RebuildCatalog, Restore};
+use crate::cli::operate::{Backup, Doctor, RebuildCatalog, Restore};
 use crate::client::{Client, Connection};
 use crate::output;
 use crate::text::{self, count, safe_text};

@@ -15,6 +15,9 @@ pub(crate) const JUDGE_MODEL: &str = "fernhollow-judge";
 /// Cases that people read, in both versions.
 const LABELLED: usize = 44;
 
+/// Of those so many are compared side by side.
+const COMPARED: usize = 20;
+
 /// Of a hundred labels so many are wrong: people are tired too.
 const MISREAD: usize = 4;
 
@@ -119,7 +122,8 @@ def grade(trace):
 "#;
 
 /// Returns what is run over the story: graders that ask nobody over both versions' regression sets, those
-/// that take time over the cases that people read, and a sample of what customers wrote.
+/// that take time over the cases that people read, a judge who sees some of these side by side, and a sample
+/// of what customers wrote.
 pub(crate) fn runs(until: Time, seed: u64) -> Vec<PlannedRun> {
     let cheap = ["no-tool-errors", "paid-once", "step-efficiency"];
     let regression = |name, version: Version| PlannedRun {
@@ -130,10 +134,11 @@ pub(crate) fn runs(until: Time, seed: u64) -> Vec<PlannedRun> {
             "filter": {"version": version.as_str(), "environment": "ci"},
         }),
     };
-    let read: Vec<String> = read(until, seed)
-        .into_iter()
-        .map(|truth| truth.trace_id)
-        .collect();
+    let read = read(until, seed);
+    let of_new = read.iter().filter(|truth| truth.version == Version::V1_9);
+    let of_new: Vec<&str> = of_new.map(|truth| &*truth.trace_id).collect();
+    let compared = &of_new[..COMPARED.min(of_new.len())];
+    let read: Vec<&str> = read.iter().map(|truth| &*truth.trace_id).collect();
     vec![
         regression(RUN_OLD, Version::V1_8),
         regression(RUN_NEW, Version::V1_9),
@@ -143,6 +148,16 @@ pub(crate) fn runs(until: Time, seed: u64) -> Vec<PlannedRun> {
                 "name": "cases that people read",
                 "graders": [LABELLED_GRADER, "card-refund-times", "goal-and-care"],
                 "trace_ids": read,
+            }),
+        },
+        PlannedRun {
+            name: "v1.9.0 beside v1.8.2",
+            body: json!({
+                "name": "v1.9.0 beside v1.8.2",
+                "graders": ["library:better_answer"],
+                "trace_ids": compared,
+                "against": {"filter": {"version": Version::V1_8.as_str(), "environment": "ci"}},
+                "pair_by": "metadata.case",
             }),
         },
         PlannedRun {

@@ -4,8 +4,8 @@
 //! answer: the prompt is rendered, quotes are checked, grades are kept. Only who answers is played. The
 //! judge tells a trace by the line about it in the prompt and by what the customer wrote, and answers from
 //! the truth of the story, but for mistakes like those that models make: now and then it believes an answer
-//! that sounds good. It answers the demo's own questions and those of the library; of others it says that
-//! it cannot tell.
+//! that sounds good, and of two traces that are alike it takes the one that it is shown first. It answers the
+//! demo's own questions and those of the library; of others it says that it cannot tell.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -31,6 +31,12 @@ const BELIEVED: usize = 35;
 
 /// Of a hundred good answers the judge finds fault with so many.
 const FAULTED: usize = 3;
+
+/// Of a hundred pairs that are alike the judge is swayed by their order in so many.
+const SWAYED: usize = 30;
+
+/// What it says of what is not in its story.
+const UNKNOWN: &str = "This judge is played, for a demo: it knows its own story and the library's questions about it, and nothing of this.";
 
 /// What a prompt says about its trace: spans and milliseconds.
 type Headline = (usize, u64);
@@ -89,6 +95,23 @@ impl Judge {
         let first = fitting.next()?;
         fitting.next().is_none().then_some(first)
     }
+
+    /// Says which of two traces is better; of what it does not know, neither.
+    fn compared(&self, question: Option<Question>, shown: [&str; 2]) -> Value {
+        let (verdict, reasoning) = match (question, shown.map(|trace| self.find(trace))) {
+            (Some(question), [Some(a), Some(b)]) => a.against(b, question),
+            _ => ("tie", UNKNOWN),
+        };
+        let mut named = vec![("A", shown[0]), ("B", shown[1])];
+        // The better one is quoted, unless it says nothing.
+        named.sort_by_key(|(name, _)| *name != verdict);
+        let mut cited = named.into_iter().filter_map(|(name, trace)| {
+            let (span, quote) = last_output(trace)?;
+            Some(json!({"trace": name, "span_id": span, "quote": quote}))
+        });
+        let evidence: Vec<Value> = cited.next().into_iter().collect();
+        json!({"evidence": evidence, "reasoning": reasoning, "verdict": verdict, "confidence": 0.8})
+    }
 }
 
 /// Plays the story to see what each trace will look like.
@@ -114,14 +137,14 @@ fn known(until: Time, seed: u64) -> HashMap<Headline, Vec<Known>> {
 
 impl PlayedJudge for Judge {
     fn answer(&self, prompt: &str, schema: Option<&Value>) -> String {
+        if let Some(shown) = two_traces(prompt) {
+            return self.compared(question(prompt), shown).to_string();
+        }
         let question = question(prompt);
         let said = self.find(prompt).zip(question);
         let (passes, reasoning) = match said {
             Some((known, question)) => known.opinion(question),
-            None => (
-                None,
-                "This judge is played, for a demo: it knows its own story and the library's questions about it, and nothing of this.",
-            ),
+            None => (None, UNKNOWN),
         };
         let cited = passes.and_then(|_| last_output(prompt));
         let cite = |(span, quote)| json!({"span_id": span, "quote": quote});
@@ -181,6 +204,19 @@ impl Known {
     }
 }
 
+impl Known {
+    /// Returns which of two traces it finds better, itself being A, and why.
+    fn against(&self, b: &Self, question: Question) -> (&'static str, &'static str) {
+        let passes = |one: &Self| one.opinion(question).0 == Some(true);
+        match (passes(self), passes(b)) {
+            (true, false) => ("A", "In A the customer gets what could be had, in B not."),
+            (false, true) => ("B", "In B the customer gets what could be had, in A not."),
+            _ if (self.luck + b.luck) % 100 < SWAYED => ("A", "A reads a little better."),
+            _ => ("tie", "Both come to the same end."),
+        }
+    }
+}
+
 /// Returns whether somebody who reads the answer alone would take it for a good one.
 fn sounds_good(failure: FailureKind) -> bool {
     matches!(
@@ -227,6 +263,13 @@ fn why(failure: Option<FailureKind>) -> &'static str {
         Some(Abandoned) => "The run breaks off.",
         Some(DoubleRefund) | None => "What was asked for was not done.",
     }
+}
+
+/// Returns both traces of a prompt that shows two.
+fn two_traces(prompt: &str) -> Option<[&str; 2]> {
+    let (before, b) = prompt.split_once("## Trace B\n")?;
+    let (_, a) = before.split_once("## Trace A\n")?;
+    Some([a, b])
 }
 
 /// Returns which question a prompt asks, by the words of its criterion.
@@ -324,6 +367,44 @@ mod tests {
         );
         assert_eq!(ask("Were the hand-offs right?"), Some(Question::Handoff));
         assert_eq!(ask("Is it funny?"), None);
+    }
+
+    #[test]
+    fn of_two_traces_the_better_one_is_chosen_in_either_place() {
+        let until = Time::parse_rfc3339("2026-11-21T14:32:10.250000Z").unwrap();
+        let judge = Judge::of_story(until, 2026);
+        let all: Vec<(&Headline, &Known)> = (judge.known().iter())
+            .filter(|(_, known)| known.len() == 1)
+            .map(|(headline, known)| (headline, &known[0]))
+            .collect();
+        let find = |passes: bool| {
+            let is_meant = |known: &Known| known.opinion(Question::Goal).0 == Some(passes);
+            *all.iter().find(|(_, known)| is_meant(known)).unwrap()
+        };
+        let shown = |((spans, millis), known): (&Headline, &Known)| {
+            format!(
+                "\nTrace of workflow w: {spans} spans, status success, {millis}ms\n<data-a1 id=\"s1\" field=\"output\">{}</data-a1>\n",
+                known.opening
+            )
+        };
+        let (good, bad) = (shown(find(true)), shown(find(false)));
+        let ask = |a: &str, b: &str| {
+            let prompt = format!(
+                "## Criterion\nWhich agent helps the customer more?\n\n## Trace A\n{a}\n## Trace B\n{b}\n## Answer\n"
+            );
+            serde_json::from_str::<Value>(&judge.answer(&prompt, None)).unwrap()
+        };
+        let first = ask(&good, &bad);
+        assert_eq!(
+            (&first["verdict"], &first["evidence"][0]["trace"]),
+            (&json!("A"), &json!("A"))
+        );
+        let second = ask(&bad, &good);
+        assert_eq!(
+            (&second["verdict"], &second["evidence"][0]["span_id"]),
+            (&json!("B"), &json!("s1"))
+        );
+        assert_eq!(ask("something", "else")["verdict"], "tie");
     }
 
     #[test]

@@ -204,6 +204,12 @@ fn labels_that_pass_are_labels() {
         problems(&grader, Place::Eval),
         ["passing_labels: `y` is none of `labels`; write those of `labels` that pass"]
     );
+    let mut twice = grader;
+    twice["labels"] = json!(["x", "y", "x"]);
+    assert_eq!(
+        problems(&twice, Place::Eval),
+        ["labels: `x` stands there twice; write each label once"]
+    );
 }
 
 #[test]

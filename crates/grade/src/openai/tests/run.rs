@@ -146,7 +146,9 @@ fn the_sample_of_a_text_has_its_json() {
         Place::Eval,
     );
     assert_eq!(block_on(grader.run(subject, &no_services())).reward, 1.0);
-    assert!(sample_of_text("not json").get("output_json").is_none());
+    let plain = sample_of_text("not json");
+    assert!(plain.get("output_json").is_none());
+    assert_eq!(plain["output_tools"], json!([]));
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Llm {
         let (samples, samples_share) = samples(fields);
         let logprobs = fields.flag("logprobs", false);
         let needs_search = fields.flag("needs_search", false);
-        let budget_tokens = budget_tokens(fields);
+        let budget_tokens = budget_tokens(fields, is_pairwise == Some(true));
         if per_span == Some(true) && matches!(focus, Some(None)) {
             let help = "write a `focus`, such as \"spans[type=function]\"";
             fields.note("per", "is \"span\", and it is not said which spans", help);
@@ -642,15 +642,17 @@ fn samples(fields: &mut Fields<'_, '_>) -> (Option<u32>, Option<f64>) {
     (samples.map(|count| count as u32), share)
 }
 
-fn budget_tokens(fields: &mut Fields<'_, '_>) -> Option<Option<u32>> {
+/// Reads how much is shown: of two traces each has half of it.
+fn budget_tokens(fields: &mut Fields<'_, '_>, is_pairwise: bool) -> Option<Option<u32>> {
     let Some(value) = fields.get("budget_tokens") else {
         return Some(None);
     };
-    let range = BUDGET_TOKENS_MIN..=BUDGET_TOKENS_MAX;
+    let least = BUDGET_TOKENS_MIN * if is_pairwise { 2 } else { 1 };
+    let range = least..=BUDGET_TOKENS_MAX;
     let tokens = value.as_u64().and_then(|tokens| u32::try_from(tokens).ok());
     let tokens = tokens.filter(|tokens| range.contains(tokens));
     if tokens.is_none() {
-        let help = format!("write {BUDGET_TOKENS_MIN} to {BUDGET_TOKENS_MAX}");
+        let help = format!("write {least} to {BUDGET_TOKENS_MAX}");
         fields.note("budget_tokens", format!("is {value}"), help);
     }
     tokens.map(Some)

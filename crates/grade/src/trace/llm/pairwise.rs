@@ -39,10 +39,8 @@ pub(super) fn both_can_be_read(subject: &Subject<'_>) -> Result<(), Box<Verdict>
         return Err(Box::new(verdict));
     };
     if !other.view.has_content() {
-        let why = format!(
-            "of the trace {} that it is compared with {NO_CONTENT}",
-            other.trace_id
-        );
+        // It outlives the other trace, so it does not name it.
+        let why = format!("of the trace that it is compared with {NO_CONTENT}");
         return Err(Box::new(Verdict::unscored(UnscoredReason::NoContent, why)));
     }
     Ok(())

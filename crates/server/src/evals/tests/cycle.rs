@@ -122,6 +122,15 @@ async fn files_are_kept_listed_read_and_deleted() {
         bench.get("/v1/files?purpose=other").await["data"],
         json!([])
     );
+    let page = bench.get("/v1/files?limit=10000").await;
+    assert_eq!(page["data"].as_array().unwrap().len(), 2, "{page}");
+    let page = bench.get("/v1/files?limit=1").await;
+    assert_eq!(
+        (&page["data"][0], &page["has_more"]),
+        (&second, &json!(true))
+    );
+    let (status, error) = send(bench.request(Method::GET, "/v1/files?limit=10001")).await;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("limit")));
     let path = format!("/v1/files/{}", text(&second, "id"));
     assert_eq!(bench.get(&path).await, second);
     assert_eq!(bench.get(&format!("{path}/content")).await, "two\r\nlines");

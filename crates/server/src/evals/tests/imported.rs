@@ -215,7 +215,7 @@ async fn what_cannot_be_kept_is_told_and_hinders_nothing() {
     let bench = Bench::new().await;
     let mut strange = eval();
     strange["id"] = json!("eval_b");
-    strange["testing_criteria"][0]["type"] = json!("spell");
+    strange["data_source_config"]["type"] = json!("csv");
     let mut lost = run("evalrun_b", "completed");
     lost["eval_id"] = json!("eval_b");
     let mut broken = item(1, "evalrun_a");
@@ -231,7 +231,7 @@ async fn what_cannot_be_kept_is_told_and_hinders_nothing() {
     );
     assert_eq!(outcomes(&answer, "output_items"), ["refused", "added"]);
     let message = |what: &str, at: usize| text(&answer[what][at], "message");
-    assert!(message("evals", 0).contains("spell"), "{answer}");
+    assert!(message("evals", 0).contains("csv"), "{answer}");
     assert!(
         message("runs", 0).contains("its eval is not here"),
         "{answer}"
@@ -262,5 +262,35 @@ async fn what_cannot_be_kept_is_told_and_hinders_nothing() {
     assert_eq!(status, 400);
     let (status, _) = bench.post("/v1/evals/import", &json!({"rows": []})).await;
     assert_eq!(status, 400);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_graded_by_criteria_that_nobody_here_knows_is_kept_and_cannot_be_run() {
+    let bench = Bench::new().await;
+    let mut strange = eval();
+    strange["testing_criteria"][0]["type"] = json!("spell");
+    let body = json!({"evals": [strange], "runs": [run("evalrun_a", "completed")],
+        "output_items": [item(1, "evalrun_a")]});
+    let answer = import(&bench, &body).await;
+    for what in ["evals", "runs", "output_items"] {
+        assert_eq!(outcomes(&answer, what), ["added"], "{answer}");
+    }
+    let note = text(&answer["evals"][0], "message");
+    assert!(
+        note.contains("cannot be run here") && note.contains("spell"),
+        "{note}"
+    );
+    let path = format!("/v1/evals/{}", text(&answer["evals"][0], "id"));
+    let kept = bench.get(&path).await;
+    assert_eq!(kept["testing_criteria"][0]["type"], "spell");
+    let runs = bench.get(&format!("{path}/runs")).await;
+    assert_eq!(runs["data"][0]["imported"], true, "{runs}");
+    let (status, error) = bench.post(&format!("{path}/runs"), &inline(rows(1))).await;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("eval_id")));
+    assert!(
+        text(&error["error"], "message").contains("spell"),
+        "{error}"
+    );
     bench.stop().await;
 }

@@ -135,6 +135,66 @@ async fn rows_are_held_against_what_should_have_been_done() {
 }
 
 #[tokio::test]
+async fn a_rule_asks_for_the_scores_of_openai_graders_beside_it() {
+    let bench = Bench::new().await;
+    send_traces(&bench, &[("good", Ok("A-17")), ("bad", Ok("B-4"))]).await;
+    let order = json!({"type": "string_check", "name": "order", "operation": "like",
+        "input": "{{item.tools[0].output}}", "reference": "A-"});
+    let broken = json!({"type": "string_check", "name": "broken", "operation": "eq",
+        "input": "{{item.nothing}}", "reference": "x"});
+    let judge = json!({"type": "score_model", "name": "judge", "model": "judge",
+        "input": [{"role": "user", "content": "{{sample.output_text}}"}]});
+    let (_, run) = graded(
+        &bench,
+        json!([
+            {"type": "rule", "name": "both", "check": "score(\"order\") == 1 && score(\"judge\") > 0.5"},
+            {"type": "rule", "name": "of broken", "check": "score(\"broken\") == 1"},
+            order, broken, judge,
+        ]),
+    )
+    .await;
+    let good = results_of(&bench, &run, "good").await;
+    assert_eq!(good["both"]["outcome"], "pass", "{good}");
+    assert_ne!(good["of broken"]["outcome"], "pass", "{good}");
+    assert_ne!(
+        good["of broken"]["outcome"], "fail",
+        "what has no score is not 0: {good}"
+    );
+    let bad = results_of(&bench, &run, "bad").await;
+    assert_eq!(bad["both"]["outcome"], "fail", "{bad}");
+
+    let check = async |criteria: Value, words: &str| {
+        let (status, error) = bench.post("/v1/evals", &over_traces(criteria)).await;
+        let message = text(&error["error"], "message");
+        assert!(status == 400 && message.contains(words), "{message}");
+    };
+    let asks = json!({"type": "rule", "name": "asks", "check": "score(\"order\") == 1"});
+    check(json!([asks, order, order]), "give them names of their own").await;
+    let clean = json!({"type": "rule", "name": "order", "check": "tool_errors == 0"});
+    check(json!([asks, order, clean]), "give them names of their own").await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn criteria_that_need_what_a_row_has_not_are_refused() {
+    let bench = Bench::new().await;
+    let check = async |criterion: Value, words: &str| {
+        let (status, error) = bench
+            .post("/v1/evals", &over_traces(json!([criterion])))
+            .await;
+        let message = text(&error["error"], "message");
+        assert!(status == 400 && message.contains(words), "{message}");
+    };
+    let pairwise = json!({"type": "llm", "name": "better", "model": "judge", "pairwise": true,
+        "criteria": "Which one helped more?"});
+    check(pairwise, "compares a trace with another one").await;
+    let schema =
+        json!({"type": "rule", "name": "fits", "check": "valid(final_output, \"ticket\")"});
+    check(schema, "the project has no schema `ticket`").await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn what_does_not_apply_is_skipped_and_what_has_no_verdict_is_an_error() {
     let bench = Bench::new().await;
     send_traces(&bench, &[("one", Ok("A-17"))]).await;
@@ -259,6 +319,12 @@ async fn a_run_ends_where_its_judges_may_cost_no_more() {
         (&json!("failed"), &json!("budget_used_up")),
         "{run}"
     );
+    // An answer is thought to cost 0.008 and costs next to nothing: those that are asked for at the same time
+    // wait for each other, and the run does not end for what they might have cost.
+    poor["data_source"]["max_cost_usd"] = json!(0.012);
+    let run = bench.ended(&bench.make(&runs, &poor).await).await;
+    assert_eq!(run["result_counts"]["errored"], 2, "{run}");
+    assert!(run["cost_usd"].as_f64().unwrap() < 0.001, "{run}");
     assert_eq!(run["result_counts"]["errored"], 0, "{run}");
     bench.stop().await;
 }
@@ -354,6 +420,9 @@ async fn criteria_that_cannot_be_meant_are_all_told_when_an_eval_is_made() {
         &["which is no grader of this run"],
     )
     .await;
+    let comparing = over_traces(json!(["library:better_answer"]));
+    let words = ["`better_answer` compares two traces"];
+    check(comparing, "testing_criteria", &words).await;
 
     // Such an eval is run over traces, and nothing else.
     let eval = over_traces(json!([{"type": "rule", "check": "tool_errors == 0"}]));

@@ -10,12 +10,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use grade::calibrate::queue::QueueId;
-use model::{SpanId, Time, TraceId};
+use model::{ProjectId, SpanId, Time, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::meta::{Annotation, AnnotationFilter, AskedBy, NewAnnotation, Rating};
 use utoipa::ToSchema;
 
+use super::named::stored_grader;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
 use crate::json::JsonBody;
@@ -116,12 +117,17 @@ pub(super) async fn annotate(
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, ApiError> {
     principal.require(Scope::Ingest)?;
-    let unclear = |error: serde_json::Error| {
+    let unusable = |why: String| {
         ApiError::new(
             ErrorCode::InvalidBody,
-            format!("the body cannot be used: {error}"),
+            format!("the body cannot be used: {why}"),
         )
     };
+    if !body.is_object() {
+        let why = "it is no JSON object; several annotations go as {\"annotations\":[…]}";
+        return Err(unusable(why.to_owned()));
+    }
+    let unclear = |error: serde_json::Error| unusable(error.to_string());
     if body.get("annotations").is_none() {
         let one = AnnotationSent::deserialize(body).map_err(unclear)?;
         let mut made = add(&state, &principal, vec![one], &|_| String::new()).await?;
@@ -155,7 +161,11 @@ pub(super) async fn annotate(
         ("limit" = Option<usize>, Query, description = "Entries of a page, 20 if not given"),
         ("order" = Option<String>, Query, description = "`desc`, which is the default, or `asc`"),
     ),
-    responses((status = 200, body = ListPage<AnnotationObject>), (status = 400, body = ErrorBody))
+    responses(
+        (status = 200, body = ListPage<AnnotationObject>),
+        (status = 400, body = ErrorBody),
+        (status = 404, description = "There is no such trace or grader", body = ErrorBody)
+    )
 )]
 pub(super) async fn list_annotations(
     State(state): State<AppState>,
@@ -168,7 +178,6 @@ pub(super) async fn list_annotations(
         None => params.take("grader_id")?,
         named => named,
     };
-    let meta = state.store.meta();
     let filter = AnnotationFilter {
         trace_id: trace_id.as_deref().map(trace_id_of).transpose()?,
         span_id: params
@@ -178,12 +187,19 @@ pub(super) async fn list_annotations(
             .transpose()?,
         grader_id: match grader {
             None => None,
-            Some(named) => Some(meta.grader(&principal.project, &named, None).await?.id),
+            Some(named) => {
+                let grader = stored_grader(&state, &principal.project, &named, None);
+                Some(grader.await?.id)
+            }
         },
         label: params.take("label")?,
         author: params.take("author")?,
     };
     params.finish()?;
+    // Of a trace that is not there nothing is said, which is another answer.
+    let named = filter.trace_id.iter().map(|id| (id.clone(), Vec::new()));
+    require_there(&state, &principal.project, named.collect()).await?;
+    let meta = state.store.meta();
     let page = meta
         .annotations(&principal.project, &filter, &asked)
         .await?;
@@ -236,34 +252,38 @@ async fn add(
     sent: Vec<AnnotationSent>,
     place: &(dyn Fn(usize) -> String + Sync),
 ) -> Result<Vec<AnnotationObject>, ApiError> {
-    let meta = state.store.meta();
     let mut new = Vec::with_capacity(sent.len());
     for (at, one) in sent.into_iter().enumerate() {
         let grader_id = match &one.grader {
             None => None,
-            Some(named) => Some(meta.grader(&principal.project, named, None).await?.id),
+            Some(named) => {
+                let grader = stored_grader(state, &principal.project, named, None).await;
+                let grader = grader.map_err(|error| error.of_param(place(at) + "grader"));
+                Some(grader?.id)
+            }
         };
         new.push(one.checked(grader_id, principal.who(), &place(at))?);
     }
-    require_subjects(state, principal, &new).await?;
+    let mut wanted: BTreeMap<TraceId, Vec<SpanId>> = BTreeMap::new();
+    for one in &new {
+        let spans = wanted.entry(one.trace_id.clone()).or_default();
+        spans.extend(one.span_id.clone());
+    }
+    require_there(state, &principal.project, wanted).await?;
+    let meta = state.store.meta();
     let made = meta
         .add_annotations(principal.who(), &principal.project, &new)
         .await?;
     Ok(made.into_iter().map(AnnotationObject::from).collect())
 }
 
-/// Refuses annotations of what is not there.
-async fn require_subjects(
+/// Refuses traces that are not there, and spans that they do not have.
+async fn require_there(
     state: &AppState,
-    principal: &Principal,
-    new: &[NewAnnotation],
+    project: &ProjectId,
+    wanted: BTreeMap<TraceId, Vec<SpanId>>,
 ) -> Result<(), ApiError> {
-    let mut wanted: BTreeMap<TraceId, Vec<SpanId>> = BTreeMap::new();
-    for one in new {
-        let spans = wanted.entry(one.trace_id.clone()).or_default();
-        spans.extend(one.span_id.clone());
-    }
-    let (state, project) = (Arc::clone(state), principal.project.clone());
+    let (state, project) = (Arc::clone(state), project.clone());
     let look = move || {
         for (trace, spans) in wanted {
             let snapshot = state.store.trace_snapshot(&project, &trace);

@@ -1,5 +1,7 @@
 //! Is the candidate better than the baseline, and may it pass?
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use grade::compare::{CompareOptions, Comparison, compare};
@@ -56,7 +58,7 @@ pub(super) struct GateRequest {
     graders: Option<Vec<String>>,
     /// As of a comparison.
     pair_by: Option<String>,
-    /// How much worse the candidate may be: 0.02 is two points of a rate; 0 if not given.
+    /// How much worse the candidate may be: 0.02, which is the default, is two points of a rate.
     margin: Option<f64>,
     /// The chance to fail a candidate that is good enough; 0.05 if not given.
     alpha: Option<f64>,
@@ -224,7 +226,10 @@ fn known(asked: Option<Vec<String>>, sides: &[&Side]) -> Result<Vec<String>, Api
             graders.any(|facts| facts.name == *name || facts.id == *name)
         });
         if !is_known {
-            let message = format!("{name:?} is in neither run");
+            let all = sides.iter().flat_map(|side| side.collected().graders());
+            let names: BTreeSet<&str> = all.map(|facts| &*facts.name).collect();
+            let names: Vec<&str> = names.into_iter().collect();
+            let message = format!("{name:?} is in neither run; known: {}", names.join(", "));
             return Err(ApiError::invalid("graders", message));
         }
     }

@@ -18,6 +18,7 @@ use model::{Grade, Outcome, ProjectId, SpanId, Time, TraceFilter, TraceId, Trace
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use store::meta::MetaError;
 use store::{Columns, ReadError, Snapshot, Table, TraceEntry};
 use utoipa::ToSchema;
 
@@ -32,6 +33,9 @@ use crate::state::AppState;
 
 /// So many failing traces are looked at, and as many that went well.
 const TRACES_MAX: usize = 1_000;
+
+/// How a trace ends that failed, where no grader says so.
+const FAILED: [TraceStatus; 2] = [TraceStatus::Error, TraceStatus::Timeout];
 
 /// So many traces that lie near each other are read together.
 const READ_TOGETHER: usize = 50;
@@ -230,8 +234,13 @@ impl Question {
                 (failing.chain(passing).collect(), of_run.left_out)
             }
             Self::Filter(filter) => {
-                let ids = newest(state, snapshot, (**filter).clone(), 2 * TRACES_MAX).await?;
-                (ids.iter().map(|id| subject(id, None)).collect(), 0)
+                let newest = newest(state, snapshot, (**filter).clone(), 2 * TRACES_MAX).await?;
+                let left_out = match newest.len() < 2 * TRACES_MAX {
+                    true => 0,
+                    false => older_failures(state, snapshot, filter, &newest).await?,
+                };
+                let subjects = newest.iter().map(|(id, _)| subject(id, None));
+                (subjects.collect(), left_out)
             }
         })
     }
@@ -252,7 +261,8 @@ impl Question {
         // Some of the newest may be among those asked about.
         let newest = newest(state, snapshot, filter, 2 * ids.len()).await?;
         let known: HashSet<&TraceId> = ids.iter().collect();
-        let others = newest.into_iter().filter(|id| !known.contains(id));
+        let newest = newest.into_iter().map(|(id, _)| id);
+        let others = newest.filter(|id| !known.contains(id));
         let subject = |id| Subject {
             id,
             failed: Some(false),
@@ -307,13 +317,13 @@ impl OfRun {
     }
 }
 
-/// Returns the newest traces of a filter.
+/// Returns the newest traces of a filter, each with its status.
 async fn newest(
     state: &AppState,
     snapshot: &Arc<Snapshot>,
     filter: TraceFilter,
     limit: usize,
-) -> Result<Vec<TraceId>, ApiError> {
+) -> Result<Vec<(TraceId, TraceStatus)>, ApiError> {
     let list = TraceList {
         filter,
         order: Order::Descending,
@@ -325,8 +335,34 @@ async fn newest(
         .engine
         .list_traces(Arc::clone(snapshot) as _, list)
         .await?;
-    let ids = page.items.into_iter();
-    Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
+    let (now, idle) = (snapshot.now(), snapshot.idle_micros());
+    let one = |entry: TraceEntry| {
+        let status = entry.row.status_at(now, idle);
+        (entry.row.item.trace_id.clone(), status)
+    };
+    Ok(page.items.into_iter().map(one).collect())
+}
+
+/// Returns how many traces of a filter failed that are not among its newest.
+async fn older_failures(
+    state: &AppState,
+    snapshot: &Arc<Snapshot>,
+    filter: &TraceFilter,
+    newest: &[(TraceId, TraceStatus)],
+) -> Result<u64, ApiError> {
+    let mut failing = filter.clone();
+    failing.status = FAILED.to_vec();
+    if !filter.status.is_empty() {
+        failing.status.retain(|one| filter.status.contains(one));
+    }
+    if failing.status.is_empty() {
+        return Ok(0);
+    }
+    let all = state
+        .engine
+        .count_traces(Arc::clone(snapshot) as _, failing);
+    let looked_at = newest.iter().filter(|(_, it)| FAILED.contains(it)).count();
+    Ok(all.await?.saturating_sub(looked_at as u64))
 }
 
 /// Looks at traces, some at a time: what they weigh is given back before the next are read.
@@ -457,8 +493,7 @@ impl Looking {
                 failed.collect()
             }
         };
-        let status = || matches!(view.status, TraceStatus::Error | TraceStatus::Timeout);
-        let failed = subject.failed.unwrap_or_else(status);
+        let failed = (subject.failed).unwrap_or_else(|| FAILED.contains(&view.status));
         let findings = Detectors::all().run(view, known.context());
         looked.workflows.extend(view.row.item.workflow_name.clone());
         let seen = Observed::of(view, &findings, failed, criteria);
@@ -473,13 +508,15 @@ async fn thresholds(
     project: &ProjectId,
     graders: &BTreeSet<(String, String, u32)>,
 ) -> Result<BTreeMap<String, f64>, ApiError> {
+    let meta = state.store.meta();
     let mut thresholds = BTreeMap::new();
     for (name, id, version) in graders {
-        let stored = state
-            .store
-            .meta()
-            .grader(project, id, Some(*version))
-            .await?;
+        let stored = match meta.grader(project, id, Some(*version)).await {
+            Ok(stored) => stored,
+            // What is known of graders is older than the grades, as after a restore.
+            Err(MetaError::NotFound { .. } | MetaError::NoVersion { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
         let definition: Value =
             serde_json::from_str(&stored.definition).map_err(ApiError::internal)?;
         thresholds.extend(pass_threshold(&definition).map(|from| (name.clone(), from)));

@@ -1,7 +1,6 @@
 //! The grades of a run, gathered in memory, as results, comparisons and gates read them.
 //!
-//! They come off the disk one by one on a blocking thread and take about 90 bytes a trace and 16 a grade,
-//! which is held of the ledger. Small ones are kept until something changes in the run, a deletion
+//! They come off the disk one by one on a blocking thread, and what they take is held of the ledger. Small ones are kept until something changes in the run, a deletion
 //! included, so that whoever leafs through results gathers once.
 
 use std::collections::{HashSet, VecDeque};
@@ -19,13 +18,10 @@ use store::{GradeFilter, Ledger, Reservation, Share, Snapshot};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::grading::select::STORAGE_ORDER;
 use crate::grading::stopping;
 use crate::read::{blocking, of_project};
 use crate::state::AppState;
-
-/// What a trace and what a grade takes, about.
-const TRACE_BYTES: usize = 128;
-const GRADE_BYTES: usize = 16;
 
 /// So much is kept of all runs together.
 const KEPT_BYTES_MAX: usize = 32 << 20;
@@ -132,19 +128,28 @@ pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gat
         return Ok(known);
     }
     let part = read(state, run, None).await?;
-    let gathered = blocking(move || Arc::new(Gathered::from(part))).await?;
+    let gathered = reckoned(run, part).await?;
     runs.keep(&run.id, stamp, &gathered);
     Ok(gathered)
 }
 
-impl From<Part> for Gathered {
-    fn from(part: Part) -> Self {
-        Self {
-            results: part.collected.results(),
-            collected: part.collected,
-            _room: part.room,
-        }
-    }
+/// Reckons what all grades of a run say, in whatever groups they were put.
+pub(super) async fn reckoned(run: &GradingRun, part: Part) -> Result<Arc<Gathered>, ApiError> {
+    let partial = selection(run)?.partial(run.done, run.items - run.deleted);
+    let Part {
+        collected, room, ..
+    } = part;
+    blocking(move || {
+        let mut results = collected.results();
+        results.degraded |= partial.is_some();
+        results.degraded_reasons.extend(partial);
+        Arc::new(Gathered {
+            results,
+            collected,
+            _room: room,
+        })
+    })
+    .await
 }
 
 /// The grades of some traces of a run.
@@ -181,7 +186,7 @@ async fn read(
             run_id: run.id.clone(),
             graders: graders.clone(),
             strata: strata.clone(),
-            bytes: guessed_bytes(run, graders.len()),
+            items: usize::try_from(run.done).unwrap_or(0),
             only: only.clone(),
             options: ResultsOptions {
                 at_any_time: stopping::of_run(run).is_some(),
@@ -199,7 +204,8 @@ struct Reading {
     run_id: String,
     graders: Vec<GraderFacts>,
     strata: Vec<Stratum>,
-    bytes: usize,
+    /// How many items have been graded.
+    items: usize,
     only: Option<Arc<HashSet<TraceId>>>,
     options: ResultsOptions,
     ledger: Arc<Ledger>,
@@ -207,14 +213,20 @@ struct Reading {
 
 impl Reading {
     fn read(self, snapshot: &Snapshot) -> Result<Part, ApiError> {
-        let guess = self.ledger.reserve(Share::Queries, self.bytes)?;
+        let items = match &self.only {
+            Some(only) => only.len().min(self.items),
+            None => self.items,
+        };
+        let bytes = ResultsBuilder::bytes_expected(items, &self.graders);
+        let guess = self.ledger.reserve(Share::Queries, bytes)?;
         let filter = GradeFilter {
             run_id: Some(self.run_id),
             // the votes of panels are among the parameters of judges
             with_judgements: self.graders.iter().any(|grader| grader.kind == "llm"),
             ..GradeFilter::default()
         };
-        let mut builder = ResultsBuilder::new(self.graders, self.strata, self.options);
+        let builder = ResultsBuilder::new(self.graders, self.strata, self.options);
+        let mut builder = builder.expecting(items);
         let mut started: Option<(Time, Time)> = None;
         snapshot.for_each_grade(&filter, &mut |grade| {
             let trace = grade.trace_id.as_ref();
@@ -239,11 +251,6 @@ impl Reading {
             room,
         })
     }
-}
-
-fn guessed_bytes(run: &GradingRun, graders: usize) -> usize {
-    let traces = usize::try_from(run.done).unwrap_or(0);
-    traces.saturating_mul(TRACE_BYTES + graders.saturating_mul(GRADE_BYTES))
 }
 
 /// A grader as a run has frozen it.
@@ -283,6 +290,9 @@ fn facts(run: &GradingRun) -> Result<Vec<GraderFacts>, ApiError> {
 struct Selection {
     #[serde(default)]
     strata: Vec<SelectedStratum>,
+    /// In which order traces are graded.
+    #[serde(default)]
+    order: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -291,12 +301,28 @@ struct SelectedStratum {
     population: u64,
 }
 
+fn selection(run: &GradingRun) -> Result<Selection, ApiError> {
+    match run.selection.is_empty() {
+        true => Ok(Selection::default()),
+        false => serde_json::from_str(&run.selection).map_err(ApiError::internal),
+    }
+}
+
+impl Selection {
+    /// Says that what was graded so far is no random part of all, if it is not: in the order of a hash it is.
+    fn partial(&self, done: i64, items: i64) -> Option<String> {
+        let is_part = done < items && self.order == STORAGE_ORDER;
+        is_part.then(|| {
+            format!(
+                "{done} of {items} traces are graded, in the order in which they are stored: the figures speak of \
+                 these, not of all"
+            )
+        })
+    }
+}
+
 fn strata(run: &GradingRun) -> Result<Vec<Stratum>, ApiError> {
-    let selection = match run.selection.is_empty() {
-        true => Selection::default(),
-        false => serde_json::from_str(&run.selection).map_err(ApiError::internal)?,
-    };
-    let strata = selection.strata.into_iter().map(|stratum| Stratum {
+    let strata = selection(run)?.strata.into_iter().map(|stratum| Stratum {
         name: stratum.name,
         population: stratum.population,
     });
@@ -310,4 +336,24 @@ pub(super) async fn run_of(
     id: &str,
 ) -> Result<GradingRun, ApiError> {
     Ok(state.store.meta().grading_run(project, id).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_run_in_the_order_of_storage_are_no_sample() {
+        let of = |order: &str, done| {
+            let selection: Selection =
+                serde_json::from_value(serde_json::json!({"order": order})).unwrap();
+            selection.partial(done, 5)
+        };
+        assert!(
+            of("storage", 3)
+                .unwrap()
+                .starts_with("3 of 5 traces are graded")
+        );
+        assert_eq!((of("storage", 5), of("hash", 3)), (None, None));
+    }
 }

@@ -12,7 +12,7 @@ use store::meta::{NewGrader, StoredGrader};
 use utoipa::ToSchema;
 
 use super::grader_object::GraderObject;
-use super::named::{self, LIBRARY_PREFIX};
+use super::named::{self, LIBRARY_PREFIX, stored_grader};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::context::Known;
@@ -26,7 +26,8 @@ use crate::state::AppState;
 /// Words that are something else in a path below `/v1/graders`.
 const NOT_NAMES: [&str; 3] = ["library", "try", "validate"];
 
-const NAME_CHARS_MAX: usize = 128;
+/// A name has no more characters.
+pub(super) const NAME_CHARS_MAX: usize = 128;
 
 const DESCRIPTION_CHARS_MAX: usize = 2_000;
 
@@ -145,8 +146,7 @@ pub(super) async fn retrieve_grader(
     if let Some(name) = id.strip_prefix(LIBRARY_PREFIX) {
         return Ok(Json(named::ready(name)?));
     }
-    let meta = state.store.meta();
-    let stored = meta.grader(&principal.project, &id, version).await?;
+    let stored = stored_grader(&state, &principal.project, &id, version).await?;
     Ok(Json(GraderObject::of(stored)?))
 }
 
@@ -171,8 +171,7 @@ pub(super) async fn update_grader(
     JsonBody(sent): JsonBody<GraderSent>,
 ) -> Result<Json<GraderObject>, ApiError> {
     principal.require(Scope::Ingest)?;
-    let meta = state.store.meta();
-    let stored = meta.grader(&principal.project, &id, None).await?;
+    let stored = stored_grader(&state, &principal.project, &id, None).await?;
     save(&state, &principal, sent, Some(stored)).await
 }
 
@@ -189,8 +188,10 @@ pub(super) async fn list_versions(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<Json<List<GraderObject>>, ApiError> {
-    let meta = state.store.meta();
-    let versions = meta.grader_versions(&principal.project, &id).await?;
+    let project = &principal.project;
+    let grader = stored_grader(&state, project, &id, None).await?;
+    let versions = state.store.meta().grader_versions(project, &grader.id);
+    let versions = versions.await?;
     let versions = versions.into_iter().map(GraderObject::of);
     Ok(Json(List::of(versions.collect::<Result<_, _>>()?)))
 }
@@ -213,10 +214,10 @@ pub(super) async fn archive_grader(
     Path(id): Path<String>,
 ) -> Result<Json<GraderObject>, ApiError> {
     principal.require(Scope::Admin)?;
+    let (who, project) = (principal.who(), &principal.project);
+    let grader = stored_grader(&state, project, &id, None).await?;
     let meta = state.store.meta();
-    let stored = meta
-        .archive_grader(principal.who(), &principal.project, &id)
-        .await?;
+    let stored = meta.archive_grader(who, project, &grader.id).await?;
     Ok(Json(GraderObject::of(stored)?))
 }
 

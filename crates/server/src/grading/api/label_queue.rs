@@ -16,10 +16,9 @@ use serde::Serialize;
 use store::{GradeFilter, ReadError, Snapshot};
 use utoipa::ToSchema;
 
-use super::calibration::{label, labels, refused, run_with};
 use super::gathered::gather;
 use super::grade_object::GradeObject;
-use super::graders::take_version;
+use super::labelled::{Verdicts, VerdictsAsked, labels, refused};
 use super::results::latest_attempts;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
@@ -86,8 +85,7 @@ pub(super) struct Answer {
 
 /// What is asked.
 struct Asked {
-    version: Option<u32>,
-    run_id: Option<String>,
+    verdicts: VerdictsAsked,
     by: DrawnBy,
     seed: u64,
     size: usize,
@@ -110,8 +108,7 @@ impl Asked {
             return Err(ApiError::invalid("size", message));
         }
         let asked = Self {
-            version: take_version(&mut params)?,
-            run_id: params.take("run_id")?,
+            verdicts: VerdictsAsked::take(&mut params)?,
             by,
             seed: take_whole(&mut params, "seed")?.unwrap_or(0),
             size,
@@ -155,12 +152,7 @@ pub(super) async fn label_queue(
 ) -> Result<Json<LabelQueueObject>, ApiError> {
     let asked = Asked::read(params)?;
     let project = &principal.project;
-    let grader = state
-        .store
-        .meta()
-        .grader(project, &id, asked.version)
-        .await?;
-    let run = run_with(&state, project, &grader, asked.version, asked.run_id).await?;
+    let Verdicts { grader, run } = asked.verdicts.find(&state, project, &id).await?;
     let queue_id = QueueId {
         run_id: run.id.clone(),
         by: asked.by,
@@ -170,8 +162,7 @@ pub(super) async fn label_queue(
     let (grader_id, name, size) = (grader.id.clone(), queue_id.clone(), asked.size);
     let work = move || draw(&gathered.collected, &grader_id, &name, size);
     let LabelQueue { drawn, judged } = blocking(work).await?.map_err(refused)?;
-    let said = labels(&state, project, &grader.id).await?;
-    let said = said.into_iter().filter_map(|one| label(one, &run.id));
+    let said = labels(&state, &run, &grader.id).await?.into_iter();
     let said = said.filter(|one| asked.author.as_ref().is_none_or(|it| *it == one.author));
     let answered: HashSet<String> = said.map(|one| one.item_id).collect();
     let all = drawn.len();

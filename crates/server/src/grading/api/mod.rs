@@ -14,6 +14,7 @@ mod grader_object;
 mod graders;
 mod grades;
 mod label_queue;
+mod labelled;
 mod named;
 mod of_trace;
 mod results;

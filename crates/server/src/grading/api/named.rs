@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use grade::library;
 use grade::trace::TraceGrader;
+use insight::rule::nearest;
 use model::ProjectId;
 use serde::Deserialize;
 use serde_json::Value;
-use store::meta::MetaError;
+use store::meta::{MetaError, StoredGrader};
 
 use super::grader_object::GraderObject;
+use super::graders::NAME_CHARS_MAX;
 use crate::error::{ApiError, ErrorCode};
 use crate::grading::context::Known;
 use crate::state::AppState;
 
 /// What the name of a ready grader begins with.
 pub(super) const LIBRARY_PREFIX: &str = "library:";
+
+/// So many names, the newest, are looked through for the one that was meant.
+const NAMES_MAX: u32 = 1_000;
 
 /// A grader that a request means.
 #[derive(Debug, Clone)]
@@ -104,16 +109,7 @@ async fn stored(
     named: &str,
     version: Option<u32>,
 ) -> Result<Meant, ApiError> {
-    let stored = state.store.meta().grader(project, named, version).await;
-    let stored = stored.map_err(|error| match (error, version) {
-        (MetaError::NotFound { .. }, None) => {
-            let message = format!(
-                "there is no grader {named:?}: GET /v1/graders (`tracegrade graders list`) names those that there are"
-            );
-            ApiError::new(ErrorCode::NotFound, message)
-        }
-        (error, _) => error.into(),
-    })?;
+    let stored = stored_grader(state, project, named, version).await?;
     let definition: Value = serde_json::from_str(&stored.definition).map_err(ApiError::internal)?;
     let grader = TraceGrader::parse(&definition)
         .map_err(|problems| ApiError::internal(problems.to_string()))?;
@@ -122,6 +118,55 @@ async fn stored(
         version: stored.version,
         grader: Arc::new(grader),
     })
+}
+
+/// Returns a stored grader by its id or its name: a version of it, or the latest. Of one that is not there
+/// the error says which was most likely meant.
+pub(super) async fn stored_grader(
+    state: &AppState,
+    project: &ProjectId,
+    named: &str,
+    version: Option<u32>,
+) -> Result<StoredGrader, ApiError> {
+    let meta = state.store.meta();
+    match meta.grader(project, named, version).await {
+        Err(MetaError::NotFound { .. }) => {
+            let names = meta.grader_names(project, NAMES_MAX).await?;
+            let message = format!(
+                "there is no grader {named:?}{}",
+                meant_instead(named, &names)
+            );
+            Err(ApiError::new(ErrorCode::NotFound, message))
+        }
+        found => Ok(found?),
+    }
+}
+
+/// Returns how an error of an unknown name goes on. `names` are those that the project knows, each with
+/// whether it was put away.
+fn meant_instead(named: &str, names: &[(String, bool)]) -> String {
+    if let Some(name) = near(named, names.iter().map(|(name, _)| name.as_str())) {
+        let is_away = names.iter().any(|(it, is_away)| it == name && *is_away);
+        return match is_away {
+            false => format!("; did you mean {name:?}?"),
+            true => format!(
+                "; did you mean {name:?}? It was put away: `tracegrade graders list --archived` shows it, \
+                 and saving it under its name brings it back"
+            ),
+        };
+    }
+    match near(named, library::all().iter().map(|it| it.name.as_str())) {
+        Some(name) => format!("; did you mean {LIBRARY_PREFIX}{name}?"),
+        None => {
+            "; `tracegrade graders list` (GET /v1/graders) shows those that there are".to_owned()
+        }
+    }
+}
+
+/// Returns the name that was most likely meant. What is longer than any name was no slip.
+fn near<'k>(named: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let is_name = named.chars().count() <= NAME_CHARS_MAX;
+    is_name.then(|| nearest(named, known)).flatten()
 }
 
 fn ready_definition(name: &str) -> Result<Value, ApiError> {
@@ -141,13 +186,15 @@ pub(super) fn all_ready() -> Result<Vec<GraderObject>, ApiError> {
 }
 
 fn not_ready(name: &str) -> ApiError {
-    let names = library::all().iter().map(|ready| ready.name.as_str());
-    let names: Vec<&str> = names.collect();
-    let message = format!(
-        "there is no ready grader {name:?}: there are {}",
-        names.join(", ")
-    );
-    ApiError::new(ErrorCode::NotFound, message)
+    let names = || library::all().iter().map(|ready| ready.name.as_str());
+    let meant = match near(name, names()) {
+        Some(near) => format!("did you mean {LIBRARY_PREFIX}{near}?"),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    ApiError::new(
+        ErrorCode::NotFound,
+        format!("there is no ready grader {name:?}; {meant}"),
+    )
 }
 
 fn told(ready: &library::Ready) -> Result<GraderObject, ApiError> {
@@ -159,4 +206,25 @@ fn told(ready: &library::Ready) -> Result<GraderObject, ApiError> {
         Some(ready.description.clone()),
         &grader,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_told_with_the_one_that_was_meant() {
+        let names = [("tone", false), ("paid-once", true)];
+        let names = names.map(|(name, is_away)| (name.to_owned(), is_away));
+        let check = |named: &str, want: &str| {
+            let told = meant_instead(named, &names);
+            assert!(told.contains(want), "{named}: {told}");
+        };
+        check("tnoe", "did you mean \"tone\"?");
+        check("paid-onse", "list --archived");
+        check("goal_reachd", "did you mean library:goal_reached?");
+        check("something else", "tracegrade graders list");
+        check(&"t".repeat(100_000), "tracegrade graders list");
+        assert!(!meant_instead("tnoe", &names).contains("--archived"));
+    }
 }

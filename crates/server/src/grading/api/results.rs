@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use grade::calibrate::{CalibrateOptions, HumanLabel, calibrate};
+use grade::calibrate::{CalibrateOptions, calibrate};
 use grade::results::{Collected, ItemFilter, ItemResult};
 use model::{Grade, Outcome, TraceId};
 use store::meta::GradingRun;
 use store::{GradeFilter, ReadError, Snapshot};
 
-use super::calibration::{label, labels};
-use super::gathered::{Gathered, gather, run_of};
+use super::gathered::{Gathered, gather, reckoned, run_of};
 use super::grade_object::GradeObject;
+use super::labelled::labels;
 use super::results_object::{Besides, Grouping, ResultObject, ResultsObject, Trust};
 use super::run_object::RunObject;
 use super::sides::{keyed, regrouped};
@@ -124,8 +124,7 @@ pub(super) async fn results(
         None => (gather(&state, &run).await?, None),
         Some(key) => {
             let (part, alone) = regrouped(&state, &run, key).await?;
-            let gathered = blocking(move || Arc::new(Gathered::from(part))).await?;
-            (gathered, Some(Grouping::of(key, alone)))
+            (reckoned(&run, part).await?, Some(Grouping::of(key, alone)))
         }
     };
     require_grader(&gathered, asked.filter.grader.as_deref())?;
@@ -164,9 +163,7 @@ async fn trust(
     let judges: Vec<(String, String)> = judges.map(|it| (it.id.clone(), it.name.clone())).collect();
     let mut all = BTreeMap::new();
     for (id, name) in judges {
-        let said = labels(state, &run.project, &id).await?;
-        let said = said.into_iter().filter_map(|one| label(one, &run.id));
-        let said: Vec<HumanLabel> = said.collect();
+        let said = labels(state, run, &id).await?;
         let gathered = Arc::clone(gathered);
         let options = CalibrateOptions::default();
         let found = blocking(move || calibrate(&gathered.collected, &id, &said, &options));
@@ -212,18 +209,32 @@ struct Chosen {
 async fn choose(gathered: &Arc<Gathered>, asked: Asked) -> Result<(usize, Chosen), ApiError> {
     let gathered = Arc::clone(gathered);
     let work = move || {
+        let after = asked.after.as_deref();
+        require_place(&gathered, after)?;
         let total = gathered.collected.count(&asked.filter);
         // One more tells whether there are more.
-        let after = asked.after.as_deref();
         let mut items = gathered
             .collected
             .page(&asked.filter, after, asked.limit + 1);
         let has_more = items.len() > asked.limit;
         items.truncate(asked.limit);
         let items = Arc::new(items);
-        (total, Chosen { items, has_more })
+        Ok((total, Chosen { items, has_more }))
     };
-    blocking(work).await
+    blocking(work).await?
+}
+
+/// Refuses a place that is none: behind it there would be nothing, or anything.
+fn require_place(gathered: &Gathered, after: Option<&str>) -> Result<(), ApiError> {
+    let Some(after) = after else { return Ok(()) };
+    let is_there = gathered.collected.item_ids().any(|id| id == after);
+    is_there.then_some(()).ok_or_else(|| {
+        let message = format!(
+            "{after:?} is the id of no trace that was graded in this run; \
+             one that was deleted meanwhile names no place any more"
+        );
+        ApiError::invalid("after", message)
+    })
 }
 
 /// Refuses a grader that is not in the run: nothing would match it, which is another answer.

@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use model::NanoUsd;
 use serde::{Deserialize, Serialize};
-use store::meta::{GradingRun, GradingRunFilter, GradingStatus};
+use store::meta::{GradingRun, GradingRunFilter, GradingStatus, MetaError};
 use utoipa::ToSchema;
 
+use super::gathered::run_of;
+use super::named::stored_grader;
 use super::run_object::RunObject;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody, ErrorCode};
@@ -59,8 +61,8 @@ pub(super) async fn list_runs(
         grader_id: match params.take("grader")? {
             None => None,
             Some(named) => {
-                let meta = state.store.meta();
-                Some(meta.grader(&principal.project, &named, None).await?.id)
+                let grader = stored_grader(&state, &principal.project, &named, None);
+                Some(grader.await?.id)
             }
         },
         watch_id: params.take("watch_id")?,
@@ -113,6 +115,7 @@ pub(super) async fn pause_run(
         from: &[Queued, InProgress],
         to: Paused,
         reason: Some("somebody paused it"),
+        done: "paused",
     };
     step.take(&state, &principal, &id).await
 }
@@ -140,6 +143,7 @@ pub(super) async fn resume_run(
         from: &[Paused, Failed],
         to: Queued,
         reason: None,
+        done: "resumed",
     };
     step.take(&state, &principal, &id).await
 }
@@ -154,7 +158,7 @@ pub(super) async fn resume_run(
         (status = 200, body = RunObject),
         (status = 403, description = "The key may not send", body = ErrorBody),
         (status = 404, body = ErrorBody),
-        (status = 409, description = "It is over", body = ErrorBody)
+        (status = 409, description = "It is over, or a watch grades into it", body = ErrorBody)
     )
 )]
 pub(super) async fn cancel_run(
@@ -163,10 +167,14 @@ pub(super) async fn cancel_run(
     Path(id): Path<String>,
 ) -> Result<Json<RunObject>, ApiError> {
     use GradingStatus::{Canceled, InProgress, Paused, Queued, Selecting};
+    principal.require(Scope::Ingest)?;
+    let run = run_of(&state, &principal.project, &id).await?;
+    require_no_watch(&state, &run, "turn the watch off, or delete it").await?;
     let step = Step {
         from: &[Selecting, Queued, InProgress, Paused],
         to: Canceled,
         reason: None,
+        done: "canceled",
     };
     step.take(&state, &principal, &id).await
 }
@@ -193,7 +201,7 @@ pub(super) async fn retry_run(
     let meta = state.store.meta();
     let run = meta.grading_run(&principal.project, &id).await?;
     if run.status == GradingStatus::Canceled {
-        return Err(refused(&run, "is tried again"));
+        return Err(refused(&run, "it is tried again no more"));
     }
     if meta.retry_grading_items(principal.who(), &run.id).await? > 0 {
         state.grading.wake();
@@ -230,7 +238,7 @@ pub(super) async fn cap_run(
     let meta = state.store.meta();
     let run = meta.grading_run(&principal.project, &id).await?;
     if matches!(run.status, GradingStatus::Canceled | GradingStatus::Failed) {
-        return Err(refused(&run, "gets another cap"));
+        return Err(refused(&run, "it costs nothing more"));
     }
     let cap = Some(NanoUsd::from_usd(usd));
     let run = meta
@@ -261,10 +269,7 @@ pub(super) async fn delete_run(
     principal.require(Scope::Admin)?;
     let meta = state.store.meta();
     let run = meta.grading_run(&principal.project, &id).await?;
-    if let Some(watch) = &run.watch_id {
-        let message = format!("{watch} grades into this run: delete the watch");
-        return Err(ApiError::new(ErrorCode::Conflict, message));
-    }
+    require_no_watch(&state, &run, "delete the watch").await?;
     meta.delete_grading_run(principal.who(), &principal.project, &run.id)
         .await?;
     state.grading.stop(&run.id);
@@ -285,6 +290,8 @@ struct Step {
     from: &'static [GradingStatus],
     to: GradingStatus,
     reason: Option<&'static str>,
+    /// What is then done to the run, in a word.
+    done: &'static str,
 }
 
 impl Step {
@@ -309,7 +316,13 @@ impl Step {
             .await?;
         let now = meta.grading_run(&principal.project, id).await?;
         if !is_done && now.status != self.to {
-            return Err(refused(&now, &format!("becomes {}", self.to)));
+            let from: Vec<&str> = self.from.iter().map(|status| status.as_str()).collect();
+            let why = format!(
+                "only one that is {} can be {}",
+                from.join(" or "),
+                self.done
+            );
+            return Err(refused(&now, &why));
         }
         match self.to {
             GradingStatus::Queued => state.grading.wake(),
@@ -320,9 +333,26 @@ impl Step {
 }
 
 /// Returns the error of a run that is in no state for what is asked of it.
-fn refused(run: &GradingRun, wish: &str) -> ApiError {
-    let message = format!("no run that is {} {wish}", run.status);
+fn refused(run: &GradingRun, why: &str) -> ApiError {
+    let message = format!("{} is {}: {why}", run.id, run.status);
     ApiError::new(ErrorCode::Conflict, message)
+}
+
+/// Refuses to end the run of a watch that is there, and would go on deciding for it.
+async fn require_no_watch(
+    state: &AppState,
+    run: &GradingRun,
+    instead: &str,
+) -> Result<(), ApiError> {
+    let Some(watch) = &run.watch_id else {
+        return Ok(());
+    };
+    match state.store.meta().watch(&run.project, watch).await {
+        Err(MetaError::NotFound { .. }) => return Ok(()),
+        found => drop(found?),
+    }
+    let message = format!("{watch} grades into this run: {instead}");
+    Err(ApiError::new(ErrorCode::Conflict, message))
 }
 
 async fn told(

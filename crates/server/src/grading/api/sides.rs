@@ -85,18 +85,20 @@ impl Pairing {
 }
 
 impl Side {
-    /// Gathers the grades of a side.
-    pub(super) async fn of(
+    /// Gathers the grades of a side, which stands in the request under a name.
+    async fn of(
         state: &AppState,
         principal: &Principal,
-        sent: &SideSent,
+        (name, sent): (&str, &SideSent),
         pairing: &Pairing,
     ) -> Result<Self, ApiError> {
-        let run = run_of(state, &principal.project, &sent.run_id).await?;
+        let run = run_of(state, &principal.project, &sent.run_id).await;
+        let run = run.map_err(|error| error.of_param(format!("{name}.run_id")))?;
         let filter = sent.filter.as_ref();
         let filter = filter
             .map(|filter| filter_of(Some(filter), state.clock.now()))
-            .transpose()?;
+            .transpose()
+            .map_err(|error| error.within("filter").within(name))?;
         let grades = match (filter, pairing) {
             (None, Pairing::By(_)) => Grades::Whole(gather(state, &run).await?),
             (Some(filter), Pairing::By(_)) => {
@@ -125,8 +127,10 @@ impl Side {
         sent: [&SideSent; 2],
         pairing: &Pairing,
     ) -> Result<[Self; 2], ApiError> {
-        let [baseline, candidate] = sent.map(|sent| Self::of(state, principal, sent, pairing));
-        let (baseline, candidate) = tokio::try_join!(baseline, candidate)?;
+        let side = |sent| Self::of(state, principal, sent, pairing);
+        let [baseline, candidate] = sent;
+        let (baseline, candidate) =
+            tokio::try_join!(side(("baseline", baseline)), side(("candidate", candidate)))?;
         Ok([baseline, candidate])
     }
 

@@ -29,7 +29,7 @@ use super::grade_object::JudgeObject;
 use super::named;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
-use crate::grading::context::Known;
+use crate::grading::context::{Known, baselines_before};
 use crate::grading::judge::ProjectJudge;
 use crate::grading::references::{
     REQUEST_BYTES_MAX, ReferenceSent, References, ReferencesTold, Tally, warning,
@@ -198,7 +198,10 @@ pub(super) async fn try_grader(
     let references = References::read(sent, by, meant.grader.needs().reads_steps)?;
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
     let asks = usual::Wanted::by([meant.grader.definition()].into_iter());
-    let usual = (state.clock.now(), asks);
+    let now = state.clock.now();
+    let baselines = meant.grader.needs().baselines;
+    let baselines = baselines_before(&state, &principal.project, now, baselines).await;
+    let usual = (now, asks);
     let known = Known::of(&state, &principal.project);
     let known = known.with_usual(&state, &principal.project, usual).await;
     let known = known.map_err(ApiError::internal)?;
@@ -212,6 +215,7 @@ pub(super) async fn try_grader(
         judge: &judge,
         known: &Arc::new(known),
         beside: beside.as_ref(),
+        baselines: &Arc::new(baselines.map_err(ApiError::internal)?),
         until,
     };
     let tried = attempt.grade(&wanted).await?;
@@ -327,6 +331,8 @@ struct Attempt<'a> {
     judge: &'a ProjectJudge,
     known: &'a Arc<Known>,
     beside: Option<&'a Arc<Beside>>,
+    /// What rules ask of the traces before, by its key.
+    baselines: &'a Arc<BTreeMap<String, f64>>,
     /// When it has to be over.
     until: Instant,
 }
@@ -433,6 +439,7 @@ impl Attempt<'_> {
         let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
         let (project, wanted) = (self.project.clone(), id.clone());
         let (known, beside) = (Arc::clone(self.known), self.beside.cloned());
+        let baselines = Arc::clone(self.baselines);
         let look = move || -> Result<Option<Looked>, LoadError> {
             let Some(mut viewed) = view_of(&state, &project, &wanted)? else {
                 return Ok(None);
@@ -440,7 +447,10 @@ impl Attempt<'_> {
             if let Some(beside) = &beside {
                 beside.lay(&mut viewed.view);
             }
-            let now = grader.grade_now(&known.subject(&viewed.view));
+            let now = grader.grade_now(&Subject {
+                baselines: &baselines,
+                ..known.subject(&viewed.view)
+            });
             Ok(Some(match now {
                 Some(verdict) => Looked::Done(viewed.group_id().cloned(), Box::new(bare(verdict))),
                 None => Looked::Waits(known.trace_hash(&viewed.view), Box::new(viewed)),
@@ -458,6 +468,7 @@ impl Attempt<'_> {
                         view: &other.view,
                         trace_hash: "",
                     }),
+                    baselines: self.baselines,
                     criteria_per_trace: self.grader.criteria(),
                     ..self.known.subject(&viewed.view)
                 };

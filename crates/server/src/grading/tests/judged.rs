@@ -215,3 +215,56 @@ async fn a_trial_tells_what_it_has_before_its_request_has_to_end() {
     assert_eq!(told["data"].as_array().map(Vec::len), Some(1), "{told}");
     server.stop().await;
 }
+
+/// A judge that the server's own code trips over, for one trace.
+#[derive(Debug)]
+struct Stumbling;
+
+impl PlayedJudge for Stumbling {
+    fn answer(&self, prompt: &str, _: Option<&Value>) -> String {
+        assert!(!prompt.contains("order trace_003"), "a bug of the server");
+        json!({"evidence": [], "reasoning": "fine", "verdict": "pass", "confidence": 0.9})
+            .to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_grader_that_panics_is_flagged_and_takes_nothing_along() {
+    let server = Server::playing(Arc::new(Stumbling)).await;
+    server.record(quick(8)).await;
+    let graders =
+        json!([polite(), {"type": "rule", "name": "fast", "check": "duration_ms < 5000"}]);
+    let run = server.grade(&json!({"graders": graders})).await;
+    let run = server.until(&run, &["completed"]).await;
+    let counts = (&run["counts"]["done"], &run["counts"]["unscored"]);
+    assert_eq!(counts, (&json!(8), &json!(1)), "{run}");
+    assert_eq!(server.check_once(&run).len(), 8);
+    let check = |attempts: usize| {
+        let grades = server.grades(&run);
+        // One of each grader for each trace, and another for what was tried again.
+        assert_eq!(grades.len(), 16 + 2 * (attempts - 1), "{grades:?}");
+        let (flagged, good): (Vec<&Grade>, Vec<&Grade>) =
+            (grades.iter()).partition(|it| it.verdict.outcome == model::Outcome::Unscored);
+        assert_eq!(flagged.len(), attempts);
+        for grade in flagged {
+            assert_eq!(
+                (&*grade.item_id, &*grade.grader_name),
+                ("trace_003", "polite")
+            );
+            let verdict = &grade.verdict;
+            assert_eq!(verdict.unscored_reason, Some(model::UnscoredReason::Code));
+            let why = verdict.reasoning.as_deref().unwrap();
+            assert!(why.contains("panicked"), "{why}");
+        }
+        assert!(
+            good.iter()
+                .all(|it| it.verdict.outcome == model::Outcome::Pass)
+        );
+    };
+    check(1);
+    // It may be tried again like any other without a verdict.
+    server.ask(&run, "retry", &json!({})).await;
+    server.until(&run, &["completed"]).await;
+    check(2);
+    server.stop().await;
+}

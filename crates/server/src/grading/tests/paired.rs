@@ -1,5 +1,6 @@
 //! Runs that compare two traces each, with a judge who sees both and is asked in both orders.
 
+use super::super::recorded::forget_what_went;
 use super::*;
 
 /// Traces of cases in two versions.
@@ -250,32 +251,135 @@ async fn what_compares_needs_something_to_compare_with_and_says_so() {
     server.stop().await;
 }
 
+/// Returns what was said of a trace, by grader.
+fn of_trace<'g>(grades: &'g [Grade], trace: &str) -> BTreeMap<&'g str, &'g model::Verdict> {
+    let of = grades.iter().filter(|grade| grade.item_id == trace);
+    of.map(|grade| (&*grade.grader_name, &grade.verdict))
+        .collect()
+}
+
 #[tokio::test]
 async fn d6_a_comparison_goes_with_either_of_its_traces() {
-    let slow = Move::Stall(Duration::from_millis(60), Box::new(says("tie")));
+    let slow = Move::Stall(Duration::from_millis(60), Box::new(says("A")));
     let judge = Judge::start([]).unwrap().always(slow);
     let server = Server::new(Some(&judge)).await;
     let cases: Vec<String> = (0..20).map(|n| format!("case-{n}")).collect();
     let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
     server.record_cases("new", &cases).await;
     server.record_cases("old", &cases).await;
-    let run = server.grade(&paired()).await;
+    let mut asked = paired();
+    asked["graders"] =
+        json!([which(), {"type": "rule", "name": "fast", "check": "duration_ms < 5000"}]);
+    let run = server.grade(&asked).await;
     server.until(&run, &["in_progress"]).await;
-    for id in ["trace_old003", "trace_new007"] {
+    // Some while the run goes on, graded or not.
+    for id in ["trace_old003", "trace_old004", "trace_new007"] {
         let path = format!("/v1/traces/{id}");
         let (status, gone) = send(server.request(Method::DELETE, &path)).await;
         assert_eq!(status, 200, "{gone}");
     }
     let run = server.until(&run, &["completed"]).await;
-    assert_eq!(
-        (&run["counts"]["deleted"], &run["counts"]["done"]),
-        (&json!(2), &json!(18)),
-        "{run}"
-    );
+    let counts = (&run["counts"]["deleted"], &run["counts"]["done"]);
+    assert_eq!(counts, (&json!(1), &json!(19)), "{run}");
     server.check_once(&run);
+    // One when it is over, and one that nobody asks for: as retention lets it go.
+    let (status, _) = send(server.request(Method::DELETE, "/v1/traces/trace_old005")).await;
+    assert_eq!(status, 200);
+    let (store, project) = (&server.state.store, ProjectId::new("default").unwrap());
+    let gone = [model::TraceId::new("trace_old006").unwrap()];
+    store.let_go(&project, &gone).await.unwrap();
     let grades = server.grades(&run);
-    let quotes = |id: &str| grades.iter().any(|grade| format!("{grade:?}").contains(id));
-    assert!(!quotes("trace_new007") && !quotes("trace_old003"));
+    for n in 3..7 {
+        let gone = format!("trace_old{n:03}");
+        assert!(!format!("{grades:?}").contains(&gone), "{gone}");
+        // The other grader has nothing to do with it.
+        let said = of_trace(&grades, &format!("trace_new{n:03}"));
+        assert_eq!(said["fast"].outcome, model::Outcome::Pass, "{said:?}");
+        // What was being judged when it went may have no grade at all.
+        let which = said.get("which").map(|it| it.outcome);
+        assert!(
+            matches!(which, None | Some(model::Outcome::NotApplicable)),
+            "{said:?}"
+        );
+    }
+    assert!(of_trace(&grades, "trace_new007").is_empty());
+    let whole = of_trace(&grades, "trace_new008");
+    assert_eq!(whole["which"].label.as_deref(), Some("tie"), "{whole:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn d6_what_a_judge_was_asked_about_two_traces_goes_with_either() {
+    let judge = Judge::start([]).unwrap().always(says("tie"));
+    let server = Server::new(Some(&judge)).await;
+    server.record_cases("new", &["a", "b", "c"]).await;
+    server.record_cases("old", &["a", "b", "c"]).await;
+    let run = server.grade(&paired()).await;
+    server.until(&run, &["completed"]).await;
+    let of_judges = async || {
+        let request = server.request(Method::GET, "/v1/traces");
+        let list = send(request.header("openai-project", "judge")).await.1;
+        list["data"].as_array().map_or(0, Vec::len)
+    };
+    for _ in 0..100 {
+        if of_judges().await == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (status, _) = send(server.request(Method::DELETE, "/v1/traces/trace_old000")).await;
+    assert_eq!((status, of_judges().await), (200, 2));
+    // Where retention takes a trace, its words in records go at the next sweep.
+    let (store, project) = (&server.state.store, ProjectId::new("default").unwrap());
+    let gone = [model::TraceId::new("trace_old001").unwrap()];
+    store.let_go(&project, &gone).await.unwrap();
+    store.flush().await.unwrap();
+    let forgotten = forget_what_went(&server.state, model::Time::default()).await;
+    assert_eq!((forgotten.unwrap(), of_judges().await), (1, 1));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_other_side_is_told_as_fully_as_its_own() {
+    let judge = Judge::start([]).unwrap().always(says("tie"));
+    let server = Server::new(Some(&judge)).await;
+    server.record_cases("new", &["a", "b", "c"]).await;
+    server.record_cases("old", &["a", "b"]).await;
+    let dry = async |change: Value| {
+        let mut body = paired();
+        body["dry_run"] = json!(true);
+        for (key, value) in change.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        server.post("/v1/evals/traces/grade", &body).await
+    };
+    // A rule chooses before partners are looked for: who does not keep to it is nobody without a partner.
+    let rule = "final_output.icontains(\"to a.\") || final_output.icontains(\"to c.\")";
+    let (status, told) = dry(json!({"rule": rule})).await;
+    assert_eq!(status, 200, "{told}");
+    let pairs = &told["selection"]["pairs"];
+    let unpaired = (&pairs["unpaired"], &pairs["unpaired_of_other_side"]);
+    assert_eq!(unpaired, (&json!(1), &json!(1)), "{told}");
+    assert_eq!(told["selection"]["population"], 1, "{told}");
+    // A win rate is held against one half; there is no second run to find a difference to.
+    let power = text(&told["power"][0], "sentence");
+    assert!(power.contains("win rates"), "{power}");
+    let ids = json!({"trace_ids": ["trace_old001", "trace_gone"]});
+    let (_, told) = dry(json!({"against": ids})).await;
+    assert_eq!(
+        told["selection"]["pairs"]["missing_of_other_side"], 1,
+        "{told}"
+    );
+    let ids = json!({"trace_ids": ["trace_gone"]});
+    let (status, told) = dry(json!({"against": ids})).await;
+    assert_eq!(status, 400, "{told}");
+    let why = text(&told["error"], "message");
+    assert!(why.contains("1 ids of others are not there"), "{why}");
+    // So many ids that they are looked for among all rows.
+    let mut many: Vec<String> = (0..2_000).map(|n| format!("trace_no{n}")).collect();
+    many.extend(["trace_old000", "trace_old001"].map(str::to_owned));
+    let (_, told) = dry(json!({"against": {"trace_ids": many}})).await;
+    assert_eq!(told["selection"]["sampled"], 2, "{told}");
     server.stop().await;
 }
 
@@ -310,5 +414,53 @@ async fn g1_a_run_of_pairs_goes_on_after_restarts_and_pays_once() {
         "{run}"
     );
     assert_eq!(run["cost"]["spent_usd"], NanoUsd(48 * CALL.0).to_usd());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_traces_that_have_no_room_at_once_hold_no_run_up() {
+    let slow = Move::Stall(Duration::from_millis(100), Box::new(says("tie")));
+    let judge = Judge::start([]).unwrap().always(slow);
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::over(dir, Some(&judge), Arc::new(SystemClock), |config| {
+        config.grading.traces_at_once = 2;
+    })
+    .await;
+    let cases: Vec<String> = (0..6).map(|n| format!("case-{n}")).collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    server.record_cases("new", &cases).await;
+    server.record_cases("old", &cases).await;
+    let run = server.grade(&paired()).await;
+    server.ask(&run, "pause", &json!({})).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // Somebody has all the memory that traces are read into.
+    let ledger = server.state.store.ledger();
+    let mut held = Vec::new();
+    while let Ok(one) = ledger.reserve(store::Share::Queries, 64) {
+        held.push(one);
+    }
+    server.ask(&run, "resume", &json!({})).await;
+    let path = format!("/v1/evals/traces/grade/{}", text(&run, "id"));
+    while server.get(&path).await["counts"]["unscored"] == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(held);
+    let run = server.until(&run, &["completed"]).await;
+    assert_eq!(run["counts"]["done"], 6, "{run}");
+    for grade in server.grades(&run) {
+        let verdict = &grade.verdict;
+        if verdict.outcome == model::Outcome::Unscored {
+            let why = verdict.reasoning.as_deref().unwrap();
+            assert_eq!(
+                verdict.unscored_reason,
+                Some(model::UnscoredReason::Unreadable)
+            );
+            assert!(why.contains("memory share queries"), "{why}");
+        }
+    }
+    // It is tried again when there is room.
+    server.ask(&run, "retry", &json!({})).await;
+    let run = server.until(&run, &["completed"]).await;
+    assert_eq!(run["counts"]["unscored"], 0, "{run}");
     server.stop().await;
 }

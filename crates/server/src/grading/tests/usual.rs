@@ -47,5 +47,11 @@ async fn a_step_is_slow_and_a_trace_dear_beside_those_of_the_month_before() {
         json!({"grader": {"type": "rule", "check": "!detector(\"D23\")"}, "trace_ids": ["slow"]});
     let (_, told) = server.post("/v1/graders/try", &asked).await;
     assert_eq!(told["data"][0]["outcome"], "fail", "{told}");
+    let check = r#"duration_ms <= baseline("p95:duration_ms") * 10"#;
+    let asked =
+        json!({"grader": {"type": "rule", "check": check}, "trace_ids": ["slow", "more_1"]});
+    let (_, told) = server.post("/v1/graders/try", &asked).await;
+    let outcomes = [0, 1].map(|at| told["data"][at]["outcome"].clone());
+    assert_eq!(outcomes, [json!("fail"), json!("pass")], "{told}");
     server.stop().await;
 }

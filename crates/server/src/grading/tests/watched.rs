@@ -88,7 +88,11 @@ async fn each_trace_is_decided_on_once_it_has_settled() {
     let (status, back) = server
         .post(&path, &json!({"start_date": "2026-01-02"}))
         .await;
-    assert_eq!((status, &back["graded"]), (200, &json!(5)), "{back}");
+    assert_eq!(
+        (status, &back["graded"], &back["graded_before"]),
+        (200, &json!(3), &json!(2)),
+        "{back}"
+    );
     for _ in 0..200 {
         if server.grades(&run).len() == 5 {
             break;
@@ -121,7 +125,11 @@ async fn a_sample_is_drawn_by_the_hash_whenever_it_is_looked() {
     assert_eq!(first.len(), 400);
     let path = format!("/v1/evals/traces/watches/{}/backfill", text(&watch, "id"));
     let (_, back) = server.post(&path, &json!({})).await;
-    assert_eq!(back["graded"], taken, "a look back takes the same ones");
+    assert_eq!(
+        (&back["graded"], &back["graded_before"]),
+        (&json!(0), &json!(taken)),
+        "a look back takes the same ones"
+    );
     assert_eq!(decided(&server, &watch).await, first);
     let watch = server
         .get(&format!("/v1/evals/traces/watches/{}", text(&watch, "id")))
@@ -209,5 +217,68 @@ async fn a_look_back_costs_no_more_than_a_day_may() {
         NanoUsd(6 * CALL.0).to_usd(),
         "{told}"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_decides_nothing_while_its_run_cannot_grade() {
+    let clock = clock();
+    let server = server(None, &clock).await;
+    let rule = json!([{"type": "rule", "check": "true"}]);
+    let watch = watch(&server, json!({"name": "all", "graders": rule})).await;
+    let state = Arc::clone(&server.state);
+    let mut looks = Looks::default();
+    super::super::worker::fail(&state, &text(&watch, "run_id"), "a bug").await;
+    clock.advance_micros(HOUR);
+    server.record(quick(3)).await;
+    clock.advance_micros(HOUR);
+    assert_eq!(look(&state, &mut looks).await.unwrap(), 0);
+    assert_eq!(decided(&server, &watch).await, BTreeMap::new());
+    let path = format!("/v1/evals/traces/watches/{}", text(&watch, "id"));
+    let (status, refused) = server.post(&format!("{path}/backfill"), &json!({})).await;
+    assert_eq!(status, 409, "{refused}");
+    // What came meanwhile is decided on once it goes on.
+    let (status, on) = server.post(&path, &json!({"is_on": true})).await;
+    assert_eq!(status, 200, "{on}");
+    assert_eq!(look(&state, &mut looks).await.unwrap(), 3);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_run_of_a_watch_is_ended_by_the_watch() {
+    let server = Server::new(None).await;
+    let rule = json!([{"type": "rule", "check": "true"}]);
+    let watch = watch(&server, json!({"name": "all", "graders": rule})).await;
+    let run = format!("/v1/evals/traces/grade/{}", text(&watch, "run_id"));
+    let (status, refused) = server.post(&format!("{run}/cancel"), &json!({})).await;
+    assert_eq!(status, 409, "{refused}");
+    let delete = async |path: &str| send(server.request(Method::DELETE, path)).await;
+    assert_eq!(delete(&run).await.0, 409);
+    let path = format!("/v1/evals/traces/watches/{}", text(&watch, "id"));
+    assert_eq!(delete(&path).await.0, 200);
+    assert_eq!(server.get(&run).await["status"], "canceled");
+    let (status, deleted) = delete(&run).await;
+    assert_eq!(
+        status, 200,
+        "a watch that is gone is in nobody's way: {deleted}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_whose_graders_cannot_run_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_python = |config: &mut Config| config.grading.python = "/nowhere/python".into();
+    let server = Server::over(dir, None, Arc::new(SystemClock), no_python).await;
+    let code = json!({"type": "code", "source": "def grade(trace):\n    return True\n"});
+    for grader in [code, polite()] {
+        let body = json!({"name": "all", "graders": [grader]});
+        let (status, refused) = server.post("/v1/evals/traces/watches", &body).await;
+        assert_eq!(
+            (status, &refused["error"]["code"]),
+            (400, &json!("not_configured")),
+            "{refused}"
+        );
+    }
     server.stop().await;
 }

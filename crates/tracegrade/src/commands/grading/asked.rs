@@ -55,8 +55,14 @@ pub(super) fn file(path: &Path) -> anyhow::Result<Value> {
         .with_context(|| format!("{} is not the JSON of a grader", path.display()))
 }
 
-/// Returns what is in a file; `-` is stdin.
+/// Returns what is in a file; `-` is stdin. A name that begins as a JSON object does is the text itself.
 pub(super) fn text_of(path: &Path) -> anyhow::Result<String> {
+    if let Some(json) = path
+        .to_str()
+        .filter(|name| name.trim_start().starts_with('{'))
+    {
+        return Ok(json.to_owned());
+    }
     let mut text = String::new();
     match path.as_os_str() == "-" {
         true => std::io::stdin().read_to_string(&mut text),
@@ -237,6 +243,8 @@ mod tests {
             {"type": "detector", "detector": "D01"}
         ]);
         assert_eq!(Value::Array(graders(&args).unwrap()), want);
+        let told = file(Path::new(r#"{"type": "rule"}"#)).unwrap();
+        assert_eq!(told, json!({"type": "rule"}), "where a file is asked for");
         let missing = meant("none/such.json").unwrap_err().to_string();
         assert!(missing.contains("none/such.json"), "{missing}");
         assert!(meant("{not json").is_err());

@@ -95,13 +95,13 @@ pub(super) async fn run(ask: &Ask, args: &Failures) -> anyhow::Result<()> {
             .iter()
             .map(|name| short_text(name, 60))
             .collect();
-        output::note(format!(
+        ask.note(format!(
             "the rule asks what {} said: grade with it and with --grader {name}",
             names.join(" and ")
         ));
     }
     if !group.rule_is_exact {
-        output::note("the rule may hold for more traces than the group has");
+        ask.note("the rule may hold for more traces than the group has");
     }
     graders::save_definition(ask, name, &group.grader, Some(&group.issue)).await
 }
@@ -126,6 +126,10 @@ fn body(args: &Failures) -> anyhow::Result<Value> {
     if !args.filter.is_empty() {
         body.insert("filter".to_owned(), args.filter.json());
     }
+    ensure!(
+        body.len() == 1,
+        "say which traces in one of three ways: their ids, --run RUN, or a filter such as --status error"
+    );
     Ok(Value::Object(body))
 }
 

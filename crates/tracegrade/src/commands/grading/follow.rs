@@ -49,7 +49,7 @@ pub(super) async fn follow(ask: &Ask, run: &str) -> anyhow::Result<Followed> {
             Heard::BrokeOff(why) => why,
         };
         bar.suspend(|| {
-            output::note(format!(
+            ask.note(format!(
                 "the server's events broke off ({}): looking at the run now and then",
                 text::safe_text(&why)
             ));
@@ -63,7 +63,7 @@ pub(super) async fn follow(ask: &Ask, run: &str) -> anyhow::Result<Followed> {
     bar.finish_and_clear();
     if matches!(followed, Followed::Left) {
         let run = text::safe_text(run);
-        output::note(format!(
+        ask.note(format!(
             "the run goes on: `tracegrade runs watch {run}` follows it, `tracegrade runs cancel {run}` ends it"
         ));
     }

@@ -92,7 +92,7 @@ pub(super) async fn run(ask: &Ask, args: &Gate) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Its code is that of other commands, among which 1 would be a fail.
-            let _code = output::fail(&error);
+            let _code = output::fail(&error, ask.json);
             ExitCode::from(ERROR)
         }
     }
@@ -148,6 +148,10 @@ fn side(text: &str, args: &Gate) -> anyhow::Result<Side> {
         });
     }
     let mut filter = args.filter.json();
+    ensure!(
+        text.contains('='),
+        "{text:?} is neither the id of a run ({RUN_ID}…) nor FIELD=VALUE, such as version=v1.9.0"
+    );
     let Value::Object(fields) = asked::fields_of(text)? else {
         bail!("{text:?} is not FIELD=VALUE");
     };
@@ -305,9 +309,9 @@ impl Report {
             }
         }
         out.push_str(&format!(
-            "up to {:.1} points worse is let pass; a false alarm in {:.0} of 100 gates at most{}\n",
-            self.margin * 100.0,
-            self.alpha * 100.0,
+            "up to {} points worse is let pass; a false alarm in {} of 100 gates at most{}\n",
+            text::value(self.margin * 100.0),
+            text::value(self.alpha * 100.0),
             match self.sequential {
                 true => ", however often it is looked at",
                 false => ", if it is looked at once",

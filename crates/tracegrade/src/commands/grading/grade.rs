@@ -47,7 +47,7 @@ pub(super) async fn run(ask: &Ask, args: &Grade) -> anyhow::Result<ExitCode> {
     }
     let run: Run = ask.client.json(answer).await?;
     let id = run.id.clone().context("the server made no run")?;
-    output::note(format!("{}{}", run.line(), run.plan()).trim_end());
+    ask.note(format!("{}{}", run.line(), run.plan()).trim_end());
     wait(ask, &id).await
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn wait(ask: &Ask, id: &str) -> anyhow::Result<ExitCode> {
     match run.status.as_str() {
         "completed" => Ok(ExitCode::SUCCESS),
         "paused" => {
-            output::note(format!(
+            ask.note(format!(
                 "it rests: `tracegrade runs resume {0}` goes on, `tracegrade runs cap {0} USD` lets it cost more",
                 run.shown_id()
             ));

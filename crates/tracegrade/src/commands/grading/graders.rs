@@ -1,6 +1,6 @@
 //! `graders`: what is right, kept under a name, and what a draft says of the traces that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
 use reqwest::Method;
@@ -286,8 +286,7 @@ fn table(graders: &[Grader]) -> String {
     let columns = ["name", "version", "type", "asks", "changed (UTC)", "id", ""]
         .map(|name| (name, Align::Left));
     let row = |grader: &Grader| {
-        let at = grader.updated_at.as_deref().unwrap_or("-");
-        let at = safe_text(at.get(..19).unwrap_or(at)).replace('T', " ");
+        let at = text::moment(grader.updated_at.as_deref().unwrap_or("-"));
         let mut besides = Vec::new();
         besides.extend(grader.archived_at.as_ref().map(|_| "archived".to_owned()));
         besides.extend((!grader.used).then(|| "not used yet".to_owned()));
@@ -335,6 +334,12 @@ impl Grader {
             self.versions.max(self.version),
             safe_text(&self.id)
         );
+        if let Some(at) = &self.archived_at {
+            out.push_str(&format!(
+                "  archived {} UTC: saving it under its name brings it back\n",
+                text::moment(at)
+            ));
+        }
         if let Some(description) = &self.description {
             out.push_str(&format!("  {}\n", short_text(description, 400)));
         }
@@ -364,7 +369,7 @@ fn scale_words(scale: &Value) -> String {
     match scale["type"].as_str() {
         Some("pass_fail") => "pass or fail".to_owned(),
         Some("number") => {
-            let bound = |name: &str| scale[name].as_f64().map(|n| n.to_string());
+            let bound = |name: &str| scale[name].as_f64().map(text::value);
             let mut words = match (bound("low"), bound("high")) {
                 (Some(low), Some(high)) => format!("{low} to {high}"),
                 (Some(low), None) => format!("{low} and more"),
@@ -381,12 +386,18 @@ fn scale_words(scale: &Value) -> String {
     }
 }
 
+/// Returns of how many traces verdicts are: of a grader of spans one has several.
+fn traces_of(verdicts: &mut dyn Iterator<Item = &Verdict>) -> u64 {
+    let traces: BTreeSet<&str> = verdicts.map(|told| told.trace_id.as_str()).collect();
+    traces.len() as u64
+}
+
 impl Trial {
     fn words(&self, with_exchanges: bool) -> String {
         let mut out = format!(
             "{} on {}: {}\n",
             short_text(&self.name, 60),
-            text::traces(self.data.len() as u64),
+            text::traces(traces_of(&mut self.data.iter())),
             self.tally()
         );
         let of = |outcome: &str| self.counts.get(outcome).copied().unwrap_or(0);
@@ -400,7 +411,7 @@ impl Trial {
         if let Some(usd) = self.cost_usd.filter(|usd| *usd > 0.0) {
             out.push_str(&format!("{} spent on judges\n", text::cost(usd)));
         }
-        let vacuous = self.data.iter().filter(|told| told.vacuous).count() as u64;
+        let vacuous = traces_of(&mut self.data.iter().filter(|told| told.vacuous));
         if vacuous > 0 {
             out.push_str(&format!(
                 "in {} it holds only because there was nothing to look at\n",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::grading::{Annotate, Annotations, AnnotationsList};
 use crate::output::{self, Align, BAD, Cell, DIM, GOOD, PLAIN};
-use crate::text::{safe_text, short_text};
+use crate::text::{self, safe_text, short_text};
 
 use super::super::Ask;
 
@@ -130,13 +130,12 @@ fn table(annotations: &[Annotation]) -> String {
             Some("bad") => ("bad", BAD),
             _ => ("", PLAIN),
         };
-        let at = safe_text(said.created_at.get(..19).unwrap_or(&said.created_at)).replace('T', " ");
         let about = match &said.span_id {
             Some(span) => format!("{} {}", safe_text(&said.trace_id), safe_text(span)),
             None => safe_text(&said.trace_id).into_owned(),
         };
         vec![
-            Cell::from(at),
+            Cell::from(text::moment(&said.created_at)),
             Cell::styled(style, rating),
             Cell::from(about),
             Cell::from(short_text(said.label.as_deref().unwrap_or(""), 30)),

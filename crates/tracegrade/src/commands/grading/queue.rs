@@ -144,7 +144,10 @@ impl Queue {
             count(self.labelled)
         );
         if self.data.is_empty() {
-            head.push_str("nothing is left; --size draws more\n");
+            head.push_str(match self.drawn < self.judged {
+                true => "nothing is left; --size draws more\n",
+                false => "nothing is left: every graded trace is labelled\n",
+            });
         }
         head
     }

@@ -225,6 +225,17 @@ impl Results {
         self.notes(&mut out);
         self.reliability.iter().for_each(|it| it.tell(&mut out));
         self.segments.iter().for_each(|it| it.tell(&mut out));
+        for (key, is_told) in [
+            (&told.tasks, !self.reliability.is_empty()),
+            (&told.segments, !self.segments.is_empty()),
+        ] {
+            if let Some(key) = key.as_ref().filter(|_| !is_told) {
+                out.push_str(&format!(
+                    "\nno graded trace says anything by {}\n",
+                    short_text(key, 80)
+                ));
+            }
+        }
         if told.limit > 0 {
             self.list(told, &mut out);
         }

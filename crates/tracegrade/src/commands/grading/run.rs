@@ -276,7 +276,7 @@ impl Run {
             fact("watch", safe_text(watch).into_owned());
         }
         if let Some(created) = &self.created_at {
-            fact("made", safe_text(created).into_owned());
+            fact("made", format!("{} UTC", text::moment(created)));
         }
         out
     }
@@ -328,8 +328,7 @@ pub(super) fn table(runs: &[Run]) -> String {
             "failed" | "canceled" => BAD,
             _ => OPEN,
         };
-        let made = run.created_at.as_deref().unwrap_or("-");
-        let made = safe_text(made.get(..19).unwrap_or(made)).replace('T', " ");
+        let made = text::moment(run.created_at.as_deref().unwrap_or("-"));
         let traces = match run.counts.done == run.counts.items {
             true => count(run.counts.items),
             false => format!("{}/{}", count(run.counts.done), count(run.counts.items)),

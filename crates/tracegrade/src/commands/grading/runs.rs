@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::grading::{RunResults, Runs};
+use crate::cli::grading::{RunResults, Runs, RunsList};
 use crate::output;
 use crate::text::{count, safe_text};
 
@@ -25,17 +25,13 @@ struct List {
 /// Runs a command of the family.
 pub(super) async fn run(ask: &Ask, runs: &Runs) -> anyhow::Result<ExitCode> {
     match runs {
-        Runs::List {
-            status,
-            limit,
-            after,
-        } => list(ask, status.as_deref(), *limit, after.as_deref()).await,
+        Runs::List(args) => list(ask, args).await,
         Runs::Show { run } => show(ask, run).await,
         Runs::Watch { run } => return grade::wait(ask, run).await,
         Runs::Pause { run } => steer(ask, run, "pause", &json!({})).await,
         Runs::Resume { run } => steer(ask, run, "resume", &json!({})).await,
         Runs::Cancel { run } => steer(ask, run, "cancel", &json!({})).await,
-        Runs::Retry { run } => steer(ask, run, "retry", &json!({})).await,
+        Runs::Retry { run } => retry(ask, run).await,
         Runs::Cap { run, usd } => {
             let body = json!({"max_cost_usd": usd_of(usd)?});
             steer(ask, run, "cap", &body).await
@@ -46,15 +42,17 @@ pub(super) async fn run(ask: &Ask, runs: &Runs) -> anyhow::Result<ExitCode> {
     .map(|()| ExitCode::SUCCESS)
 }
 
-async fn list(
-    ask: &Ask,
-    status: Option<&str>,
-    limit: u32,
-    after: Option<&str>,
-) -> anyhow::Result<()> {
-    let mut pairs = vec![("limit".to_owned(), limit.to_string())];
-    pairs.extend(status.map(|status| ("status".to_owned(), status.to_owned())));
-    pairs.extend(after.map(|after| ("after".to_owned(), after.to_owned())));
+async fn list(ask: &Ask, args: &RunsList) -> anyhow::Result<()> {
+    let fields = [
+        ("status", args.status.clone()),
+        ("grader", args.grader.clone()),
+        ("limit", Some(args.limit.to_string())),
+        ("after", args.after.clone()),
+    ];
+    let pairs: Vec<_> = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
     let answer = ask.client.get(&RUNS, &pairs).await?;
     let Some(list) = ask.tell::<List>(answer).await? else {
         return Ok(());
@@ -86,6 +84,22 @@ async fn steer(ask: &Ask, run: &str, what: &str, body: &Value) -> anyhow::Result
         Some(run) => Ok(output::block(&run.line())?),
         None => Ok(()),
     }
+}
+
+/// Has traces graded once more that have no verdict.
+async fn retry(ask: &Ask, run: &str) -> anyhow::Result<()> {
+    let path = path(run, &["retry"]);
+    let answer = ask
+        .client
+        .send_json(Method::POST, &path, &json!({}))
+        .await?;
+    if let Some(run) = ask.tell::<Run>(answer).await? {
+        output::block(&run.line())?;
+        if run.status == "completed" {
+            output::note("every trace has its verdicts: nothing is tried again");
+        }
+    }
+    Ok(())
 }
 
 async fn of_run(ask: &Ask, args: &RunResults) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::cli::grading::{WatchCreate, Watches};
+use crate::cli::grading::{WatchCreate, WatchDecisions, Watches};
 use crate::output::{self, Align, Cell, DIM, GOOD};
 use crate::text::{self, count, safe_text, short_text};
 
@@ -20,6 +20,7 @@ const PATH: [&str; 4] = ["v1", "evals", "traces", "watches"];
 #[derive(Debug, Deserialize)]
 struct List {
     data: Vec<Watch>,
+    has_more: bool,
 }
 
 /// A watch as the API tells it.
@@ -39,7 +40,13 @@ struct Watch {
     /// How many traces of the last day were decided how.
     #[serde(default)]
     decisions: BTreeMap<String, u64>,
-    #[serde(default)]
+    run: RunState,
+}
+
+/// The run that grades for it.
+#[derive(Debug, Deserialize)]
+struct RunState {
+    status: String,
     reason: Option<String>,
 }
 
@@ -59,6 +66,13 @@ struct Decision {
     why: Option<String>,
 }
 
+/// What a look back came to, in traces.
+#[derive(Debug, Deserialize)]
+struct Back {
+    graded: u64,
+    graded_before: u64,
+}
+
 /// Runs a command of the family.
 pub(super) async fn run(ask: &Ask, watches: &Watches) -> anyhow::Result<()> {
     match watches {
@@ -70,14 +84,12 @@ pub(super) async fn run(ask: &Ask, watches: &Watches) -> anyhow::Result<()> {
         }
         Watches::Pause { watch } => switch(ask, watch, false).await,
         Watches::Resume { watch } => switch(ask, watch, true).await,
-        Watches::Decisions {
+        Watches::Decisions(args) => decisions(ask, args).await,
+        Watches::Backfill {
             watch,
-            trace,
-            limit,
-        } => decisions(ask, watch, trace.as_deref(), *limit).await,
-        Watches::Backfill { watch, from, until } => {
-            backfill(ask, watch, from, until.as_deref()).await
-        }
+            start_date,
+            end_date,
+        } => backfill(ask, watch, start_date, end_date.as_deref()).await,
         Watches::Delete { watch } => {
             let answer = ask.client.delete(&path(watch, &[]), &[]).await?;
             match ask.tell::<Value>(answer).await? {
@@ -97,7 +109,8 @@ fn path<'a>(watch: &'a str, below: &[&'a str]) -> Vec<&'a str> {
 }
 
 async fn list(ask: &Ask) -> anyhow::Result<()> {
-    let answer = ask.client.get(&PATH, &[]).await?;
+    let all = [("limit".to_owned(), "1000".to_owned())];
+    let answer = ask.client.get(&PATH, &all).await?;
     let Some(list) = ask.tell::<List>(answer).await? else {
         return Ok(());
     };
@@ -115,13 +128,17 @@ async fn list(ask: &Ask) -> anyhow::Result<()> {
             Cell::from(safe_text(&watch.id).into_owned()),
             Cell::styled(style, word),
             Cell::from(short_text(&watch.name, 40)),
-            Cell::from(format!("{} %", watch.sampling_rate * 100.0)),
+            Cell::from(format!("{} %", text::value(watch.sampling_rate * 100.0))),
             Cell::from(watch.meant()),
             Cell::from(safe_text(&watch.run_id).into_owned()),
         ]
     };
     let rows: Vec<Vec<Cell>> = list.data.iter().map(row).collect();
-    Ok(output::block(&output::table(&columns, &rows))?)
+    output::block(&output::table(&columns, &rows))?;
+    if list.has_more {
+        output::note("there are more: --json tells how to go on");
+    }
+    Ok(())
 }
 
 async fn create(ask: &Ask, args: &WatchCreate) -> anyhow::Result<()> {
@@ -160,32 +177,51 @@ async fn backfill(ask: &Ask, watch: &str, from: &str, until: Option<&str>) -> an
     }
     let path = path(watch, &["backfill"]);
     let answer = ask.client.send_json(Method::POST, &path, &body).await?;
-    if let Some(told) = ask.tell::<Value>(answer).await? {
-        let traces = told.get("graded").and_then(Value::as_u64);
-        output::line(match traces {
-            Some(traces) => format!("{} of then are graded by it", text::traces(traces)),
-            None => "what came in then will be graded besides".to_owned(),
-        })?;
+    if let Some(told) = ask.tell::<Back>(answer).await? {
+        output::line(looked_back(&told))?;
     }
     Ok(())
 }
 
-async fn decisions(ask: &Ask, watch: &str, trace: Option<&str>, limit: u32) -> anyhow::Result<()> {
-    let mut pairs = vec![("limit".to_owned(), limit.to_string())];
-    pairs.extend(trace.map(|trace| ("trace_id".to_owned(), trace.to_owned())));
-    let answer = ask.client.get(&path(watch, &["decisions"]), &pairs).await?;
+/// Returns what a look back came to.
+fn looked_back(told: &Back) -> String {
+    let before = match told.graded_before {
+        0 => String::new(),
+        before => format!("; {} had been taken before", text::traces(before)),
+    };
+    match told.graded {
+        0 => format!("nothing of then is graded besides{before}"),
+        new => format!("{} of then will be graded{before}", text::traces(new)),
+    }
+}
+
+async fn decisions(ask: &Ask, args: &WatchDecisions) -> anyhow::Result<()> {
+    let fields = [
+        ("trace_id", args.trace.clone()),
+        ("decision", args.decision.clone()),
+        ("limit", Some(args.limit.to_string())),
+        ("after", args.after.clone()),
+    ];
+    let pairs: Vec<_> = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
+    let path = path(&args.watch, &["decisions"]);
+    let answer = ask.client.get(&path, &pairs).await?;
     let Some(list) = ask.tell::<Decisions>(answer).await? else {
         return Ok(());
     };
     if list.data.is_empty() {
-        output::note("nothing was decided yet: a trace is looked at once it has ended");
+        output::note(match args.trace.is_some() || args.decision.is_some() {
+            true => "nothing of the kind was decided",
+            false => "nothing was decided yet: a trace is looked at once it has ended",
+        });
         return Ok(());
     }
     let columns = ["at (UTC)", "decision", "trace", "why"].map(|name| (name, Align::Left));
     let row = |made: &Decision| {
-        let at = safe_text(made.at.get(..19).unwrap_or(&made.at)).replace('T', " ");
         vec![
-            Cell::from(at),
+            Cell::from(text::moment(&made.at)),
             Cell::from(safe_text(&made.decision).replace('_', " ")),
             Cell::from(safe_text(&made.trace_id).into_owned()),
             Cell::styled(DIM, short_text(made.why.as_deref().unwrap_or(""), 80)),
@@ -193,8 +229,8 @@ async fn decisions(ask: &Ask, watch: &str, trace: Option<&str>, limit: u32) -> a
     };
     let rows: Vec<Vec<Cell>> = list.data.iter().map(row).collect();
     output::block(&output::table(&columns, &rows))?;
-    if list.has_more {
-        output::note("there are more: --limit");
+    if let Some(last) = list.data.last().filter(|_| list.has_more) {
+        output::note(format!("more: --after {}", safe_text(&last.trace_id)));
     }
     Ok(())
 }
@@ -209,11 +245,19 @@ async fn tell(ask: &Ask, answer: reqwest::Response) -> anyhow::Result<()> {
 impl Watch {
     /// Returns which traces are meant, in a few words.
     fn meant(&self) -> String {
-        match &self.filter {
-            Value::Object(fields) if !fields.is_empty() => short_text(&self.filter.to_string(), 60),
-            Value::String(text) if text != "{}" => short_text(text, 60),
-            _ => "all traces".to_owned(),
-        }
+        let fields = self.filter.as_object().filter(|fields| !fields.is_empty());
+        let Some(fields) = fields else {
+            return "all traces".to_owned();
+        };
+        let one = |(field, value): (&String, &Value)| {
+            let values: Vec<String> = match value {
+                Value::Array(values) => values.iter().map(plain).collect(),
+                one => vec![plain(one)],
+            };
+            format!("{field}={}", values.join("|"))
+        };
+        let fields: Vec<String> = fields.iter().map(one).collect();
+        short_text(&fields.join(", "), 60)
     }
 
     fn words(&self) -> String {
@@ -222,7 +266,7 @@ impl Watch {
             safe_text(&self.id),
             if self.is_on { "on" } else { "off" },
             short_text(&self.name, 60),
-            self.sampling_rate * 100.0,
+            text::value(self.sampling_rate * 100.0),
             self.meant(),
             safe_text(&self.run_id)
         );
@@ -234,8 +278,12 @@ impl Watch {
                 text::cost(cap)
             ));
         }
-        if let Some(reason) = &self.reason {
-            out.push_str(&format!("  {}\n", short_text(reason, 300)));
+        if let Some(reason) = &self.run.reason {
+            out.push_str(&format!(
+                "  its run is {}: {}\n",
+                safe_text(&self.run.status),
+                short_text(reason, 300)
+            ));
         }
         for (decision, n) in &self.decisions {
             out.push_str(&format!(
@@ -245,5 +293,63 @@ impl Watch {
             ));
         }
         out
+    }
+}
+
+/// Returns a value of a filter as it is typed.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(rate: f64, filter: &Value, run: &Value) -> Watch {
+        let told = json!({"id": "watch_1", "name": "w", "run_id": "grun_1", "is_on": true, "filter": filter,
+            "sampling_rate": rate, "run": run});
+        serde_json::from_value(told).unwrap()
+    }
+
+    #[test]
+    fn a_watch_is_told_as_it_was_typed() {
+        let run = json!({"status": "failed", "reason": "a bug"});
+        let filter = json!({"environment": ["ci", "dev"], "min_tokens": 5});
+        assert_eq!(
+            watch(0.07, &filter, &run).words(),
+            "watch_1 on: w, 7 % of environment=ci|dev, min_tokens=5, grades in grun_1\n  its run is failed: a bug\n"
+        );
+        let run = json!({"status": "queued", "reason": null});
+        let all = watch(1.0, &json!({}), &run).words();
+        assert_eq!(
+            all,
+            "watch_1 on: w, 100 % of all traces, grades in grun_1\n"
+        );
+    }
+
+    #[test]
+    fn a_look_back_tells_new_traces_and_known_ones_apart() {
+        let check = |graded, graded_before, want: &str| {
+            assert_eq!(
+                looked_back(&Back {
+                    graded,
+                    graded_before
+                }),
+                want
+            );
+        };
+        check(3, 0, "3 traces of then will be graded");
+        check(
+            1,
+            2,
+            "1 trace of then will be graded; 2 traces had been taken before",
+        );
+        check(
+            0,
+            2,
+            "nothing of then is graded besides; 2 traces had been taken before",
+        );
     }
 }

@@ -22,7 +22,7 @@ use server::{App, IntakeError, Wire};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::cli::Import;
+use crate::cli::passing::Import;
 use crate::client::{Client, ClientError, Connection};
 
 use super::local;
@@ -93,6 +93,7 @@ impl Destination {
                         status: StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE,
                         code,
                         message,
+                        ..
                     }) => Ok(Err(Refusal::of_request(code, message))),
                     Err(error) => Err(error.into()),
                 }

@@ -1,11 +1,12 @@
 //! Evals of OpenAI's Evals API with their runs and output items, from what its client returned.
 //!
 //! The objects of a file are found wherever they stand: one a line, in lists, in pages of lists, in an
-//! object of lists, in any order. They are sent as they are, evals before runs before items, in requests
+//! object of lists, in lists of the object that they belong to, in any order; packed or not. They are sent as they are, evals before runs before items, in requests
 //! of a bearable size; what each of them means, the server finds out. A line that cannot be used is told
 //! by its number, and the rest is kept.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::reading::inflated;
 use crate::client::{Client, ClientError, Connection};
 use crate::output;
 use crate::text::{count, safe_text, short_text};
@@ -132,12 +134,13 @@ pub(super) async fn run(
 
 fn read(path: &Path) -> anyhow::Result<String> {
     let failed = || format!("failed to read {}", path.display());
-    if path.as_os_str() != "-" {
-        return std::fs::read_to_string(path).with_context(failed);
-    }
+    let raw: Box<dyn Read + Send> = match path.as_os_str() == "-" {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(File::open(path).with_context(failed)?),
+    };
     let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
+    inflated(raw)
+        .and_then(|mut file| file.read_to_string(&mut text))
         .with_context(failed)?;
     Ok(text)
 }
@@ -226,13 +229,16 @@ impl<'a> Found<'a> {
                 text,
                 place: place_of(text),
             });
-            return 1;
         }
         let inner = fields.into_iter().map(|(name, value)| {
             let listed = Kind::ALL.into_iter().find(|kind| kind.list() == name);
-            self.take(value, listed.or(listed_as), depth + 1, place_of)
+            match (kind, listed) {
+                // Of an object of the API nothing else holds others.
+                (Some(_), None) => 0,
+                _ => self.take(value, listed.or(listed_as), depth + 1, place_of),
+            }
         });
-        inner.sum()
+        usize::from(kind.is_some()) + inner.sum::<usize>()
     }
 }
 
@@ -422,6 +428,12 @@ mod tests {
         assert_eq!(
             found(lists).0,
             [(Kind::Eval, 1), (Kind::Item, 1), (Kind::Run, 1)]
+        );
+        let nested = r#"{"object":"eval","id":"e","runs":{"data":[
+            {"object":"eval.run","id":"r","output_items":[{"id":"i"}],"data_source":{"source":{"content":[{"id":"x"}]}}}]}}"#;
+        assert_eq!(
+            found(nested).0,
+            [(Kind::Eval, 1), (Kind::Run, 2), (Kind::Item, 2)]
         );
         let pretty =
             "{\n  \"object\": \"eval\",\n  \"id\": \"e\"\n}\n{\n \"object\": \"eval.run\"}";

@@ -158,7 +158,7 @@ impl Read for Counted {
 }
 
 /// Returns what a file holds, inflated if its first bytes are those of gzip or zstd.
-fn inflated(file: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+pub(super) fn inflated(file: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut file = BufReader::with_capacity(1 << 20, file);
     let first = file.fill_buf()?;
     if first.starts_with(&[0x1f, 0x8b]) {

@@ -96,6 +96,37 @@ async fn failures_of_a_filter_are_those_that_ended_in_error() {
 }
 
 #[tokio::test]
+async fn failures_that_are_too_many_are_counted() {
+    let bench = Bench::new().await;
+    let items = (0..2_010).flat_map(|number| {
+        let id = format!("trace_{number}");
+        let span = json!({"object": "trace.span", "id": format!("span_{number}"), "trace_id": id,
+            "started_at": "2026-01-02T03:00:00Z", "ended_at": "2026-01-02T03:00:01Z",
+            "span_data": {"type": "agent", "name": "Clerk"}, "error": {"message": BAD}});
+        [
+            json!({"object": "trace", "id": id, "workflow_name": "many"}),
+            span,
+        ]
+    });
+    bench.ingest(&Value::Array(items.collect())).await;
+    let asked = json!({"filter": {"workflow_name": "many"}});
+    let told = bench.post(FAILURES, &asked).await;
+    assert_eq!(
+        (&told["failing"], &told["left_out"]),
+        (&json!(2_000), &json!(10)),
+        "{told}"
+    );
+    let asked = json!({"filter": {"workflow_name": "many", "status": "success"}});
+    let told = bench.post(FAILURES, &asked).await;
+    assert_eq!(
+        (&told["failing"], &told["left_out"]),
+        (&json!(0), &json!(0)),
+        "{told}"
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_program_that_found_nothing_wrong_may_ask_all_the_same() {
     let bench = Bench::with_traces(3).await;
     // analyze_failures(trace_ids=[t.trace_id for t in low_scores]), and no score was low

@@ -133,6 +133,44 @@ async fn what_is_wrong_with_a_grader_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_not_known_is_told_with_the_one_that_was_meant() {
+    let bench = Bench::with_traces(1).await;
+    for name in ["tone", "paid-once"] {
+        let sent = json!({"type": "rule", "name": name, "check": "true"});
+        bench.post("/v1/graders", &sent).await;
+    }
+    bench.delete("/v1/graders/paid-once").await;
+    let told = |(status, body): (u16, Value)| {
+        assert!(matches!(status, 400 | 404), "{status} {body}");
+        text(&body["error"], "message")
+    };
+    let check = |message: String, want: &str| assert!(message.contains(want), "{message}");
+    for path in [
+        "/v1/graders/tnoe",
+        "/v1/graders/tnoe/versions",
+        "/v1/graders/tnoe/calibration",
+        "/v1/graders/tnoe/label_queue",
+        "/v1/annotations?grader=tnoe",
+        "/v1/evals/traces/grade?grader=tnoe",
+    ] {
+        check(told(bench.try_get(path).await), "did you mean \"tone\"?");
+    }
+    let gone = told(bench.delete("/v1/graders/tnoe").await);
+    check(gone, "did you mean \"tone\"?");
+    let run = json!({"graders": ["tnoe", "paid-onse", "goal_reach"], "trace_ids": ["trace_0"]});
+    let told_at_once = told(bench.try_post("/v1/evals/traces/grade", &run).await);
+    check(
+        told_at_once.clone(),
+        "graders[0]: there is no grader \"tnoe\"; did you mean",
+    );
+    check(told_at_once.clone(), "graders list --archived");
+    check(told_at_once, "did you mean library:goal_reached?");
+    let version = told(bench.try_get("/v1/graders/tone?version=4").await);
+    assert_eq!(version, "tone has no version 4: its only version is 1");
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_draft_is_validated_and_ready_graders_are_listed() {
     let bench = Bench::new().await;
     let draft = json!({"grader": {"type": "llm", "criteria": "Overall quality (1-5)"}});

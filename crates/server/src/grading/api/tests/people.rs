@@ -42,6 +42,12 @@ async fn annotations_are_made_listed_and_deleted() {
     assert_eq!(bench.delete(&path).await.0, 200);
     assert_eq!(bench.delete(&path).await.0, 404);
     assert_eq!(find("trace_id=trace_1").await, Vec::<String>::new());
+    let (status, error) = bench.try_get("/v1/annotations?trace_id=trace_9").await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (404, &json!("not_found")),
+        "{error}"
+    );
     bench.stop().await;
 }
 
@@ -95,13 +101,17 @@ async fn an_annotation_says_something_of_something_that_is_there() {
             "{body}"
         );
     }
-    let (status, error) = bench
-        .try_post("/v1/annotations", &json!({"trace": "trace_0"}))
-        .await;
-    assert_eq!(
-        (status, &error["error"]["code"]),
-        (400, &json!("invalid_body"))
-    );
+    for body in [
+        json!({"trace": "trace_0"}),
+        json!(["trace_0", null, null, "good"]),
+    ] {
+        let (status, error) = bench.try_post("/v1/annotations", &body).await;
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (400, &json!("invalid_body")),
+            "{error}"
+        );
+    }
     assert_eq!(
         bench.get("/v1/annotations").await["data"],
         json!([]),

@@ -121,6 +121,16 @@ async fn results_tell_the_whole_and_the_traces_that_are_asked_for() {
         .get(&format!("{grades}?trace_id=trace_1&outcome=fail"))
         .await;
     assert_eq!(of_one["data"].as_array().unwrap().len(), 2, "{of_one}");
+
+    // Behind what is in no list there is nothing, which is another answer than an empty page.
+    let runs = "/v1/evals/traces/grade".to_owned();
+    for list in [&results, &grades, &runs, &"/v1/annotations".to_owned()] {
+        refused(
+            bench.try_get(&format!("{list}?after=zzz")).await,
+            400,
+            "after",
+        );
+    }
     bench.stop().await;
 }
 

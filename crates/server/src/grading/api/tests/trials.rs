@@ -221,3 +221,31 @@ async fn what_is_missing_is_told_by_name() {
     assert_eq!(none.0, 404, "{}", none.1);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_side_or_a_decision_is_told_by_its_place() {
+    let bench = Bench::with_traces(1).await;
+    let run = bench.grade(&json!({"graders": [rule()]})).await;
+    let watch = json!({"name": "all", "graders": [rule()]});
+    let (_, watch) = bench.try_post("/v1/evals/traces/watches", &watch).await;
+    let path = format!("/v1/evals/traces/watches/{}/decisions", text(&watch, "id"));
+    refused(
+        bench.try_get(&format!("{path}?decision=maybe")).await,
+        400,
+        "decision",
+    );
+    assert_eq!(
+        bench.get(&format!("{path}?decision=budget")).await["data"],
+        json!([])
+    );
+    let side = |run: &str| json!({ "run_id": run });
+    let gate = json!({"baseline": side(&text(&run, "id")), "candidate": side("grun_nope")});
+    let answer = bench.try_post("/v1/evals/traces/gate", &gate).await;
+    refused(answer, 404, "candidate.run_id");
+    let mut compared =
+        json!({"baseline": side(&text(&run, "id")), "candidate": side(&text(&run, "id"))});
+    compared["baseline"]["filter"] = json!({"colour": "red"});
+    let answer = bench.try_post("/v1/evals/traces/compare", &compared).await;
+    refused(answer, 400, "baseline.filter.colour");
+    bench.stop().await;
+}

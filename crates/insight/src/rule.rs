@@ -203,6 +203,11 @@ impl Rule {
         !self.needs.detectors.is_empty() || self.root.reads_content()
     }
 
+    /// Returns whether it asks what should have been done.
+    pub fn reads_reference(&self) -> bool {
+        self.root.reads_reference()
+    }
+
     /// Returns what it answers with.
     pub fn gives(&self) -> Gives {
         self.gives

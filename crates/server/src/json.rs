@@ -7,14 +7,14 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, ErrorCode};
 
-/// The largest body that is read this way.
+/// The largest body that is read this way, unless an endpoint says otherwise.
 const BYTES_MAX: usize = 1 << 20;
 
-/// A body that is JSON.
+/// A body that is JSON, of so many bytes at most.
 #[derive(Debug)]
-pub(crate) struct JsonBody<T>(pub(crate) T);
+pub(crate) struct JsonBody<T, const MAX: usize = BYTES_MAX>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for JsonBody<T, MAX> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
@@ -27,11 +27,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             let message = format!("the Content-Type {kind:?} is not application/json");
             return Err(ApiError::new(ErrorCode::UnsupportedType, message).of_param("content-type"));
         }
-        let bytes: Bytes = axum::body::to_bytes(request.into_body(), BYTES_MAX)
+        let bytes: Bytes = axum::body::to_bytes(request.into_body(), MAX)
             .await
             .map_err(|_| {
-                let message =
-                    format!("the body cannot be read, or has more than {BYTES_MAX} bytes");
+                let message = format!("the body cannot be read, or has more than {MAX} bytes");
                 ApiError::new(ErrorCode::BodyTooLarge, message)
             })?;
         read(&bytes).map(Self)

@@ -180,8 +180,6 @@ impl ResultsBuilder {
     }
 
     /// Takes a grade.
-    ///
-    /// To count by something else than conversations (users, tasks), give that as the grade's `group_id`.
     pub fn add(&mut self, grade: &Grade) {
         let grader = self.grader(grade);
         let item = self.item(grade);
@@ -405,6 +403,24 @@ impl Collected {
         });
         let of_items = of_items.collect();
         self.keys = Some((keys, of_items));
+    }
+
+    /// Counts by something else than conversations: users, tasks. Items for which there is none are a group
+    /// each. Returns how many those are.
+    pub fn set_groups(&mut self, group: impl Fn(&str) -> Option<String>) -> usize {
+        let mut groups = Interner::default();
+        let mut alone = 0;
+        for (item, facts) in (0_u32..).zip(&mut self.facts) {
+            facts.group = match group(self.items.text(item)) {
+                Some(group) => groups.number(&group),
+                None => {
+                    alone += 1;
+                    NONE
+                }
+            };
+        }
+        self.groups = groups;
+        alone
     }
 
     /// Returns about how many bytes the grades take.

@@ -15,6 +15,7 @@ pub(crate) struct JudgeTally {
     calls: u64,
     reused: u64,
     unpriced: u64,
+    kindred: u64,
     cost: NanoUsd,
     input_tokens: i64,
     cached_tokens: i64,
@@ -36,6 +37,11 @@ pub struct JudgeTotals {
     pub cost_usd: f64,
     /// Grades whose cost is not known.
     pub unpriced: u64,
+    /// Grades whose judge is of the family of a model that it judged: judges like what their own family
+    /// writes.
+    pub own_family: u64,
+    /// What that means, in a sentence; null if there are none.
+    pub own_family_warning: Option<String>,
     /// Tokens read.
     pub input_tokens: i64,
     /// Those of them that came from the provider's cache.
@@ -60,6 +66,7 @@ impl JudgeTally {
         if let Some(told) = told {
             self.panel.add(&told.panel);
             self.samples.add(&told.samples);
+            self.kindred += u64::from(told.is_kindred);
         }
         if used.cached {
             self.reused += 1;
@@ -83,6 +90,7 @@ impl JudgeTally {
         self.calls += other.calls;
         self.reused += other.reused;
         self.unpriced += other.unpriced;
+        self.kindred += other.kindred;
         self.cost = self.cost.saturating_add(other.cost);
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
@@ -110,6 +118,16 @@ impl JudgeTally {
                 .any(|names| names.split(", ").count() == all)
     }
 
+    fn kindred_warning(&self) -> Option<String> {
+        let (kindred, all) = (self.kindred, self.calls);
+        (kindred > 0).then(|| {
+            format!(
+                "in {kindred} of {all} grades the judge is of the same family as a model that it judges, and \
+                 judges favour their own: ask one of another family, or hold it against people's labels"
+            )
+        })
+    }
+
     /// Returns the totals; nothing if no judge was asked.
     pub(crate) fn totals(&self) -> Option<JudgeTotals> {
         let read = self.input_tokens > 0;
@@ -118,6 +136,8 @@ impl JudgeTally {
             reused: self.reused,
             cost_usd: self.cost.0 as f64 / 1e9,
             unpriced: self.unpriced,
+            own_family: self.kindred,
+            own_family_warning: self.kindred_warning(),
             input_tokens: self.input_tokens,
             cached_tokens: self.cached_tokens,
             output_tokens: self.output_tokens,

@@ -43,6 +43,8 @@ pub(crate) struct Told {
     pub(crate) samples: Vec<Option<String>>,
     /// Of a comparison what each judge said in either order.
     orders: Vec<[Option<String>; 2]>,
+    /// Whether a judge is of the family of a model that it judged.
+    pub(crate) is_kindred: bool,
 }
 
 /// As it is written beside the parameters of the judge.
@@ -59,6 +61,8 @@ struct Judgement {
     samples: Vec<Value>,
     #[serde(default)]
     orders: Vec<[Value; 2]>,
+    /// Nothing else is warned of than that the judge is of the family of what it judges.
+    warning: Option<String>,
 }
 
 impl Told {
@@ -71,6 +75,7 @@ impl Told {
         let params: Params = serde_json::from_str(params).ok()?;
         let judgement = params.judgement?;
         Some(Self {
+            is_kindred: judgement.warning.is_some(),
             panel: judgement.votes.into_iter().map(word).collect(),
             samples: judgement.samples.into_iter().map(word).collect(),
             orders: (judgement.orders.into_iter())

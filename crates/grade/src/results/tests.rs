@@ -343,6 +343,53 @@ fn a_grader_that_changes_its_mind_is_told() {
 }
 
 #[test]
+fn a_judge_of_the_family_that_it_judges_is_told_of_once() {
+    let asked = |at: usize| {
+        let warning = match at {
+            0..3 => r#","warning":"the judge gpt-5 is of the family of gpt-4.1""#,
+            _ => "",
+        };
+        let params = format!(r#"{{"judgement":{{"tier":0{warning}}}}}"#);
+        let mut said = passed(true);
+        said.judge = Some(JudgeUse {
+            model: "gpt-5".to_owned(),
+            params: model::JsonText::parse(&params).ok(),
+            cached: at == 0,
+            ..JudgeUse::default()
+        });
+        grade("goal", &format!("t{at}"), said)
+    };
+    let of = |places: std::ops::Range<usize>| {
+        let results = collected(&[pass_fail("goal")], places.map(asked)).results();
+        let judge = results.judge.unwrap();
+        (judge.own_family, judge.own_family_warning)
+    };
+    let (kindred, warning) = of(0..10);
+    assert_eq!(kindred, 3);
+    let warning = warning.unwrap();
+    assert!(warning.starts_with("in 3 of 10 grades"), "{warning}");
+    assert_eq!(of(3..10), (0, None));
+}
+
+#[test]
+fn traces_are_counted_by_what_somebody_says_instead_of_by_their_groups() {
+    let grades = (0..40).map(|at| {
+        let grade = grade("goal", &format!("t{at}"), passed(at % 4 == 0));
+        in_group(&format!("g{at}"), grade)
+    });
+    let mut run = collected(&[pass_fail("goal")], grades);
+    let user = |item: &str| {
+        let number: usize = item[1..].parse().unwrap();
+        (number >= 4).then(|| format!("u{}", number % 4))
+    };
+    let before = run.results().pass_rate_figure.unwrap();
+    assert_eq!(run.set_groups(user), 4);
+    let after = run.results().pass_rate_figure.unwrap();
+    assert_eq!((before.groups, after.groups), (40, 8));
+    assert!(after.design_effect > 3.0 && before.design_effect < 1.5);
+}
+
+#[test]
 fn what_judges_took_is_added_up_earlier_attempts_too() {
     let asked = |cached: bool, cost: Option<i64>, attempt: u32| {
         let mut said = passed(true);

@@ -7,17 +7,15 @@ use blake3::Hasher;
 use insight::template::{span_facts, trace_facts};
 use insight::{ToldSpan, TraceView};
 use model::{ChatMessage, JsonText};
-use serde_json::Value;
 
-/// Returns a hash of all that a grader can read of a trace: of what was sent, not of how it is kept.
+/// Returns a hash of all that a grader can read of a trace: of what was sent, not of how it is kept, nor of
+/// what should have been done, which most graders do not look at.
 ///
 /// Agents send their history with every call, so a message that many spans share is read once.
 pub fn content_hash(view: &TraceView) -> String {
     let mut hash = Hasher::new();
     let item = trace_facts(view);
     part(&mut hash, item.to_string().as_bytes());
-    let reference = view.reference.as_ref().map(Value::to_string);
-    part(&mut hash, reference.unwrap_or_default().as_bytes());
     let mut known: HashMap<*const ChatMessage, blake3::Hash> = HashMap::new();
     for (at, one) in (0u32..).zip(&view.spans) {
         let mut span = span_facts(view, at, false);

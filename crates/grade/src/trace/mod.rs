@@ -206,9 +206,16 @@ impl TraceGrader {
         match &self.kind {
             Kind::Rule(grader) => Needs {
                 content: grader.rule.reads_content(),
+                reference: grader.rule.reads_reference(),
                 ..needs_of_rule(grader.rule.needs())
             },
-            Kind::Detector(_) | Kind::Trajectory(_) => Needs {
+            Kind::Trajectory(grader) => Needs {
+                content: true,
+                reference: grader.metric.needs_reference(),
+                reads_steps: grader.metric.reads_reference(),
+                ..Needs::default()
+            },
+            Kind::Detector(_) | Kind::Code(..) => Needs {
                 content: true,
                 ..Needs::default()
             },
@@ -221,8 +228,9 @@ impl TraceGrader {
                     .map(|focus| needs_of_rule(focus.needs()))
                     .unwrap_or_default()
             },
-            Kind::Code(..) | Kind::Row(_) => Needs {
+            Kind::Row(_) => Needs {
                 content: true,
+                reference: names_reference(&self.definition),
                 ..Needs::default()
             },
             Kind::Multi(multi) => {
@@ -358,6 +366,7 @@ impl Needs {
     fn add(&mut self, other: Self) {
         self.content |= other.content;
         self.reference |= other.reference;
+        self.reads_steps |= other.reads_steps;
         for (own, more) in [
             (&mut self.detectors, other.detectors),
             (&mut self.scores, other.scores),
@@ -370,6 +379,16 @@ impl Needs {
                 }
             }
         }
+    }
+}
+
+/// Returns whether a template in a definition names what should have been done.
+fn names_reference(definition: &Value) -> bool {
+    match definition {
+        Value::String(text) => text.contains("item.reference"),
+        Value::Array(all) => all.iter().any(names_reference),
+        Value::Object(fields) => fields.values().any(names_reference),
+        _ => false,
     }
 }
 

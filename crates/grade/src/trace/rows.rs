@@ -108,7 +108,8 @@ impl RowGrader {
         if let Some(verdict) = self.unasked(subject, services) {
             return Ok(Graded::of(verdict));
         }
-        let trace_hash = subject.hash();
+        // Its templates may name the whole item.
+        let trace_hash = subject.hash_for(true);
         let fence = llm::fence(subject.run_seed, &trace_hash);
         let model = AtDesk {
             asking: services
@@ -208,7 +209,7 @@ impl RowGrader {
             model: services.model.unwrap_or_default(),
             request: Mutex::default(),
         };
-        let trace_hash = subject.hash();
+        let trace_hash = subject.hash_for(true);
         let fence = llm::fence(subject.run_seed, &trace_hash);
         let budget = budget_of_window(WINDOW_TOKENS);
         // Whoever only listens answers at once.

@@ -82,6 +82,19 @@ impl<'a> Subject<'a> {
             hash => hash.into(),
         }
     }
+
+    /// Returns the hash of what a grader looks at: of the trace, and of what should have been done where it
+    /// reads that.
+    pub(super) fn hash_for(&self, reads_reference: bool) -> Cow<'a, str> {
+        match &self.view.reference {
+            Some(reference) if reads_reference => {
+                let both = format!("{}{reference}", self.hash());
+                let both = blake3::hash(both.as_bytes()).to_hex();
+                both.to_string().into()
+            }
+            _ => self.hash(),
+        }
+    }
 }
 
 /// Whoever runs graders written in Python.
@@ -234,8 +247,10 @@ pub struct Needs {
     pub baselines: Vec<String>,
     /// Names of schemas.
     pub schemas: Vec<String>,
-    /// The case that the trace is held against.
+    /// What should have been done: where nobody tells that, it has nothing to say.
     pub reference: bool,
+    /// Whether it reads what should have been done, where it is told, as calls, handoffs and a plan.
+    pub reads_steps: bool,
 }
 
 /// What grading with a grader costs.

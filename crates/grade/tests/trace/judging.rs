@@ -99,7 +99,7 @@ async fn scores_and_labels_are_held_against_what_passes() {
     )
     .await;
     check(
-        label,
+        label.clone(),
         "label",
         json!("kind"),
         Outcome::Pass,
@@ -107,6 +107,7 @@ async fn scores_and_labels_are_held_against_what_passes() {
         Some("kind"),
     )
     .await;
+    check(label, "label", json!(null), Outcome::Unscored, None, None).await;
     let topic = json!({"type": "llm", "criteria": "Which?", "labels": ["travel", "other"]});
     check(
         topic,

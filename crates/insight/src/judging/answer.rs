@@ -202,7 +202,7 @@ fn choice_of(value: &Value, offered: &Offered) -> Option<Choice> {
             "tie" => Some(Choice::Tie),
             _ => None,
         },
-        Offered::Score { .. } if value.is_null() => Some(Choice::Unknown),
+        Offered::Score { .. } | Offered::Label { .. } if value.is_null() => Some(Choice::Unknown),
         Offered::Score { scale, .. } => {
             let score = value.as_f64().filter(|score| scale.contains(*score))?;
             Some(Choice::Score(score))
@@ -314,7 +314,11 @@ mod tests {
         };
         assert_eq!(
             repair(&reply("label", "\"C\"", "x"), &label),
-            "\"label\" must be one of \"A\", \"B\""
+            "\"label\" must be one of \"A\", \"B\", or null if you cannot tell"
+        );
+        assert_eq!(
+            choice(&reply("label", "null", "x"), &label),
+            Some(Choice::Unknown)
         );
     }
 

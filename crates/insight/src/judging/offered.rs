@@ -16,7 +16,7 @@ pub enum Offered {
         /// From which number on it passes.
         pass_threshold: f64,
     },
-    /// One of some labels.
+    /// One of some labels, or null.
     Label {
         /// The labels.
         labels: Vec<String>,
@@ -111,7 +111,11 @@ impl Offered {
         match self {
             Self::Verdict => json!({"type": "string", "enum": ["pass", "fail", "unknown"]}),
             Self::Better => json!({"type": "string", "enum": ["A", "B", "tie"]}),
-            Self::Label { labels, .. } => json!({"type": "string", "enum": labels}),
+            Self::Label { labels, .. } => {
+                let words = labels.iter().map(|label| Value::from(label.as_str()));
+                let all: Vec<Value> = words.chain([Value::Null]).collect();
+                json!({"type": ["string", "null"], "enum": all})
+            }
             Self::Score { scale, .. } => match *scale {
                 Scale::Whole { low, high } => {
                     json!({"type": ["integer", "null"], "minimum": low, "maximum": high})
@@ -143,7 +147,7 @@ impl Offered {
                     .iter()
                     .map(|label| Value::from(label.as_str()).to_string())
                     .collect();
-                format!("one of {}", all.join(", "))
+                format!("one of {}, or null if you cannot tell", all.join(", "))
             }
         }
     }
@@ -173,6 +177,9 @@ mod tests {
             passing: vec!["good".into()],
         };
         assert_eq!(label.passes(&Choice::Label("bad".into())), Some(false));
+        assert_eq!(label.passes(&Choice::Unknown), None);
+        let offers = &label.schema()["properties"]["label"];
+        assert_eq!(offers["enum"], json!(["good", "bad", null]));
         assert_eq!(
             Offered::of_scale(Scale::PassFail, Some(0.7)),
             Offered::Verdict

@@ -264,11 +264,8 @@ impl Assembly<'_> {
         }
         let unknown = match self.offered {
             Offered::Verdict => "answer \"unknown\"",
-            Offered::Score { .. } => "answer null",
+            Offered::Score { .. } | Offered::Label { .. } => "answer null",
             Offered::Better => "answer \"tie\"",
-            Offered::Label { .. } => {
-                "choose the label that fits what is shown, with a low confidence"
-            }
         };
         add(
             "Without evidence",

@@ -201,7 +201,7 @@ pub(super) static TRACE_FIELDS: &[TraceField] = fields! {
         |e| Value::Spans(&e.trace.handoffs);
     guards: SPANS, None, "the guardrails among them",
         |e| Value::Spans(&e.trace.guardrails);
-    ref: Type::Json, None, "the case of a dataset that the trace is held against",
+    ref: Type::Json, None, "what should have been done, if a reference is given for the trace",
         |e| e.trace.reference.as_ref().map_or(Value::Null, Value::of_json);
 };
 

@@ -106,6 +106,13 @@ impl Node {
         reads
     }
 
+    /// Returns whether it reads what should have been done.
+    pub(super) fn reads_reference(&self) -> bool {
+        let mut reads = matches!(&self.kind, Kind::Trace(field) if field.name == "ref");
+        self.for_each_part(&mut |part| reads = reads || part.reads_reference());
+        reads
+    }
+
     /// Calls `visit` with the nodes directly below this one.
     pub(super) fn for_each_part<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         match &self.kind {

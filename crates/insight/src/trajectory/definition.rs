@@ -46,6 +46,25 @@ pub enum Metric {
     GoalSuccess,
 }
 
+impl Metric {
+    /// Returns whether it says nothing of a trace of which nobody tells what should have been done.
+    pub const fn needs_reference(self) -> bool {
+        !matches!(
+            self,
+            Self::ToolValidity
+                | Self::StepEfficiency
+                | Self::PlanAdherence
+                | Self::HandoffCorrectness
+                | Self::GoalSuccess
+        )
+    }
+
+    /// Returns whether it reads what should have been done, where that is told.
+    pub const fn reads_reference(self) -> bool {
+        !matches!(self, Self::ToolValidity)
+    }
+}
+
 /// A grader of what an agent did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
@@ -222,6 +241,14 @@ impl TryFrom<Value> for TrajectoryGrader {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn some_metrics_say_nothing_without_a_reference() {
+        assert!(Metric::StateMatch.needs_reference() && Metric::Recall.reads_reference());
+        assert!(!Metric::PlanAdherence.needs_reference());
+        assert!(Metric::PlanAdherence.reads_reference());
+        assert!(!Metric::ToolValidity.reads_reference());
+    }
 
     #[test]
     fn a_definition_is_read_and_written_back() {

@@ -139,7 +139,8 @@ impl Plan {
             (Some(bench), Some(trace_id)) => {
                 let whole = reports.iter().filter(|report| !report.errors.any());
                 let scores = whole.map(|report| (report.name.clone(), report.reward));
-                bench.grade(trace_id, bill, scores.collect()).await?
+                let trace = (trace_id, subject.item.get("reference"));
+                bench.grade(trace, bill, scores.collect()).await?
             }
             // Runs of such criteria have no rows but those of traces.
             _ => Vec::new(),

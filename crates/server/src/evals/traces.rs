@@ -18,6 +18,7 @@ use store::{Columns, Table};
 use super::source::RowRules;
 use crate::body::Hold;
 use crate::error::{ApiError, ErrorCode};
+use crate::grading::{ReferenceSent, References, Tally};
 use crate::read::{blocking, filter_of, of_project, view_of};
 use crate::state::AppState;
 
@@ -40,6 +41,10 @@ pub(super) struct TracesQuery {
     filter: Option<Value>,
     /// So many of them, the newest.
     limit: Option<usize>,
+    /// What should have been done: it is `item.reference` of its row. Those for no row are passed over.
+    references: Option<Vec<ReferenceSent>>,
+    /// Where they name keys, by which key of the metadata they are found: `metadata.KEY`.
+    references_by: Option<String>,
     /// Whether those too that still run, as they are.
     include_running: Option<bool>,
 }
@@ -49,16 +54,20 @@ pub(super) struct TracesQuery {
 pub(super) async fn rows(
     state: &AppState,
     project: &ProjectId,
-    query: TracesQuery,
+    mut query: TracesQuery,
     rules: RowRules,
 ) -> Result<(Vec<NewItem>, Hold), ApiError> {
     let is_named = query.trace_ids.is_some();
+    let (sent, by) = (query.references.take(), query.references_by.take());
+    let references = References::read(sent, by.as_deref(), false)
+        .map_err(|error| error.within("data_source.source"))?;
     let ids = meant(state, project, query).await?;
     let reading = Reading {
         state: Arc::clone(state),
         project: project.clone(),
         rules,
         is_named,
+        references,
     };
     blocking(move || reading.rows(ids)).await?
 }
@@ -132,6 +141,7 @@ struct Reading {
     project: ProjectId,
     rules: RowRules,
     is_named: bool,
+    references: Option<References>,
 }
 
 impl Reading {
@@ -139,14 +149,18 @@ impl Reading {
         let bytes_max = self.state.config.inflated_bytes_max;
         let mut hold = Hold::new(self.state.store.ledger());
         let (mut rows, mut bytes) = (Vec::with_capacity(ids.len()), 0);
+        let mut tally = Tally::of(self.references.as_ref());
         for id in ids {
-            let Some(viewed) = view_of(&self.state, &self.project, &id)? else {
+            let Some(mut viewed) = view_of(&self.state, &self.project, &id)? else {
                 match self.is_named {
                     true => return Err(ApiError::not_found("trace", id.as_str())),
                     // It was deleted meanwhile.
                     false => continue,
                 }
             };
+            if let Some(references) = &self.references {
+                references.lay_beside(&mut viewed.view, &mut tally);
+            }
             let (item, given) = (template::item(&viewed.view), template::sample(&viewed.view));
             let fits = self.rules.fit(&item);
             fits.map_err(|fault| {

@@ -154,15 +154,15 @@ impl TraceBench {
         })
     }
 
-    /// Grades a trace: what each criterion says of it, by its id. `scores` are those of criteria that graded
-    /// its row, by name.
+    /// Grades a trace, held against what should have been done if its row tells that: what each criterion
+    /// says of it, by its id. `scores` are those of criteria that graded its row, by name.
     pub(crate) async fn grade(
         &self,
-        trace_id: &TraceId,
+        (trace_id, reference): (&TraceId, Option<&Value>),
         row: &RowBill<'_>,
         scores: BTreeMap<String, f64>,
     ) -> Result<Vec<(String, Vec<Graded>)>, Halt> {
-        let (viewed, hash) = match self.view(trace_id).await {
+        let (viewed, hash) = match self.view(trace_id, reference).await {
             Ok(found) => found,
             Err(why) => return Ok(self.unreadable(&why)),
         };
@@ -224,11 +224,16 @@ impl TraceBench {
     }
 
     /// Reads a trace, with the hash of what can be read of it; or says why it cannot be read.
-    async fn view(&self, trace_id: &TraceId) -> Result<(Viewed, String), String> {
+    async fn view(
+        &self,
+        trace_id: &TraceId,
+        reference: Option<&Value>,
+    ) -> Result<(Viewed, String), String> {
         let loaded = load(&self.state, &self.project, trace_id).await;
         let found = loaded.map_err(|error| error.to_string())?;
         let viewed = found.map_err(|error| chain(&error))?;
-        let viewed = viewed.ok_or_else(|| "the trace is not stored any more".to_owned())?;
+        let mut viewed = viewed.ok_or_else(|| "the trace is not stored any more".to_owned())?;
+        viewed.view.reference = reference.cloned();
         let hash = self.known.trace_hash(&viewed.view);
         Ok((viewed, hash))
     }

@@ -12,11 +12,12 @@ use stats::interval::Purpose;
 use stats::power::{Arm, detectable, unpaired_error};
 use stats::{Level, Row, Rows, cluster};
 use store::GradeFilter;
-use store::meta::{GradingRunFilter, GradingStatus, PageAsked};
+use store::meta::{GradingRun, GradingRunFilter, GradingStatus, PageAsked};
 
 use super::context::Known;
 use super::judge::ProjectJudge;
-use super::plan::Plan;
+use super::plan::{Frozen, Plan};
+use super::references::lay_beside;
 use super::select::{Selected, Selection};
 use crate::error::{ApiError, ErrorCode};
 use crate::read::{blocking, view_of};
@@ -65,9 +66,10 @@ pub(super) async fn estimate(
     // The order of work is that of the hash, so the first few are random ones.
     for item in selected.items.iter().take(TRACES_RENDERED) {
         let (of, whose, id) = (Arc::clone(state), project.clone(), item.trace_id.clone());
-        let Some(viewed) = blocking(move || view_of(&of, &whose, &id)).await?? else {
+        let Some(mut viewed) = blocking(move || view_of(&of, &whose, &id)).await?? else {
             continue;
         };
+        lay_beside(&mut viewed.view, item.reference.as_deref());
         let other = match &item.counterpart {
             None => None,
             Some(id) => {
@@ -147,7 +149,7 @@ pub(super) struct Power {
     from_run: Option<String>,
 }
 
-/// Tells what a run could show, from how the last one with the same graders went.
+/// Tells what a run could show, from how the last one went that used a grader of the same definition.
 pub(super) async fn power(
     state: &AppState,
     project: &ProjectId,
@@ -172,15 +174,13 @@ pub(super) async fn power(
             told.push(power_of_pairs(name, selection));
             continue;
         }
-        let quoted = serde_json::to_string(name).unwrap_or_default();
-        let earlier = runs.iter().find(|run| run.graders.contains(&quoted));
-        let seen = match earlier {
+        let used = |run: &GradingRun| Some((run.id.clone(), used_in(run, &planned.frozen.hash)?));
+        let seen = match runs.iter().find_map(used) {
             None => None,
-            Some(run) => {
-                let (run_id, name) = (run.id.clone(), name.clone());
-                let snapshot = state.store.snapshot(project);
-                let seen = blocking(move || seen_in(&snapshot, &run_id, &name)).await??;
-                seen.map(|seen| (run.id.clone(), seen))
+            Some((run_id, grader_id)) => {
+                let (snapshot, of) = (state.store.snapshot(project), run_id.clone());
+                let seen = blocking(move || seen_in(&snapshot, &of, &grader_id)).await??;
+                seen.map(|seen| (run_id, seen))
             }
         };
         let (from_run, (rate, design_effect)) = match seen {
@@ -211,6 +211,14 @@ pub(super) async fn power(
     Ok(told)
 }
 
+/// Returns by which id an earlier run knows a grader with this definition, if it used it. Not by its name:
+/// every rule that nobody named is called `rule-1`.
+fn used_in(run: &GradingRun, hash: &str) -> Option<String> {
+    let frozen: Vec<Frozen> = serde_json::from_str(&run.graders).ok()?;
+    let same = frozen.into_iter().find(|one| one.hash == hash);
+    same.map(|one| one.id)
+}
+
 /// Tells what a run of pairs could show. It is one run: how often its traces win is held against one half.
 /// Ties make it surer than is said here.
 fn power_of_pairs(grader: &str, selection: &Selection) -> Power {
@@ -234,7 +242,7 @@ fn power_of_pairs(grader: &str, selection: &Selection) -> Power {
 fn seen_in(
     snapshot: &store::Snapshot,
     run_id: &str,
-    grader: &str,
+    grader_id: &str,
 ) -> Result<Option<(f64, f64)>, store::ReadError> {
     let filter = GradeFilter {
         run_id: Some(run_id.to_owned()),
@@ -248,7 +256,7 @@ fn seen_in(
             Outcome::Fail => 0.0,
             _ => return ControlFlow::Continue(()),
         };
-        if grade.grader_name == grader {
+        if grade.grader_id == grader_id {
             let next = groups.len() as u64;
             let group = grade.group_id.as_ref();
             let group = group.map(|id| *groups.entry(id.to_string()).or_insert(next));

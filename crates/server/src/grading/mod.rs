@@ -17,6 +17,7 @@ mod plan;
 mod progress;
 mod purse;
 mod recorded;
+mod references;
 mod select;
 mod settings;
 mod start;
@@ -44,6 +45,7 @@ pub(crate) use criteria::{
 };
 pub(crate) use purse::{Purse, RowBill, is_priced};
 pub(crate) use recorded::forget as forget_judgements;
+pub(crate) use references::{ReferenceSent, References, Tally};
 pub(crate) use settings::problems_of;
 
 use graders::require_services;

@@ -23,6 +23,7 @@ use store::{Columns, Ledger, Reservation, Share, Snapshot, Table, TraceBounds, T
 
 use super::pairs::{Against, Lonely, OtherSide, Pairs, Partner, pair};
 use super::plan::RuleOf;
+use super::references::{References, ReferencesTold, Tally, lay_beside, require_room};
 use crate::error::{ApiError, ErrorCode};
 use crate::read::for_each_view;
 
@@ -90,8 +91,10 @@ pub(super) struct Asked {
     /// Whether groups are worked on one after the other, in the order of their hash: who may stop at any
     /// trace has then graded whole groups.
     pub(super) by_groups: bool,
-    /// What each trace is held against.
+    /// The trace with which each is compared.
     pub(super) against: Option<Against>,
+    /// What should have been done.
+    pub(super) references: Option<Arc<References>>,
 }
 
 /// How traces were chosen, as it is kept and told.
@@ -118,6 +121,12 @@ pub(super) struct Selection {
     /// How they found those that they are compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pairs: Option<Pairs>,
+    /// What became of the references that were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    references: Option<ReferencesTold>,
+    /// What is likely not as it was meant, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
     /// `hash`, `hash of groups` or `storage`: the order of work.
     order: &'static str,
     /// The moment that the traces were counted at.
@@ -167,6 +176,8 @@ struct Candidate {
     /// By what it finds its partner, where the run compares.
     key: Option<Box<str>>,
     partner: Option<Box<Partner>>,
+    /// What should have been done.
+    reference: Option<Arc<str>>,
 }
 
 /// Memory for candidates, asked for as they become more.
@@ -197,6 +208,8 @@ struct Found {
     outside: usize,
     missing: Vec<TraceId>,
     pairs: Option<Pairs>,
+    /// What became of the references.
+    tally: Tally,
     room: Room,
 }
 
@@ -234,6 +247,7 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         outside: 0,
         missing: Vec::new(),
         pairs: None,
+        tally: Tally::of(asked.references.as_deref()),
         room: Room {
             ledger: Arc::clone(ledger),
             held: Vec::new(),
@@ -257,9 +271,11 @@ fn find(snapshot: &Snapshot, ledger: &Arc<Ledger>, asked: &Asked) -> Result<Foun
         return Ok(found);
     }
     let filters = || std::iter::once(&asked.filter).chain(asked.strata.iter().map(|s| &s.filter));
-    let reads_metadata = |against: &Against| against.pair_by.reads_metadata();
+    let against = asked.against.as_ref();
+    let references = asked.references.as_deref();
     let needs_metadata = filters().any(|filter| !filter.metadata.is_empty())
-        || asked.against.as_ref().is_some_and(reads_metadata);
+        || against.is_some_and(|against| against.pair_by.reads_metadata())
+        || references.is_some_and(References::reads_metadata);
     let columns = match needs_metadata {
         true => Columns::all(Table::Traces),
         false => Columns::narrow(Table::Traces),
@@ -329,7 +345,11 @@ impl Found {
             self.room.more()?;
         }
         let group_id = group.map(|group| self.shared(group)).transpose()?;
+        let id = row.item.trace_id.as_str();
+        let references = asked.references.as_ref();
+        let reference = references.and_then(|it| it.of(id, metadata, &mut self.tally));
         self.candidates.push(Candidate {
+            reference: reference.cloned(),
             key: key.map(String::into_boxed_str),
             partner: None,
             trace_id: row.item.trace_id.clone(),
@@ -365,6 +385,7 @@ impl Found {
         let other_side = Asked {
             filter: against.filter.clone(),
             strata: Vec::new(),
+            references: None,
             ..asked.clone()
         };
         let others = find(snapshot, ledger, &other_side)?;
@@ -419,11 +440,18 @@ fn keep_to(
         let ids: Vec<(TraceId, Time)> = (chunk.iter())
             .map(|one| (one.trace_id.clone(), one.home))
             .collect();
-        for_each_view(snapshot, ledger, &ids, rule.needs_content(), |at, view| {
-            if rule.holds(&view) {
-                kept.push(chunk[at].clone());
-            }
-        })?;
+        for_each_view(
+            snapshot,
+            ledger,
+            &ids,
+            rule.needs_content(),
+            |at, mut view| {
+                lay_beside(&mut view, chunk[at].reference.as_deref());
+                if rule.holds(&view) {
+                    kept.push(chunk[at].clone());
+                }
+            },
+        )?;
         if kept.len() >= limit {
             break;
         }
@@ -473,25 +501,22 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         items.extend(of.into_iter().map(|one| (one, weight)));
     }
     put_in_order(&mut items, asked, &sampler);
-    let groups: HashSet<&str> = (items.iter())
-        .map(|(one, _)| match one.group() {
-            Some(group) => group.as_str(),
-            None => one.trace_id.as_str(),
-        })
-        .collect();
+    let references = held_against(asked, &found.tally, &items)?;
     let missing = found.missing.iter().take(MISSING_TOLD_MAX);
     let selection = Selection {
         strategy: asked.strategy,
         seed: asked.seed.clone(),
         population,
         sampled: items.len(),
-        groups: groups.len(),
+        groups: groups_of(&items),
         running_left_out: found.running,
         outside_strata: found.outside,
         missing: missing.map(ToString::to_string).collect(),
         missing_count: found.missing.len(),
         strata,
         pairs: found.pairs,
+        references,
+        warnings: Vec::new(),
         order: match (asked.by_groups, asked.in_order_of_hash) {
             (true, _) => "hash of groups",
             (false, true) => "hash",
@@ -506,12 +531,36 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         weight,
         trace_started_at: one.home,
         counterpart: one.partner.map(|partner| partner.trace_id),
+        reference: one.reference,
     };
     Ok(Selected {
         items: items.into_iter().map(item).collect(),
         selection,
         _room: found.room,
     })
+}
+
+/// Tells what became of the references, if a run can keep those of its traces.
+fn held_against(
+    asked: &Asked,
+    tally: &Tally,
+    items: &[(Candidate, f64)],
+) -> Result<Option<ReferencesTold>, ApiError> {
+    let held = items.iter().filter_map(|(one, _)| one.reference.as_deref());
+    require_room(held.clone().map(str::len))?;
+    let references = asked.references.as_ref();
+    Ok(references.map(|it| it.told(tally, held.count())))
+}
+
+/// Returns of how many groups they are; a trace without one is its own.
+fn groups_of(items: &[(Candidate, f64)]) -> usize {
+    let groups: HashSet<&str> = (items.iter())
+        .map(|(one, _)| match one.group() {
+            Some(group) => group.as_str(),
+            None => one.trace_id.as_str(),
+        })
+        .collect();
+    groups.len()
 }
 
 fn share(part: usize, whole: usize) -> f64 {

@@ -19,6 +19,7 @@ use super::estimate::{Estimate, Power, estimate, power};
 use super::graders::{Graders, require_services, resolve};
 use super::pairs::{AgainstSent, against};
 use super::plan::RuleOf;
+use super::references::{REQUEST_BYTES_MAX, ReferenceSent, References, asking, warning};
 use super::select::{Asked, Selected, Selection, Strategy, StratumAsked, require_some, select};
 use super::stopping::StopWhen;
 use super::worker::fail;
@@ -75,6 +76,13 @@ pub(super) struct GradeRequest {
     /// What makes two traces a pair: `metadata.KEY` or `group`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pair_by: Option<String>,
+    /// What should have been done, for graders that compare with that. It is kept with the traces of the
+    /// run, not with what was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    references: Option<Vec<ReferenceSent>>,
+    /// Where references name keys: `metadata.KEY`, the key of a trace's metadata that they are found by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    references_by: Option<String>,
     /// Stop before all traces are graded, as soon as this is known of one grader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stop_when: Option<StopWhen>,
@@ -161,7 +169,7 @@ pub(super) enum Started {
 pub(super) async fn grade_traces(
     State(state): State<AppState>,
     principal: Principal,
-    JsonBody(request): JsonBody<GradeRequest>,
+    JsonBody(request): JsonBody<GradeRequest, REQUEST_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<Started>), ApiError> {
     principal.require(Scope::Ingest)?;
     let who = principal.who().to_owned();
@@ -232,6 +240,8 @@ async fn checked(
     let (Some(graders), Some(metadata), Some(mut asked)) = (graders, metadata, asked) else {
         return Err(problems.into_error());
     };
+    let references = references_of(&mut request, &graders);
+    asked.references = problems.take(references).flatten().map(Arc::new);
     let comparing = graders.plan.comparing();
     let compared = against(state, &principal.project, &request, comparing).await;
     asked.against = problems.take(compared).flatten();
@@ -252,6 +262,20 @@ async fn checked(
         metadata,
     };
     Ok((checked, graders))
+}
+
+/// Reads what the traces are held against.
+fn references_of(
+    request: &mut GradeRequest,
+    graders: &Graders,
+) -> Result<Option<References>, ApiError> {
+    let mut all = graders.plan.graders().iter();
+    let are_steps = all.any(|one| one.grader.needs().reads_steps);
+    References::read(
+        request.references.take(),
+        request.references_by.as_deref(),
+        are_steps,
+    )
 }
 
 /// Refuses to stop early where what was graded by then is no random sample, or nothing is saved by it.
@@ -370,6 +394,7 @@ fn asked(
         in_order_of_hash: false,
         by_groups: false,
         against: None,
+        references: None,
     })
 }
 
@@ -458,12 +483,16 @@ impl Draft {
         graders: Graders,
     ) -> Result<Self, ApiError> {
         let asked = Arc::new(checked.asked.clone());
-        let selected = of_project(state, project, async |snapshot| {
+        let mut selected = of_project(state, project, async |snapshot| {
             let (ledger, asked) = (Arc::clone(state.store.ledger()), Arc::clone(&asked));
             blocking(move || select(&snapshot, &ledger, &asked)).await?
         })
         .await?;
         require_some(&selected.selection)?;
+        if selected.items.iter().all(|item| item.reference.is_none()) {
+            let warning = warning(&asking(&graders.plan));
+            selected.selection.warnings.extend(warning);
+        }
         let estimate = estimate(state, project, &graders.plan, &selected, checked.cap).await?;
         let power = match checked.request.dry_run {
             true => power(state, project, &graders.plan, &selected.selection).await?,

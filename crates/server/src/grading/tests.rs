@@ -4,6 +4,7 @@
 mod halts;
 mod judged;
 mod paired;
+mod referenced;
 mod ruled;
 mod stopped;
 mod usual;

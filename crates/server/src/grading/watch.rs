@@ -382,6 +382,7 @@ impl Deciding {
                 weight: 1.0 / self.watch.sampling_rate.max(f64::MIN_POSITIVE),
                 trace_started_at: entry.home_started_at,
                 counterpart: None,
+                reference: None,
             });
         }
         decided.decisions.push(Decision {

@@ -26,6 +26,7 @@ use super::item::{Bench, ItemGrades};
 use super::judge::ProjectJudge;
 use super::plan::{Plan, PlanError};
 use super::recorded;
+use super::references::lay_beside;
 use super::stopping::Stopping;
 use super::usual::Wanted;
 use crate::app::ServeError;
@@ -408,7 +409,8 @@ impl Worker {
             store.ledger(),
             &traces,
             with_content,
-            |at, view| {
+            |at, mut view| {
+                lay_beside(&mut view, items[at].reference.as_deref());
                 grades[at] = Some(self.bench.grade_now(&items[at], &view, now));
             },
         )?;
@@ -420,7 +422,10 @@ impl Worker {
         let now = self.state().clock.now();
         let grade =
             |item: &GradingItem| match view_of(self.state(), &self.run().project, &item.trace_id) {
-                Ok(viewed) => viewed.map(|it| self.bench.grade_now(item, &it.view, now)),
+                Ok(viewed) => viewed.map(|mut it| {
+                    lay_beside(&mut it.view, item.reference.as_deref());
+                    self.bench.grade_now(item, &it.view, now)
+                }),
                 Err(error) => Some(self.bench.unreadable(item, &chain(&error), now)),
             };
         items.iter().map(grade).collect()
@@ -529,10 +534,12 @@ impl Worker {
         loop {
             let (state, project) = (Arc::clone(self.state()), self.run().project.clone());
             let (id, counterpart) = (item.trace_id.clone(), item.counterpart.clone());
+            let reference = item.reference.clone();
             let read = move || -> Result<Option<Both>, LoadError> {
-                let Some(own) = view_of(&state, &project, &id)? else {
+                let Some(mut own) = view_of(&state, &project, &id)? else {
                     return Ok(None);
                 };
+                lay_beside(&mut own.view, reference.as_deref());
                 let other = counterpart.map(|id| view_of(&state, &project, &id));
                 Ok(Some((own, other.transpose()?.flatten())))
             };

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use model::{GroupId, NanoUsd, ProjectId, Time, TraceId};
 use sqlx::QueryBuilder;
@@ -31,6 +32,8 @@ pub struct NewGradingItem {
     pub trace_started_at: Time,
     /// The trace that it is held against, where two are compared.
     pub counterpart: Option<TraceId>,
+    /// What should have been done, where that is known: JSON.
+    pub reference: Option<Arc<str>>,
 }
 
 /// Where an item is.
@@ -245,7 +248,7 @@ const AGAINST: &str = "SELECT grading_runs.id AS run_id, trace_id
 /// Takes some traces out of the items.
 pub(super) const BLANK_TRACES: &str =
     "UPDATE grading_items SET status = 'deleted', trace_id = NULL, group_id = NULL,
-       counterpart = NULL
+       counterpart = NULL, reference = NULL
      WHERE run IN (SELECT number FROM grading_runs WHERE project_id = ";
 
 /// Takes some traces away from those that are held against them.
@@ -267,7 +270,7 @@ async fn append(
     let placed: Vec<(i64, &NewGradingItem)> = (first..).zip(new.iter().copied()).collect();
     let insert = (
         "INSERT INTO grading_items (run, position, trace_id, group_id, stratum, weight,
-           trace_started_at, status, attempt, counterpart) ",
+           trace_started_at, status, attempt, counterpart, reference) ",
         " ON CONFLICT (trace_id, run) DO NOTHING",
     );
     let added = execute_rows(connection, insert, &placed, |values, (position, new)| {
@@ -281,7 +284,8 @@ async fn append(
             .push_bind(new.trace_started_at.as_micros())
             .push_bind("queued")
             .push_bind(1_i64)
-            .push_bind(new.counterpart.as_ref().map(ToString::to_string));
+            .push_bind(new.counterpart.as_ref().map(ToString::to_string))
+            .push_bind(new.reference.as_deref().map(str::to_owned));
     })
     .await?;
     sqlx::query("UPDATE grading_runs SET items = items + $1 WHERE number = $2")

@@ -38,6 +38,8 @@ pub struct GradingItem {
     pub spent: NanoUsd,
     /// The trace that it is held against, where two are compared.
     pub counterpart: Option<TraceId>,
+    /// What should have been done, where that is known: JSON.
+    pub reference: Option<String>,
 }
 
 /// What a worker did with an item that it holds.
@@ -395,5 +397,6 @@ fn leased(row: &Row) -> Result<GradingItem, sqlx::Error> {
         attempt: column(row, "attempt")?,
         spent: NanoUsd(column(row, "attempt_spent")?),
         counterpart: maybe_parsed(row, "counterpart")?,
+        reference: column(row, "reference")?,
     })
 }

@@ -155,6 +155,7 @@ pub(super) fn item(n: usize) -> NewGradingItem {
         weight: 2.5,
         trace_started_at: Time::from_micros(n as i64),
         counterpart: None,
+        reference: None,
     }
 }
 
@@ -316,6 +317,34 @@ async fn items_come_in_the_order_in_which_they_were_added_and_once() {
         (Time::from_micros(3), 1)
     );
     bench.check_figures(&run).await;
+}
+
+#[tokio::test]
+async fn d6_what_should_have_been_done_goes_with_its_trace() {
+    let bench = Bench::new().await;
+    let made = bench.meta.create_grading_run("ada", &bench.new_run()).await;
+    let run = made.unwrap();
+    let with_reference = |n: usize| NewGradingItem {
+        reference: Some(format!(r#"{{"calls":[],"n":{n}}}"#).into()),
+        ..item(n)
+    };
+    let items = [with_reference(1), item(2), with_reference(3)];
+    bench.meta.add_grading_items(&run.id, &items).await.unwrap();
+    bench.delete(&[1]).await;
+    assert!(bench.set(&run, GradingStatus::Queued).await);
+    assert!(bench.set(&run, GradingStatus::InProgress).await);
+    let leased = bench.lease(&run, "w", 9).await;
+    let told: Vec<_> = leased
+        .iter()
+        .map(|item| item.reference.as_deref())
+        .collect();
+    assert_eq!(told, [None, Some(r#"{"calls":[],"n":3}"#)]);
+    let sql = "SELECT COUNT(*) FROM grading_items WHERE reference IS NOT NULL";
+    let left: i64 = sqlx::query_scalar(sql)
+        .fetch_one(bench.meta.db.readers())
+        .await
+        .unwrap();
+    assert_eq!(left, 1);
 }
 
 #[tokio::test]

@@ -311,4 +311,6 @@ ALTER TABLE annotations ADD COLUMN chance DOUBLE PRECISION;
     "
 ALTER TABLE eval_runs ADD COLUMN spent BIGINT NOT NULL DEFAULT 0;
 ",
+    // What should have been done goes with the item, so that it goes when its trace is deleted.
+    "ALTER TABLE grading_items ADD COLUMN reference TEXT;",
 ];

@@ -21,6 +21,8 @@ pub(crate) struct Grade {
     #[command(flatten)]
     pub(crate) pairs: PairArgs,
     #[command(flatten)]
+    pub(crate) references: ReferenceArgs,
+    #[command(flatten)]
     pub(crate) stop: StopArgs,
     /// What people call the run.
     #[arg(long)]
@@ -47,6 +49,19 @@ pub(crate) struct PairArgs {
     /// What makes two traces a pair: metadata.KEY, or group.
     #[arg(long, value_name = "FIELD", requires = "against", help_heading = PAIRS)]
     pub(crate) pair_by: Option<String>,
+}
+
+const REFERENCES: &str = "What should have been done";
+
+/// What traces are held against.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ReferenceArgs {
+    /// A file of JSON lines: {"trace_id": …, "reference": {"calls": […]}}, or with "key" for "trace_id"; - takes it from stdin.
+    #[arg(long, value_name = "FILE", help_heading = REFERENCES)]
+    pub(crate) references: Option<PathBuf>,
+    /// Where references name keys: metadata.KEY, the key of a trace's metadata that they are found by.
+    #[arg(long, value_name = "FIELD", requires = "references", help_heading = REFERENCES)]
+    pub(crate) references_by: Option<String>,
 }
 
 const STOP: &str = "Stopping before all traces are graded";
@@ -210,6 +225,8 @@ pub(crate) struct GradersTry {
     pub(crate) grader: Draft,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) references: ReferenceArgs,
     /// So many traces, the newest, 1 to 1000.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
@@ -367,6 +384,9 @@ pub(crate) struct RunResults {
     /// Tell which segments differ from the rest, such as metadata.customer.
     #[arg(long, value_name = "FIELD")]
     pub(crate) segments: Option<String>,
+    /// Count traces with the same metadata.KEY (a user, a task) as belonging together, instead of by their groups.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) groups_by: Option<String>,
 }
 
 /// `annotate`.

@@ -171,6 +171,15 @@ impl Llm {
         paths.any(|path| path.written.starts_with("item.reference"))
     }
 
+    /// Returns whether what a judge is shown may depend on that case.
+    pub(in super::super) fn reads_reference(&self) -> bool {
+        let templates = self.inputs.iter().map(|(_, template)| template);
+        let mut paths = templates.chain(&self.reference).flat_map(Template::paths);
+        let by_focus = |focus: &Selector| focus.source().contains("ref");
+        paths.any(|path| path.written == "item" || path.written.contains("reference"))
+            || self.focus.as_ref().is_some_and(by_focus)
+    }
+
     /// Returns the definition, its scale and its defaults written out.
     pub(in super::super) fn definition(&self) -> Map<String, Value> {
         let mut definition = Map::new();

@@ -55,7 +55,7 @@ impl Llm {
             Ok(focus) => focus,
             Err(verdict) => return Ok(vec![Graded::of(*verdict)]),
         };
-        let trace_hash = subject.hash();
+        let trace_hash = subject.hash_for(self.reads_reference());
         let Some(desk) = services.desk else {
             return Ok(vec![Graded::of(no_judge())]);
         };
@@ -125,7 +125,7 @@ impl Llm {
             Err(_) if self.has_unnamed(services) => return None,
             Err(_) => return Some(NanoUsd::default()),
         };
-        let trace_hash = subject.hash();
+        let trace_hash = subject.hash_for(self.reads_reference());
         let asking = Asking::new(desk, "", &trace_hash, subject.attempt);
         let hearing = Hearing::new(self, subject, asking);
         if self.is_pairwise() {

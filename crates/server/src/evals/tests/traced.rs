@@ -114,6 +114,27 @@ async fn our_graders_are_criteria_of_evals_over_traces() {
 }
 
 #[tokio::test]
+async fn rows_are_held_against_what_should_have_been_done() {
+    let bench = Bench::new().await;
+    send_traces(&bench, &[("good", Ok("A-17")), ("bad", Ok("A-18"))]).await;
+    let criteria = json!([{"type": "trajectory", "name": "strict", "metric": "strict"}]);
+    let eval = bench.make("/v1/evals", &over_traces(criteria)).await;
+    let mut asked = all_traces();
+    let reference = |name: &str| json!({"calls": [{"name": name, "args": {"id": 7}}]});
+    asked["data_source"]["source"]["references"] = json!([
+        {"trace_id": "good", "reference": reference("find_order")},
+        {"trace_id": "bad", "reference": reference("pay")},
+    ]);
+    let runs = format!("/v1/evals/{}/runs", text(&eval, "id"));
+    let run = bench.ended(&bench.make(&runs, &asked).await).await;
+    for (trace, passes) in [("good", true), ("bad", false)] {
+        let told = results_of(&bench, &run, trace).await;
+        assert_eq!(told["strict"]["passed"], passes, "{told}");
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_rule_asks_for_the_scores_of_openai_graders_beside_it() {
     let bench = Bench::new().await;
     send_traces(&bench, &[("good", Ok("A-17")), ("bad", Ok("B-4"))]).await;

@@ -127,11 +127,19 @@ pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gat
     if let Some(known) = runs.get(&run.id, stamp) {
         return Ok(known);
     }
+    let part = read(state, run, None).await?;
+    let gathered = reckoned(run, part).await?;
+    runs.keep(&run.id, stamp, &gathered);
+    Ok(gathered)
+}
+
+/// Reckons what all grades of a run say, in whatever groups they were put.
+pub(super) async fn reckoned(run: &GradingRun, part: Part) -> Result<Arc<Gathered>, ApiError> {
+    let partial = selection(run)?.partial(run.done, run.items - run.deleted);
     let Part {
         collected, room, ..
-    } = read(state, run, None).await?;
-    let partial = selection(run)?.partial(run.done, run.items - run.deleted);
-    let gathered = blocking(move || {
+    } = part;
+    blocking(move || {
         let mut results = collected.results();
         results.degraded |= partial.is_some();
         results.degraded_reasons.extend(partial);
@@ -141,9 +149,7 @@ pub(super) async fn gather(state: &AppState, run: &GradingRun) -> Result<Arc<Gat
             _room: room,
         })
     })
-    .await?;
-    runs.keep(&run.id, stamp, &gathered);
-    Ok(gathered)
+    .await
 }
 
 /// The grades of some traces of a run.

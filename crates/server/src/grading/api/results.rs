@@ -12,12 +12,12 @@ use model::{Grade, Outcome, TraceId};
 use store::meta::GradingRun;
 use store::{GradeFilter, ReadError, Snapshot};
 
-use super::gathered::{Gathered, gather, run_of};
+use super::gathered::{Gathered, gather, reckoned, run_of};
 use super::grade_object::GradeObject;
 use super::labelled::labels;
-use super::results_object::{Besides, ResultObject, ResultsObject, Trust};
+use super::results_object::{Besides, Grouping, ResultObject, ResultsObject, Trust};
 use super::run_object::RunObject;
-use super::sides::keyed;
+use super::sides::{keyed, regrouped};
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::stopping;
@@ -34,6 +34,8 @@ struct Asked {
     tasks: Option<Key>,
     /// What tells of which segment a trace is.
     segments: Option<Key>,
+    /// By which key of the metadata traces belong together, instead of by their groups.
+    groups: Option<String>,
 }
 
 /// What a run is seen by.
@@ -72,6 +74,11 @@ impl Asked {
             after: params.take("after")?,
             tasks: Key::take(&mut params, "tasks")?,
             segments: Key::take(&mut params, "segments")?,
+            groups: match Key::take(&mut params, "groups")? {
+                Some(Key::Metadata(key)) => Some(key),
+                // That is how they are counted anyway.
+                Some(Key::Group) | None => None,
+            },
         };
         if asked.segments == Some(Key::Group) {
             let message = "groups are what segments are made of: name metadata.KEY";
@@ -97,6 +104,7 @@ impl Asked {
         ("after" = Option<String>, Query, description = "The trace that the page comes behind"),
         ("tasks" = Option<String>, Query, description = "Tell how reliably tasks pass that were tried several times: `group`, or `metadata.KEY`, says which traces are tries of one"),
         ("segments" = Option<String>, Query, description = "Tell which segments differ from the rest: `metadata.KEY` says of which a trace is"),
+        ("groups" = Option<String>, Query, description = "Count traces as belonging together by `metadata.KEY` (a user, a task) instead of by their groups; those without it stand alone"),
     ),
     responses(
         (status = 200, body = ResultsObject),
@@ -112,18 +120,26 @@ pub(super) async fn results(
 ) -> Result<Json<ResultsObject>, ApiError> {
     let asked = Asked::read(params)?;
     let run = run_of(&state, &principal.project, &run_id).await?;
-    let gathered = gather(&state, &run).await?;
+    let (gathered, grouping) = match &asked.groups {
+        None => (gather(&state, &run).await?, None),
+        Some(key) => {
+            let (part, alone) = regrouped(&state, &run, key).await?;
+            (reckoned(&run, part).await?, Some(Grouping::of(key, alone)))
+        }
+    };
     require_grader(&gathered, asked.filter.grader.as_deref())?;
+    let groups = asked.groups.as_deref();
     let besides = Besides {
         calibration: trust(&state, &run, &gathered).await?,
         reliability: match &asked.tasks {
             None => None,
-            Some(key) => Some(by_key(&state, &run, &gathered, key, Collected::reliability).await?),
+            Some(key) => Some(by_key(&state, &run, (key, groups), Collected::reliability).await?),
         },
         segments: match &asked.segments {
             None => None,
-            Some(key) => Some(by_key(&state, &run, &gathered, key, Collected::segments).await?),
+            Some(key) => Some(by_key(&state, &run, (key, groups), Collected::segments).await?),
         },
+        grouping,
     };
     let (total, chosen) = choose(&gathered, asked).await?;
     let has_more = chosen.has_more;
@@ -160,21 +176,24 @@ async fn trust(
     Ok(all)
 }
 
-/// Returns what a run says when it is seen by a key of its traces.
+/// Returns what a run says when it is seen by a key of its traces; `groups`: by what they are counted.
 async fn by_key<T: Send + 'static>(
     state: &AppState,
     run: &GradingRun,
-    gathered: &Arc<Gathered>,
-    key: &Key,
+    (key, groups): (&Key, Option<&str>),
     of: fn(&Collected) -> T,
 ) -> Result<T, ApiError> {
     match key {
+        // Tasks that are the groups themselves stay so, whatever else traces are counted by.
         Key::Group => {
-            let gathered = Arc::clone(gathered);
+            let gathered = gather(state, run).await?;
             blocking(move || of(&gathered.collected)).await
         }
         Key::Metadata(key) => {
-            let part = keyed(state, run, key).await?;
+            let mut part = keyed(state, run, key).await?;
+            if let Some(groups) = groups {
+                part.regroup(state, run, groups).await?;
+            }
             blocking(move || of(&part.collected)).await
         }
     }

@@ -28,6 +28,9 @@ pub(super) struct ResultsObject {
     summary: RunResults,
     /// Of graders that ask a judge: how far it can be trusted, by people's annotations.
     calibration: BTreeMap<String, Trust>,
+    /// By what traces belong together, if not by their groups; only if `groups` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grouping: Option<Grouping>,
     /// How reliably tasks pass; only if `tasks` was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     reliability: Option<Vec<TaskReliability>>,
@@ -91,12 +94,33 @@ impl Trust {
     }
 }
 
+/// By what traces belong together: every interval, number of groups and design effect goes by it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GradingGrouping)]
+pub(super) struct Grouping {
+    /// `metadata.KEY`.
+    by: String,
+    /// Traces without the key: each counts as a group of its own.
+    without_key: usize,
+}
+
+impl Grouping {
+    /// Returns a grouping by a key of the metadata.
+    pub(super) fn of(key: &str, without_key: usize) -> Self {
+        Self {
+            by: format!("metadata.{key}"),
+            without_key,
+        }
+    }
+}
+
 /// What is told of a run besides its figures and its traces.
 #[derive(Debug, Default)]
 pub(super) struct Besides {
     pub(super) calibration: BTreeMap<String, Trust>,
     pub(super) reliability: Option<Vec<TaskReliability>>,
     pub(super) segments: Option<Vec<Segments>>,
+    pub(super) grouping: Option<Grouping>,
 }
 
 /// A trace and what graders say of it.
@@ -138,6 +162,7 @@ impl ResultsObject {
             calibration: besides.calibration,
             reliability: besides.reliability,
             segments: besides.segments,
+            grouping: besides.grouping,
             total,
             first_id: id(data.first()),
             last_id: id(data.last()),

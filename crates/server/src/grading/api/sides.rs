@@ -144,6 +144,18 @@ impl Side {
 }
 
 impl Part {
+    /// Counts by a key of the metadata of its traces. Returns how many do not have it.
+    pub(super) async fn regroup(
+        &mut self,
+        state: &AppState,
+        run: &GradingRun,
+        key: &str,
+    ) -> Result<usize, ApiError> {
+        let keys = keys_of_part(state, run, self, key).await?;
+        let group = |item: &str| keys.get(&TraceId::new(item).ok()?)?.clone();
+        Ok(self.collected.set_groups(group))
+    }
+
     /// Traces find their partners by these.
     fn set_keys(&mut self, keys: &HashMap<TraceId, Option<String>>) {
         let key = |item: &str| keys.get(&TraceId::new(item).ok()?)?.clone();
@@ -161,6 +173,18 @@ pub(super) async fn keyed(state: &AppState, run: &GradingRun, key: &str) -> Resu
     let keys = keys_of_part(state, run, &part, key).await?;
     part.set_keys(&keys);
     Ok(part)
+}
+
+/// Returns the grades of a run counted by a key of the metadata of its traces instead of by their groups,
+/// and how many have no such key: each of those stands by itself.
+pub(super) async fn regrouped(
+    state: &AppState,
+    run: &GradingRun,
+    key: &str,
+) -> Result<(Part, usize), ApiError> {
+    let mut part = gather_some(state, run, None).await?;
+    let alone = part.regroup(state, run, key).await?;
+    Ok((part, alone))
 }
 
 /// Returns the keys of the traces of a part. A run knows when its traces began, so no others are looked at;

@@ -15,7 +15,9 @@ use grade::results::FigureObject;
 use grade::trace::{
     Costs, Counterpart, Exchange, Graded, Halt, Services, Subject, TraceGrader, TracePython,
 };
+use insight::TraceView;
 use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
+use parking_lot::Mutex;
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +35,9 @@ use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::grading::context::{Baselines, Known, baselines_before};
 use crate::grading::judge::ProjectJudge;
+use crate::grading::references::{
+    REQUEST_BYTES_MAX, ReferenceSent, References, ReferencesTold, Tally, warning,
+};
 use crate::grading::{require_services, usual};
 use crate::json::JsonBody;
 use crate::read::{LoadError, Viewed, blocking, filter_of, of_project, view_of};
@@ -81,6 +86,10 @@ pub(super) struct TrialRequest {
     filter: Option<Value>,
     /// The trace that the one in `trace_ids` is compared with, for a grader that compares two.
     against_trace_id: Option<String>,
+    /// What should have been done, for a grader that compares with that.
+    references: Option<Vec<ReferenceSent>>,
+    /// Where references name keys: `metadata.KEY`, the key of a trace's metadata that they are found by.
+    references_by: Option<String>,
     /// So many of them, the newest: 50 if not given, 1000 at most; 50 at most if a judge or code is asked.
     limit: Option<usize>,
     /// What judges may cost: 1 dollar if not given.
@@ -107,6 +116,8 @@ pub(super) struct Trial {
     /// Why not all traces were graded: the money or the time is used up, or the judge refuses whatever it
     /// is asked.
     stopped: Option<String>,
+    /// What became of the references; null if none were given.
+    references: Option<ReferencesTold>,
     #[serde(flatten)]
     advice: Advice,
     /// One entry a trace, or a span of graders that grade span by span; the newest traces first.
@@ -184,7 +195,7 @@ struct ExchangeObject {
 pub(super) async fn try_grader(
     State(state): State<AppState>,
     principal: Principal,
-    JsonBody(asked): JsonBody<TrialRequest>,
+    JsonBody(mut asked): JsonBody<TrialRequest, REQUEST_BYTES_MAX>,
 ) -> Result<Json<Trial>, ApiError> {
     // What was graded is told before the request has to end, not lost with it.
     let after = |share| Instant::now() + state.config.request_timeout.mul_f64(share);
@@ -194,6 +205,8 @@ pub(super) async fn try_grader(
         principal.require(Scope::Ingest)?;
         require_services(&state, &[meant.grader.definition()]).await?;
     }
+    let (sent, by) = (asked.references.take(), asked.references_by.as_deref());
+    let references = References::read(sent, by, meant.grader.needs().reads_steps)?;
     let wanted = Wanted::of(&asked, &meant.grader, &state)?;
     let asks = usual::Wanted::by([meant.grader.definition()].into_iter());
     let now = state.clock.now();
@@ -205,18 +218,51 @@ pub(super) async fn try_grader(
     let known = known.map_err(ApiError::internal)?;
     let budget = Budget::new(wanted.cap, NanoUsd(0));
     let judge = ProjectJudge::of(&state, &principal.project, budget);
+    let beside = references.map(Beside::of).map(Arc::new);
     let attempt = Attempt {
         state: &state,
         project: &principal.project,
         grader: &meant.grader,
         judge: &judge,
         known: &Arc::new(known),
+        beside: beside.as_ref(),
         baselines: &Arc::new(baselines.map_err(ApiError::internal)?),
         code_until,
         until,
     };
     let tried = attempt.grade(&wanted).await?;
-    Ok(Json(Trial::of(&meant.grader, tried)))
+    Ok(Json(Trial::of(
+        &meant.grader,
+        tried,
+        beside.map(|it| it.told()),
+    )))
+}
+
+/// What traces are held against, and what became of it.
+struct Beside {
+    references: References,
+    /// With how many traces are held against one.
+    tally: Mutex<(Tally, usize)>,
+}
+
+impl Beside {
+    fn of(references: References) -> Self {
+        Self {
+            tally: Mutex::new((Tally::of(Some(&references)), 0)),
+            references,
+        }
+    }
+
+    fn lay(&self, view: &mut TraceView) {
+        let (tally, traces) = &mut *self.tally.lock();
+        self.references.lay_beside(view, tally);
+        *traces += usize::from(view.reference.is_some());
+    }
+
+    fn told(&self) -> ReferencesTold {
+        let (tally, traces) = &*self.tally.lock();
+        self.references.told(tally, *traces)
+    }
 }
 
 /// The traces that a trial is about, and what it may cost.
@@ -296,6 +342,7 @@ struct Attempt<'a> {
     grader: &'a Arc<TraceGrader>,
     judge: &'a ProjectJudge,
     known: &'a Arc<Known>,
+    beside: Option<&'a Arc<Beside>>,
     /// What rules ask of the traces before.
     baselines: &'a Arc<Baselines>,
     /// When code has to be over, so that there is time to say so.
@@ -415,11 +462,15 @@ impl Attempt<'_> {
         };
         let (state, grader) = (Arc::clone(self.state), Arc::clone(self.grader));
         let (project, wanted) = (self.project.clone(), id.clone());
-        let (known, baselines) = (Arc::clone(self.known), Arc::clone(self.baselines));
+        let (known, beside) = (Arc::clone(self.known), self.beside.cloned());
+        let baselines = Arc::clone(self.baselines);
         let look = move || -> Result<Option<Looked>, LoadError> {
-            let Some(viewed) = view_of(&state, &project, &wanted)? else {
+            let Some(mut viewed) = view_of(&state, &project, &wanted)? else {
                 return Ok(None);
             };
+            if let Some(beside) = &beside {
+                beside.lay(&mut viewed.view);
+            }
             let now = grader.grade_now(&Subject {
                 baselines: baselines.of(&viewed.view),
                 ..known.subject(&viewed.view)
@@ -490,7 +541,7 @@ fn bare(verdict: Verdict) -> Graded {
 }
 
 impl Trial {
-    fn of(grader: &TraceGrader, tried: Tried) -> Self {
+    fn of(grader: &TraceGrader, tried: Tried, references: Option<ReferencesTold>) -> Self {
         let mut counts: BTreeMap<&'static str, usize> = Outcome::ALL
             .iter()
             .map(|outcome| (outcome.as_str(), 0))
@@ -510,6 +561,11 @@ impl Trial {
         let figure = pass_rate(&tried.verdicts);
         let mut room = EXCHANGE_BYTES_MAX;
         let told = |said| TrialVerdict::of(said, &mut room);
+        let is_held = references.as_ref().is_some_and(ReferencesTold::is_used);
+        let asks = grader.needs().reference && !is_held;
+        let mut advice = Advice::of(grader);
+        let warnings = warning(asks.then_some(grader.name()).as_slice());
+        advice.warnings.extend(warnings);
         Self {
             object: "grader.trial",
             name: grader.name().to_owned(),
@@ -519,7 +575,8 @@ impl Trial {
             pass_rate_figure: figure.map(FigureObject::from),
             cost_usd: cost,
             stopped: tried.stopped,
-            advice: Advice::of(grader),
+            references,
+            advice,
             data: tried.verdicts.into_iter().map(told).collect(),
         }
     }

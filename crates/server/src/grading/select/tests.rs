@@ -14,6 +14,7 @@ fn candidate(n: usize, stratum: usize) -> Candidate {
         stratum,
         key: None,
         partner: None,
+        reference: None,
     }
 }
 
@@ -35,6 +36,7 @@ fn asked(strategy: Strategy, sample_size: Option<usize>, strata: &[Option<usize>
         in_order_of_hash: true,
         by_groups: false,
         against: None,
+        references: None,
     }
 }
 
@@ -52,6 +54,7 @@ fn drawn(asked: &Asked, sizes: &[usize]) -> Result<Selected, ApiError> {
         outside: 0,
         missing: Vec::new(),
         pairs: None,
+        tally: Tally::default(),
         room: Room {
             ledger: Ledger::new(1 << 30),
             held: Vec::new(),

@@ -284,6 +284,7 @@ async fn queued(state: &AppState) -> GradingRun {
             weight: 1.0,
             trace_started_at: entry.home_started_at,
             counterpart: None,
+            reference: None,
         });
         ControlFlow::Continue(())
     });

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::cli::grading::{GraderArgs, PairArgs, Selection, StopArgs, Strategy};
+use crate::cli::grading::{GraderArgs, PairArgs, ReferenceArgs, Selection, StopArgs, Strategy};
 
 /// Returns the graders that were typed, as the API takes them.
 pub(super) fn graders(args: &GraderArgs) -> anyhow::Result<Vec<Value>> {
@@ -121,6 +121,35 @@ pub(super) fn compare(pairs: &PairArgs, body: &mut Map<String, Value>) -> anyhow
     Ok(())
 }
 
+/// Puts what should have been done into the body of a request.
+pub(super) fn hold_against(
+    args: &ReferenceArgs,
+    body: &mut Map<String, Value>,
+) -> anyhow::Result<()> {
+    let Some(path) = &args.references else {
+        return Ok(());
+    };
+    let references = references(&text_of(path)?)
+        .with_context(|| format!("failed to read the references of {}", path.display()))?;
+    body.insert("references".to_owned(), Value::Array(references));
+    if let Some(by) = &args.references_by {
+        body.insert("references_by".to_owned(), json!(by));
+    }
+    Ok(())
+}
+
+/// Reads a reference a line.
+fn references(text: &str) -> anyhow::Result<Vec<Value>> {
+    let lines = (1..).zip(text.lines());
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    let read = |(number, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("line {number} is no JSON"))
+    };
+    let all: Vec<Value> = lines.map(read).collect::<anyhow::Result<_>>()?;
+    ensure!(!all.is_empty(), "there are none");
+    Ok(all)
+}
+
 /// Puts when a run stops early into the body of a request.
 pub(super) fn stop(stop: &StopArgs, body: &mut Map<String, Value>) -> anyhow::Result<()> {
     let mut when = Map::new();
@@ -220,6 +249,19 @@ mod tests {
         assert!(missing.contains("none/such.json"), "{missing}");
         assert!(meant("{not json").is_err());
         assert!(some_graders(&GraderArgs::default()).is_err());
+    }
+
+    #[test]
+    fn a_reference_is_a_line_of_json() {
+        let text = "{\"trace_id\":\"a\",\"reference\":{}}\n\n{\"key\":7,\"reference\":1}\n";
+        let want = [
+            json!({"trace_id": "a", "reference": {}}),
+            json!({"key": 7, "reference": 1}),
+        ];
+        assert_eq!(references(text).unwrap(), want);
+        let wrong = references("{}\nno").unwrap_err().to_string();
+        assert_eq!(wrong, "line 2 is no JSON");
+        assert!(references("\n").is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::grading::Grade;
 use crate::output;
+use crate::text::short_text;
 
 use super::super::Ask;
 use super::asked;
@@ -36,6 +37,10 @@ pub(super) async fn run(ask: &Ask, args: &Grade) -> anyhow::Result<ExitCode> {
     }
     if args.detach {
         if let Some(run) = ask.tell::<Run>(answer).await? {
+            // Nobody looks at the run before it is over.
+            for warning in run.warnings() {
+                output::note(short_text(warning, 400));
+            }
             output::line(run.shown_id())?;
         }
         return Ok(ExitCode::SUCCESS);
@@ -86,6 +91,7 @@ fn body(args: &Grade) -> anyhow::Result<Value> {
     }
     asked::choose(&args.selection, &mut body)?;
     asked::compare(&args.pairs, &mut body)?;
+    asked::hold_against(&args.references, &mut body)?;
     asked::stop(&args.stop, &mut body)?;
     if let Some(name) = &args.name {
         body.insert("name".to_owned(), json!(name));

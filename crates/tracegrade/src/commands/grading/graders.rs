@@ -14,6 +14,7 @@ use crate::text::{self, count, safe_text, short_text};
 use super::super::Ask;
 use super::asked;
 use super::figure::Figure;
+use super::run::References;
 
 /// Traces that are told one by one.
 const TOLD_MAX: usize = 10;
@@ -90,6 +91,10 @@ struct Trial {
     cost_usd: Option<f64>,
     #[serde(default)]
     stopped: Option<String>,
+    #[serde(default)]
+    references: Option<References>,
+    #[serde(default)]
+    warnings: Vec<String>,
     data: Vec<Verdict>,
 }
 
@@ -275,6 +280,9 @@ async fn attempt(ask: &Ask, draft: &GradersTry) -> anyhow::Result<()> {
     if !draft.filter.is_empty() {
         body["filter"] = draft.filter.json();
     }
+    if let Value::Object(body) = &mut body {
+        asked::hold_against(&draft.references, body)?;
+    }
     let path = ["v1", "graders", "try"];
     let answer = ask.client.send_json(Method::POST, &path, &body).await?;
     if ask.json {
@@ -442,6 +450,13 @@ impl Trial {
                 "in {} it holds only because there was nothing to look at\n",
                 text::traces(vacuous)
             ));
+        }
+        let references = self.references.iter().flat_map(References::words);
+        for words in references {
+            out.push_str(&format!("references: {words}\n"));
+        }
+        for warning in &self.warnings {
+            out.push_str(&format!("{}\n", short_text(warning, 400)));
         }
         self.list(with_exchanges, &mut out);
         out

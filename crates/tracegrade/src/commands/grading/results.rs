@@ -26,6 +26,8 @@ pub(super) struct Told {
     pub(super) tasks: Option<String>,
     /// What says of which segment a trace is.
     pub(super) segments: Option<String>,
+    /// What says which traces belong together, if not their groups.
+    pub(super) groups: Option<String>,
 }
 
 /// Results as the API tells them.
@@ -56,6 +58,8 @@ pub(super) struct Results {
     reliability: Vec<by_key::Reliability>,
     #[serde(default)]
     segments: Vec<by_key::Segments>,
+    #[serde(default)]
+    grouping: Option<Grouping>,
     #[serde(default)]
     withheld: BTreeMap<String, String>,
     #[serde(default)]
@@ -164,6 +168,15 @@ struct JudgeTotals {
     unpriced: u64,
     #[serde(default)]
     models: BTreeMap<String, u64>,
+    #[serde(default)]
+    own_family_warning: Option<String>,
+}
+
+/// By what traces belong together, if not by their groups.
+#[derive(Debug, Deserialize)]
+struct Grouping {
+    by: String,
+    without_key: u64,
 }
 
 /// How far a judge can be trusted.
@@ -210,6 +223,7 @@ pub(super) async fn tell(ask: &Ask, run: &str, told: &Told) -> anyhow::Result<()
     push("after", told.after.clone());
     push("tasks", told.tasks.clone());
     push("segments", told.segments.clone());
+    push("groups", told.groups.clone());
     let answer = ask.client.get(&path(run, &["results"]), &pairs).await?;
     match ask.tell::<Results>(answer).await? {
         Some(results) => Ok(output::block(&results.words(told))?),
@@ -313,6 +327,13 @@ impl Results {
                 rate.map_or_else(String::new, |rate| format!(", {rate} pass"))
             ));
         }
+        if let Some(grouping) = &self.grouping {
+            out.push_str(&format!(
+                "groups are by {}; {} without it count as one each\n",
+                short_text(&grouping.by, 60),
+                text::traces(grouping.without_key)
+            ));
+        }
         if let Some(stopping) = &self.stopping {
             out.push_str(&format!("{}\n", short_text(&stopping.sentence, 400)));
         }
@@ -336,6 +357,13 @@ impl Results {
                     unpriced => format!(", {} at an unknown price", count(unpriced)),
                 }
             ));
+            if let Some(warning) = &judge.own_family_warning {
+                out.push_str(&format!(
+                    "{} {}\n",
+                    styled(OPEN, "mind:"),
+                    short_text(warning, 300)
+                ));
+            }
         }
         if self.degraded {
             let reasons: Vec<_> = self
@@ -617,7 +645,7 @@ mod tests {
           "labels":{},"withheld":{"pass_rate":"its numbers are neither good nor bad"}}},
       "strata":[{"name":"went wrong","population":31,"graded":30,"pass_rate":0.1,"pass_rate_figure":{"estimate":0.1,"interval":[0.02,0.27],"method":"x","n":30,"groups":30,"design_effect":1.0,"too_few_groups":false}}],
       "weighting":{"is_weighted":true,"sentence":"Each stratum counts by its share of the 1,566 traces."},
-      "degraded":false,"degraded_reasons":[],"judge":{"grades":120,"reused":20,"cost_usd":0.41,"unpriced":0,"models":{"fernhollow-judge":120}},"withheld":{},
+      "degraded":false,"degraded_reasons":[],"judge":{"grades":120,"reused":20,"cost_usd":0.41,"unpriced":0,"models":{"fernhollow-judge":120},"own_family_warning":"in 40 of 120 grades the judge is of the same family as a model that it judges"},"grouping":{"by":"metadata.customer","without_key":2},"withheld":{},
       "total":30,"data":[{"object":"trace.grading_result","trace_id":"trace_7","item_id":"trace_7","group_id":null,"stratum":"went wrong","weight":1.03,"outcome":"fail",
         "grades":[
           {"grader_name":"goal","outcome":"fail","score":null,"label":null,"unscored_reason":null,"reasoning":"It rests on an old scan \u202e.","span_id":null,"citations":["span_3"]},

@@ -56,6 +56,55 @@ struct Selected {
     missing_count: u64,
     #[serde(default)]
     strata: Vec<Stratum>,
+    #[serde(default)]
+    references: Option<References>,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+/// What became of the references that were given.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct References {
+    given: u64,
+    unmatched: u64,
+    #[serde(default)]
+    unmatched_first: Vec<String>,
+    doubled: u64,
+    #[serde(default)]
+    doubled_first: Vec<String>,
+    traces: u64,
+}
+
+impl References {
+    /// Returns what became of them, in sentences.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut all = vec![format!(
+            "{} given; {} held against one",
+            count(self.given),
+            match self.traces {
+                1 => "1 trace is".to_owned(),
+                n => format!("{} traces are", count(n)),
+            }
+        )];
+        for (number, names, why) in [
+            (
+                self.unmatched,
+                &self.unmatched_first,
+                "for no trace that is meant",
+            ),
+            (
+                self.doubled,
+                &self.doubled_first,
+                "passed over for another one",
+            ),
+        ] {
+            if number > 0 {
+                let names = short_text(&names.join(", "), 100);
+                all.push(format!("{} {why}: {names}", count(number)));
+            }
+        }
+        all
+    }
 }
 
 /// What a run of this size could see.
@@ -103,6 +152,11 @@ impl Run {
     /// Returns the id, to be shown and copied.
     pub(super) fn shown_id(&self) -> String {
         safe_text(self.id.as_deref().unwrap_or("-")).into_owned()
+    }
+
+    /// Returns what is likely not as it was meant.
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.selection.warnings
     }
 
     /// Returns the run in one line.
@@ -200,6 +254,13 @@ impl Run {
             if traces > 0 {
                 fact("", format!("{} {why}", text::traces(traces)));
             }
+        }
+        let references = self.selection.references.iter();
+        for words in references.flat_map(References::words) {
+            fact("reference", words);
+        }
+        for warning in &self.selection.warnings {
+            fact("mind", short_text(warning, 400));
         }
         if let Some(estimate) = self.cost.estimate_usd.filter(|usd| *usd > 0.0) {
             fact("cost", format!("about {}", text::cost(estimate)));

@@ -118,6 +118,7 @@ async fn of_run(ask: &Ask, args: &RunResults) -> anyhow::Result<()> {
         after: args.after.clone(),
         tasks: args.tasks.clone(),
         segments: args.segments.clone(),
+        groups: args.groups_by.clone(),
     };
     results::tell(ask, &args.run, &told).await
 }

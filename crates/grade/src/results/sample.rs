@@ -248,7 +248,7 @@ impl<'a> Sample<'a> {
 
     /// Returns the mean of values from 0 to 1.
     pub(crate) fn share(&self) -> Result<Figure, Refusal> {
-        match self.is_stratified() || self.collected.options.at_any_time {
+        match self.is_stratified() || self.collected.may_stop() {
             true => self.mean(),
             false => cluster::share(&self.rows()?, self.level()),
         }

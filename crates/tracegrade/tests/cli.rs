@@ -416,7 +416,8 @@ fn check_that_versions_were_compared(demo: &Server, runs: &[Value]) {
     assert_eq!(told["pairs"], 20, "{told}");
     let labels = &results["by_grader"]["better_answer"]["labels"];
     let count = |label: &str| labels[label]["count"].as_u64().unwrap_or(0);
-    assert!(count("worse") > 0 && count("tie") > 0, "{labels}");
+    let decided = count("better") + count("worse");
+    assert!(decided > 0 && count("tie") > 0, "{labels}");
     let inconsistent = told["inconsistency_rate"].as_f64().unwrap();
     assert!((0.01..0.5).contains(&inconsistent), "{told}");
     let text = demo.ok(&["runs", "results", id]);

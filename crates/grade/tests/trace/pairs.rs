@@ -51,11 +51,16 @@ async fn a_pair_is_known_the_other_way_round_unless_something_else_is_asked() {
         (court.count(), again.verdict.label.as_deref()),
         (2, Some("tie"))
     );
-    // What would have been right is read from the graded trace: then it is another question.
-    definition["reference"] = json!("{final_response}");
-    compared(&court, &definition, &nine, &ten).await;
+    // What would have been right is known of the graded trace: then it is another question.
+    definition["reference"] = json!("{{item.reference}}");
+    let known = |answer: &str| {
+        let mut view = answering(answer);
+        view.reference = Some(json!("It opens at nine."));
+        view
+    };
+    compared(&court, &definition, &known("At nine."), &ten).await;
     assert_eq!(court.count(), 4);
-    compared(&court, &definition, &ten, &nine).await;
+    compared(&court, &definition, &known("At ten."), &nine).await;
     assert_eq!(court.count(), 6);
 }
 

@@ -361,7 +361,7 @@ impl<'a> Talk<'a> {
         let session = self.session;
         let budget = (self.tier != Tier::Full).then_some(self.budget_tokens);
         let form = format!("{}{}", self.prompt.system, self.prompt.schema);
-        let mut what = json!({
+        json!({
             "form": blake3::hash(form.as_bytes()).to_hex().as_str(),
             "span": session.question.span.map(model::SpanId::as_str),
             "masked": self.parts().any(|part| !part.mask.is_empty()),
@@ -369,15 +369,7 @@ impl<'a> Talk<'a> {
             "tier": self.tier.number(),
             "budget": budget,
             "after": self.heard.finalize().to_hex().as_str(),
-        });
-        // It tells of the graded trace, and the hashes of two do not say which that is.
-        if let (Some(_), Some(reference)) = (
-            &session.question.second,
-            &session.question.criterion.reference,
-        ) {
-            what["reference"] = reference.as_str().into();
-        }
-        what
+        })
     }
 
     fn take(&mut self, answer: &ModelAnswer) -> Turn {

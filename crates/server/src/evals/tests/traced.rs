@@ -420,9 +420,6 @@ async fn criteria_that_cannot_be_meant_are_all_told_when_an_eval_is_made() {
         &["which is no grader of this run"],
     )
     .await;
-    let comparing = over_traces(json!(["library:better_answer"]));
-    let words = ["`better_answer` compares two traces"];
-    check(comparing, "testing_criteria", &words).await;
 
     // Such an eval is run over traces, and nothing else.
     let eval = over_traces(json!([{"type": "rule", "check": "tool_errors == 0"}]));

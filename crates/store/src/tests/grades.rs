@@ -401,8 +401,12 @@ async fn d5_a_lost_catalog_costs_no_grade_and_doubles_none() {
         world.grade("run", "t", &["a", "b"]).await.unwrap();
         world.store().flush().await.unwrap();
     }
-    // To delete is to cut the log, and no file is written anew for a trace that none holds.
-    world.delete("never there").await;
+    // To delete is to cut the log; files of other projects, with the grades that were replaced in them, are
+    // not written anew.
+    let elsewhere = ProjectId::new("elsewhere").unwrap();
+    let never_there = vec![TraceId::new("never there").unwrap()];
+    let deleted = world.store().delete_traces(&elsewhere, never_there).await;
+    deleted.unwrap();
     world.store().erase().await.unwrap();
     let rebuilt = world.lose_catalog("the log is cut").await;
     assert!(rebuilt.hides >= 2, "{rebuilt:?}");

@@ -210,6 +210,44 @@ async fn code_that_fails_says_why() {
 }
 
 #[tokio::test]
+async fn a_module_is_checked_without_being_run() {
+    let pool = pool().await;
+    for sound in [
+        GOOD,
+        "while True: pass",
+        "import missing\nraise ValueError\ndef grade(trace): ...",
+    ] {
+        assert_eq!(pool.check(sound).await, Ok(()), "{sound}");
+    }
+    let deep = format!("x = {}0", "(".repeat(5_000));
+    for (source, words) in [
+        (
+            "def grade(t)\n  return 1",
+            vec!["line 1: ", "':'", "def grade(t)"],
+        ),
+        (
+            "def grade(t):\n  return 1\n   x = 2",
+            vec!["line 3: ", "indent"],
+        ),
+        (
+            "def grade(t):\n  return\n\n\nawait x",
+            vec!["line 5: ", "await"],
+        ),
+        ("x = '\0'", vec!["null"]),
+        (deep.as_str(), vec!["line 1: "]),
+    ] {
+        let error = pool.check(source).await.expect_err(source);
+        assert!(matches!(&error, PythonError::Runtime(_)), "{error}");
+        let text = error.to_string();
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in: {text}");
+        }
+        assert!(text.len() < 1_000, "{}", text.len());
+    }
+    assert_eq!(grade(&pool, GOOD).await, Ok(1.0));
+}
+
+#[tokio::test]
 async fn crashes_are_told_and_survived() {
     let pool = pool().await;
     refuse(&pool, &body("import os\nos._exit(3)"), &["status 3"]).await;

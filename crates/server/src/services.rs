@@ -139,4 +139,8 @@ impl TracePython for LazyPool {
     ) -> Answer<'a, Result<sandbox::Verdict, PythonError>> {
         Box::pin(async move { self.open().await?.grade_trace(source, trace).await })
     }
+
+    fn check<'a>(&'a self, source: &'a str) -> Answer<'a, Result<(), PythonError>> {
+        Box::pin(async move { self.open().await?.check(source).await })
+    }
 }

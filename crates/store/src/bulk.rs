@@ -243,7 +243,7 @@ impl Snapshot {
                 continue;
             }
             let open = self.open(file)?;
-            let taken = open.read_traces(self.project(), &wanted, columns, &mut visible);
+            let taken = open.read_traces(self.project(), &wanted, &[], columns, &mut visible);
             if taken
                 .map_err(|error| ReadError::damaged(file, error))?
                 .is_break()

@@ -6,7 +6,7 @@
 //! those: so it is looked up before. What is graded from then on is refused, as any grade of a deleted trace
 //! is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -69,19 +69,13 @@ fn emptied(
 ) -> Result<Vec<Grade>, ReadError> {
     let filter = GradeFilter {
         run_id: Some(run_id),
-        // Of one the files tell which of them may have it; of more, the run is read once.
-        trace_id: match traces.as_slice() {
-            [only] => Some(only.clone()),
-            _ => None,
-        },
+        trace_ids: Some(traces.into_iter().collect()),
         with_texts: true,
         ..GradeFilter::default()
     };
-    let traces: HashSet<TraceId> = traces.into_iter().collect();
     let mut emptied = Vec::new();
     snapshot.for_each_grade(&filter, &mut |grade| {
-        let is_meant = (grade.trace_id.as_ref()).is_some_and(|id| traces.contains(id));
-        if is_meant && is_comparison(&grade) {
+        if is_comparison(&grade) {
             emptied.push(without_words(grade));
         }
         ControlFlow::Continue(())

@@ -4,6 +4,7 @@
 //! grade changes nothing of its trace; whether a grade replaces an earlier one is found out by the flush
 //! and by readers, with the filters of the files.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,8 +35,8 @@ const GRADE_OVERHEAD_BYTES: usize = size_of::<GradeRow>() + size_of::<Grade>() +
 pub struct GradeFilter {
     /// Of this run alone.
     pub run_id: Option<String>,
-    /// Of this trace alone.
-    pub trace_id: Option<TraceId>,
+    /// Of these traces alone. However many, the files are gone through once.
+    pub trace_ids: Option<BTreeSet<TraceId>>,
     /// Of this grader alone.
     pub grader_id: Option<String>,
     /// Whether the long texts are wanted too: reasoning and the parameters of the judge. Without them
@@ -47,6 +48,14 @@ pub struct GradeFilter {
 }
 
 impl GradeFilter {
+    /// Returns the filter that takes all grades of one trace, without their texts.
+    pub fn of_trace(trace_id: TraceId) -> Self {
+        Self {
+            trace_ids: Some(BTreeSet::from([trace_id])),
+            ..Self::default()
+        }
+    }
+
     fn takes(&self, row: &GradeRow) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
@@ -57,9 +66,17 @@ impl GradeFilter {
     }
 
     fn is_of_trace(&self, grade: &Grade) -> bool {
-        self.trace_id
-            .as_ref()
-            .is_none_or(|wanted| grade.trace_id.as_ref() == Some(wanted))
+        let is_wanted = |wanted: &BTreeSet<TraceId>| {
+            let trace_id = grade.trace_id.as_ref();
+            trace_id.is_some_and(|id| wanted.contains(id))
+        };
+        self.trace_ids.as_ref().is_none_or(is_wanted)
+    }
+
+    /// Returns whether a batch may hold grades that are wanted.
+    fn may_be_in(&self, batch: &GradeBatch) -> bool {
+        let has_one = |wanted: &BTreeSet<TraceId>| wanted.iter().any(|id| batch.is_about(id));
+        self.trace_ids.as_ref().is_none_or(has_one)
     }
 
     fn shown(&self, grade: &Grade) -> Grade {
@@ -76,12 +93,11 @@ impl GradeFilter {
         shown
     }
 
-    /// Returns the columns that are to hold these texts.
+    /// Returns the columns that hold one text in every grade that is wanted, with that text.
     fn columns(&self) -> Vec<(&'static str, &str)> {
         let wanted = [
             ("run_id", self.run_id.as_deref()),
             ("grader_id", self.grader_id.as_deref()),
-            ("trace_id", self.trace_id.as_ref().map(TraceId::as_str)),
         ];
         let some = wanted.into_iter();
         some.filter_map(|(name, text)| Some((name, text?)))
@@ -296,8 +312,11 @@ impl Snapshot {
         filter: &GradeFilter,
         each: &mut dyn FnMut(Grade) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        for row in self.memory_grades() {
-            if filter.takes(row) && each(filter.shown(&row.grade)).is_break() {
+        // What a filter goes by is part of a grade's key: all grades of one key are taken, or none.
+        let in_memory =
+            self.memory_grades_where(|batch| filter.may_be_in(batch), |row| filter.takes(row));
+        for row in in_memory {
+            if each(filter.shown(&row.grade)).is_break() {
                 return Ok(());
             }
         }
@@ -306,11 +325,15 @@ impl Snapshot {
             (false, true) => Columns::narrow_and(Table::Grades, &["judge_params"]),
             (false, false) => Columns::narrow(Table::Grades),
         };
-        self.stored_grades(&filter.columns(), &columns, |row| {
-            match filter.takes(&row) {
+        let traces = filter.trace_ids.as_ref();
+        self.stored_grades(
+            traces,
+            &filter.columns(),
+            &columns,
+            &mut |row| match filter.takes(&row) {
                 true => each(Arc::unwrap_or_clone(row.grade)),
                 false => ControlFlow::Continue(()),
-            }
-        })
+            },
+        )
     }
 }

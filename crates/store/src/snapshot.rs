@@ -5,7 +5,7 @@
 //! commits in between puts rows in both places, and the last step takes them out of one.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::grades::GradedItems;
 use crate::lake::{
     self, Columns, EncodeError, GradeRow, LakeRow, MessageRow, RowKeys, SpanRow, Table, TraceEntry,
-    TraceHash, TraceSet, UnknownColumn, decode, encode,
+    TraceHash, TraceSet, UnknownColumn, Wanted, decode, encode,
 };
 use crate::live::{GradeBatch, TraceKey, TraceView, newest};
 
@@ -402,42 +402,69 @@ impl Snapshot {
 
     /// Returns the grades that are in memory only, of each key the newest.
     pub(crate) fn memory_grades(&self) -> Vec<&GradeRow> {
-        newest(&self.grades)
+        newest(self.grades.iter(), |_| true)
     }
 
-    /// Calls `each` with the visible grades of files where these columns may hold these texts, until it
-    /// breaks.
+    /// Returns those of the grades that are in memory only that are taken, of each key the newest. Batches that
+    /// cannot hold one are passed over, which is most of them where a trace is looked up.
+    pub(crate) fn memory_grades_where(
+        &self,
+        may_be_in: impl Fn(&GradeBatch) -> bool,
+        takes: impl Fn(&GradeRow) -> bool,
+    ) -> Vec<&GradeRow> {
+        newest(self.grades.iter().filter(|batch| may_be_in(batch)), takes)
+    }
+
+    /// Calls `each` with the visible grades of files, of these traces if any are named, where these columns
+    /// may hold these texts, until it breaks. Traces are looked up as those of spans are.
     pub(crate) fn stored_grades(
         &self,
+        traces: Option<&BTreeSet<TraceId>>,
         holding: &[(&'static str, &str)],
         columns: &Columns,
-        mut each: impl FnMut(GradeRow) -> ControlFlow<()>,
+        each: &mut dyn FnMut(GradeRow) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let hides = self.hides(Table::Grades);
-        let may_hold = |file: &FileEntry| {
-            let of_trace = holding.iter().find(|(column, _)| *column == "trace_id");
-            of_trace.is_none_or(|(_, id)| {
-                let set = self.engine.files.trace_set(file.id);
-                let hash = TraceHash::of_text(self.project.as_str(), id);
-                set.is_none_or(|set| set.maybe_contains(hash))
-            })
+        let mut visible = |row: GradeRow| match hides.hides(
+            row.trace_id.as_str(),
+            Some(row.id.as_str()),
+            row.seq,
+        ) {
+            true => ControlFlow::Continue(()),
+            false => each(row),
         };
         let files = self.pin.catalog().files(Table::Grades).iter();
-        for file in files.filter(|file| may_hold(file)) {
+        for file in files.filter(|file| file.project(&self.project).is_some()) {
             let damaged = |error| ReadError::damaged(file, error);
+            let of_these = traces.map(|ids| self.held_by(file, ids));
+            if of_these.as_ref().is_some_and(Vec::is_empty) {
+                continue;
+            }
             let open = self.engine.files.open(file)?;
-            let batches = open.scan_holding(&self.project, holding, columns);
-            for batch in batches.map_err(damaged)? {
-                for row in decode::<GradeRow>(&batch.map_err(damaged)?)? {
-                    let is_hidden =
-                        hides.hides(row.trace_id.as_str(), Some(row.id.as_str()), row.seq);
-                    if !is_hidden && each(row).is_break() {
-                        return Ok(());
-                    }
-                }
+            let taken = match of_these {
+                Some(ids) => open.read_traces(&self.project, &ids, holding, columns, &mut visible),
+                None => open.read_holding(&self.project, holding, columns, &mut visible),
+            };
+            if taken.map_err(damaged)?.is_break() {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Returns those of these traces that a file of this project may hold, by the file's filter.
+    fn held_by<'a>(&self, file: &FileEntry, ids: &'a BTreeSet<TraceId>) -> Vec<Wanted<'a>> {
+        let set = self.engine.files.trace_set(file.id);
+        let may_hold = |id: &&TraceId| {
+            let hash = || TraceHash::of(&self.project, id);
+            set.as_ref().is_none_or(|set| set.maybe_contains(hash()))
+        };
+        let held = ids.iter().filter(may_hold);
+        held.map(|trace_id| Wanted {
+            trace_id,
+            home: None,
+        })
+        .collect()
     }
 
     fn find_hides(&self, table: Table) -> Hides {

@@ -48,6 +48,17 @@ pub(crate) fn value(number: f64) -> String {
     }
 }
 
+/// Returns a number of which nobody knows the scale, such as a cost: three digits that say something, and all
+/// that stand before the point.
+pub(crate) fn significant(number: f64) -> String {
+    let before_point = number.abs().log10().floor();
+    let places = match before_point.is_finite() {
+        true => (2.0 - before_point).clamp(0.0, 12.0) as usize,
+        false => 0,
+    };
+    format!("{number:.places$}")
+}
+
 /// Returns a moment of the API to the second, as it stands in columns and lines: in UTC, without saying so.
 pub(crate) fn moment(rfc3339: &str) -> String {
     safe_text(rfc3339.get(..19).unwrap_or(rfc3339)).replace('T', " ")
@@ -138,6 +149,20 @@ mod tests {
         assert_eq!(short_text("späße", 5), "späße");
         assert_eq!(short_text("späßes", 5), "späß…");
         assert_eq!(short_text("a\n", 2), "a…");
+    }
+
+    #[test]
+    fn numbers_without_a_scale_say_something_however_small_they_are() {
+        for (number, want) in [
+            (0.0, "0"),
+            (0.001_234_5, "0.00123"),
+            (-0.012_3, "-0.0123"),
+            (0.5, "0.500"),
+            (12.345, "12.3"),
+            (99_876.5, "99876"),
+        ] {
+            assert_eq!(significant(number), want, "{number}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::results::{Cell, Collected, Graded, Said, decimal};
+use crate::results::{Cell, Collected, Graded, Said, decimal, significant};
 use crate::scale::GraderScale;
 
 /// What is compared.
@@ -57,7 +57,12 @@ impl Metric {
     /// Returns a difference of it in words.
     pub(crate) fn size(&self, difference: f64) -> String {
         if !self.is_rate() {
-            return decimal(difference, 2);
+            // Hundredths say nothing of costs.
+            let is_small = difference != 0.0 && difference.abs() < 0.01;
+            return match is_small {
+                true => significant(difference),
+                false => decimal(difference, 2),
+            };
         }
         let points = difference * 100.0;
         let places = usize::from(points.abs() < 9.95);

@@ -44,6 +44,8 @@ pub(super) fn written(report: &GateReport) -> String {
         for example in &report.examples {
             let _ = writeln!(page, "- {}", told(example));
         }
+        // A link would need to know where who reads this reaches the server.
+        page.push_str("\n`tracegrade traces show ID` shows one of them.\n");
     }
     let looks = if report.sequential {
         "may be looked at any time"

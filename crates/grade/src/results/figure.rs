@@ -94,6 +94,16 @@ pub(crate) fn decimal(value: f64, places: usize) -> String {
     }
 }
 
+/// Writes a number of which nobody knows the scale, such as a cost: three digits that say something, and all that
+/// stand before the point.
+pub(crate) fn significant(value: f64) -> String {
+    let before_point = value.abs().log10().floor();
+    match before_point.is_finite() {
+        true => decimal(value, (2.0 - before_point).clamp(0.0, 12.0) as usize),
+        false => decimal(value, 0),
+    }
+}
+
 /// Writes a single value: up to four places, and none that say nothing.
 pub(crate) fn value(value: f64) -> String {
     let text = decimal(value, 4);

@@ -33,7 +33,7 @@ pub use collected::{
 };
 pub(crate) use doubt::doubts;
 pub use figure::FigureObject;
-pub(crate) use figure::{decimal, keep, setting, value};
+pub(crate) use figure::{decimal, keep, setting, significant, value};
 pub use items::{ItemFilter, ItemGrade, ItemResult};
 pub use judge_use::JudgeTotals;
 pub use outlook::{Outlook, Plan};

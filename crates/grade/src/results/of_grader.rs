@@ -58,7 +58,7 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
     });
     let outlook = match pass_rate {
         Some(_) => outlook::of_rates(&passes),
-        None => outlook::of_scores(&scores),
+        None => outlook::of_scores(&scores, is_open),
     };
     GraderResults {
         grader: grader.facts.clone(),

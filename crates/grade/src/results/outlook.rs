@@ -8,7 +8,7 @@ use serde::Serialize;
 use stats::{Figure, Level, Refusal, power};
 use utoipa::ToSchema;
 
-use super::figure::decimal;
+use super::figure::{decimal, significant};
 use super::sample::Sample;
 
 /// A run that is planned.
@@ -41,6 +41,9 @@ pub struct Outlook {
     drawn: f64,
     /// Whether it is about a rate.
     pub is_rate: bool,
+    /// Whether its numbers have no scale of which hundredths could be told.
+    #[serde(skip)]
+    is_open: bool,
     /// The same in words.
     pub sentence: String,
 }
@@ -63,7 +66,7 @@ impl Outlook {
             traces: plan.traces,
             groups: groups as u64,
             detectable,
-            sentence: sentence(plan.traces, groups as u64, detectable, self.is_rate),
+            sentence: self.sentence(plan.traces, groups as u64, detectable),
             ..self.clone()
         })
     }
@@ -72,7 +75,7 @@ impl Outlook {
         figure: Figure,
         variance: f64,
         level: Level,
-        is_rate: bool,
+        (is_rate, is_open): (bool, bool),
     ) -> Result<Self, Refusal> {
         let in_group = figure.n as f64 / figure.groups as f64;
         let (likeness, drawn) = match in_group > 1.0 {
@@ -90,6 +93,7 @@ impl Outlook {
             likeness,
             drawn,
             is_rate,
+            is_open,
             sentence: String::new(),
         };
         let plan = Plan {
@@ -98,6 +102,23 @@ impl Outlook {
         };
         last.of_plan(plan, level)
     }
+
+    fn sentence(&self, traces: u64, groups: u64, detectable: f64) -> String {
+        let in_groups = if groups == 1 { "group" } else { "groups" };
+        let who = match (traces, groups < traces) {
+            (1, _) => "1 trace sees".to_owned(),
+            (_, false) => format!("{traces} traces see"),
+            (_, true) => format!("{traces} traces in {groups} {in_groups} see"),
+        };
+        if self.is_rate && detectable > 1.0 {
+            return format!("{who} no change, however large.");
+        }
+        let change = match self.is_open {
+            true => significant(detectable),
+            false => size(detectable, self.is_rate),
+        };
+        format!("{who} a change of {change} or more.")
+    }
 }
 
 /// What a run like this one would see of a rate.
@@ -105,27 +126,16 @@ pub(super) fn of_rates(passes: &Sample<'_>) -> Option<Outlook> {
     let figure = passes.rate().ok()?;
     let variance = figure.estimate * (1.0 - figure.estimate);
     // a rate of 0 or 1 shows no spread, and nothing can be foretold from it
-    (variance > 0.0).then(|| Outlook::of_last(figure, variance, passes.level(), true).ok())?
+    (variance > 0.0)
+        .then(|| Outlook::of_last(figure, variance, passes.level(), (true, false)).ok())?
 }
 
-/// What a run like this one would see of numbers.
-pub(super) fn of_scores(scores: &Sample<'_>) -> Option<Outlook> {
+/// What a run like this one would see of numbers; of open ones nobody knows how large they can be.
+pub(super) fn of_scores(scores: &Sample<'_>, is_open: bool) -> Option<Outlook> {
     let figure = scores.mean().ok()?;
     let variance = scores.variance()?;
-    (variance > 0.0).then(|| Outlook::of_last(figure, variance, scores.level(), false).ok())?
-}
-
-fn sentence(traces: u64, groups: u64, detectable: f64, is_rate: bool) -> String {
-    let in_groups = if groups == 1 { "group" } else { "groups" };
-    let who = match (traces, groups < traces) {
-        (1, _) => "1 trace sees".to_owned(),
-        (_, false) => format!("{traces} traces see"),
-        (_, true) => format!("{traces} traces in {groups} {in_groups} see"),
-    };
-    if is_rate && detectable > 1.0 {
-        return format!("{who} no change, however large.");
-    }
-    format!("{who} a change of {} or more.", size(detectable, is_rate))
+    (variance > 0.0)
+        .then(|| Outlook::of_last(figure, variance, scores.level(), (false, is_open)).ok())?
 }
 
 /// Returns the size of a difference in words: `11 points`, `0.30`.
@@ -152,6 +162,7 @@ mod tests {
             likeness,
             drawn: 1.0,
             is_rate: true,
+            is_open: false,
             sentence: String::new(),
         }
     }
@@ -205,6 +216,21 @@ mod tests {
         assert!(
             (outlook.detectable / (2.8016 * 2.0_f64.sqrt() * error) - 1.0).abs() < 0.05,
             "{outlook:?} {half:?}"
+        );
+    }
+
+    #[test]
+    fn a_change_of_numbers_without_a_scale_is_told_however_small() {
+        let costs = Outlook {
+            variance: 1e-6,
+            is_rate: false,
+            is_open: true,
+            ..last(0.0)
+        };
+        let seen = costs.of_plan(plan(200, Some(200)), Level::P95).unwrap();
+        assert_eq!(
+            seen.sentence,
+            "200 traces see a change of 0.000280 or more."
         );
     }
 

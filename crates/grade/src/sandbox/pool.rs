@@ -70,23 +70,26 @@ impl Pool {
 
     /// Calls `grade(trace)` of a module, for all that it may return.
     pub async fn grade_trace(&self, source: &str, trace: &Value) -> Result<Verdict, PythonError> {
-        self.run(source, &json!({ "trace": trace }), true).await
+        let call = json!({"arguments": {"trace": trace}, "verdicts": true});
+        self.run(source, call).await
     }
 
-    /// Calls `grade` with these arguments, by position; `verdicts` if it may return more than a number.
-    async fn run(
-        &self,
-        source: &str,
-        arguments: &Value,
-        verdicts: bool,
-    ) -> Result<Verdict, PythonError> {
+    /// Compiles a module without running any of it. What is wrong with it is a [`PythonError::Runtime`].
+    pub async fn check(&self, source: &str) -> Result<(), PythonError> {
+        self.run(source, json!({"only_check": true}))
+            .await
+            .map(drop)
+    }
+
+    /// Does with a module what `call` says: calls its `grade` with `arguments`, by position, and `verdicts` if
+    /// it may return more than a number; or only checks it.
+    async fn run(&self, source: &str, mut call: Value) -> Result<Verdict, PythonError> {
         let limits = &self.config.limits;
         within("the source", source.len(), limits.source_bytes_max)?;
         let nonce = nonce()?;
-        let request = json!({
-            "nonce": nonce, "source": source, "arguments": arguments, "verdicts": verdicts,
-        });
-        let request = request.to_string();
+        call["nonce"] = nonce.as_str().into();
+        call["source"] = source.into();
+        let request = call.to_string();
         within("the request", request.len(), limits.request_bytes_max)?;
 
         let absent = |why: &str| PythonError::Absent(why.to_owned());
@@ -144,7 +147,8 @@ impl Python for Pool {
     ) -> Answer<'a, Result<f64, PythonError>> {
         Box::pin(async move {
             let arguments = json!({ "sample": subject.sample, "item": subject.item });
-            let verdict = self.run(source, &arguments, false).await?;
+            let call = json!({"arguments": arguments, "verdicts": false});
+            let verdict = self.run(source, call).await?;
             let none = || PythonError::Runtime("`grade` returned no number".into());
             verdict.score.ok_or_else(none)
         })

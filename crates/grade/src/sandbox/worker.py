@@ -24,6 +24,7 @@ import types
 
 FILE = "<grader>"
 TRACEBACK_FRAMES_MAX = 20
+LINE_CHARS_MAX = 200
 FILES_MAX = 1 << 16
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 
@@ -87,7 +88,7 @@ def serve(libc, filter):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
     faulthandler.enable(2)
     try:
-        outcome = json.dumps(grade(**request))
+        outcome = json.dumps(check(**request) if request.get("only_check") else grade(**request))
     except BaseException as error:
         outcome = json.dumps({"failed": explain(error)})
     try:
@@ -120,6 +121,17 @@ def receive(length):
             os._exit(0)
         text += read
     return text
+
+
+def check(source, **_):
+    """Compiles a source without running any of it; returns something that a grade might."""
+    try:
+        compile(source, FILE, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        where = f"line {error.lineno}: " if error.lineno else ""
+        line = (error.text or "").strip()[:LINE_CHARS_MAX]
+        raise Complaint(f"{where}{error.msg}{': ' if line else ''}{line}") from None
+    return {"number": True}
 
 
 def grade(source, arguments, verdicts, **_):

@@ -119,6 +119,10 @@ impl CodeGrader {
         definition
     }
 
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     pub(super) fn scale(&self) -> &GraderScale {
         &self.scale
     }

@@ -183,6 +183,24 @@ impl TraceGrader {
         }))
     }
 
+    /// Returns the modules in Python that are in it, each with its place in the definition.
+    pub fn sources(&self) -> Vec<(String, &str)> {
+        match &self.kind {
+            Kind::Code(_, grader) => vec![("source".to_owned(), grader.source())],
+            Kind::Multi(multi) => {
+                let mut sources = Vec::new();
+                for (key, part) in multi.parts() {
+                    let of_part = part.sources().into_iter();
+                    sources.extend(
+                        of_part.map(|(place, source)| (format!("graders.{key}.{place}"), source)),
+                    );
+                }
+                sources
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Returns what must be known before it runs.
     pub fn needs(&self) -> Needs {
         match &self.kind {

@@ -92,6 +92,10 @@ pub trait TracePython: Python {
         source: &'a str,
         trace: &'a Value,
     ) -> Answer<'a, Result<sandbox::Verdict, PythonError>>;
+
+    /// Compiles a module without running any of it. What is wrong with it is a [`PythonError::Runtime`]; any
+    /// other error says why nobody can tell.
+    fn check<'a>(&'a self, source: &'a str) -> Answer<'a, Result<(), PythonError>>;
 }
 
 impl TracePython for sandbox::Pool {
@@ -101,6 +105,10 @@ impl TracePython for sandbox::Pool {
         trace: &'a Value,
     ) -> Answer<'a, Result<sandbox::Verdict, PythonError>> {
         Box::pin(Self::grade_trace(self, source, trace))
+    }
+
+    fn check<'a>(&'a self, source: &'a str) -> Answer<'a, Result<(), PythonError>> {
+        Box::pin(Self::check(self, source))
     }
 }
 

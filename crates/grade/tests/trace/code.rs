@@ -41,6 +41,10 @@ impl TracePython for Scripted {
         self.given.lock().push(trace.clone());
         Box::pin(async { self.returns.clone() })
     }
+
+    fn check<'a>(&'a self, _: &'a str) -> Answer<'a, Result<(), PythonError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 async fn grade(definition: &Value, python: Option<&dyn TracePython>) -> model::Verdict {

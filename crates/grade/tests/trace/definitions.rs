@@ -82,6 +82,9 @@ fn a_criterion_of_several_questions_can_be_split() {
         "Were the right tools called in the right order?"
     );
     assert_eq!(second.definition()["model"], "gpt-5");
+    let steps =
+        json!({"type": "llm", "criteria": "How good is it?\n1. Bad.\n2. So so.\n3. Good. (1-3)"});
+    assert!(parsed(&steps).split().is_none());
     assert!(parsed(&of_the_guide()[1]).split().is_none());
     assert!(parsed(&of_the_guide()[4]).split().is_none());
 }

@@ -9,9 +9,6 @@ use crate::Effects;
 
 use super::Detector;
 
-/// Fewer earlier values are no baseline.
-const BASELINE_COUNT_MIN: u64 = 100;
-
 /// A value is an outlier from so many deviations on.
 const DEVIATIONS_MAX: f64 = 3.5;
 
@@ -29,10 +26,13 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// Fewer earlier values are no baseline.
+    pub const COUNT_MIN: u64 = 100;
+
     /// Returns the value above which one is an outlier; `None` if too few are known.
     pub(super) fn bound(&self) -> Option<f64> {
         let spread = self.median * (DEVIATIONS_MAX * self.log_mad).exp();
-        (self.count >= BASELINE_COUNT_MIN).then_some(self.p99.max(spread))
+        (self.count >= Self::COUNT_MIN).then_some(self.p99.max(spread))
     }
 }
 

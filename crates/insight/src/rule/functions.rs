@@ -275,7 +275,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
         .said("score(grader)", "what another grader gave, pass being 1 and fail 0"),
     function("baseline", Built::Baseline, &[Written], DOUBLE).said(
         "baseline(\"p95:duration_ms\")",
-        "`min`, `max`, `avg`, `median` or a percentile of a number of the traces of last month",
+        "`min`, `max`, `avg`, `median` or a percentile of a number of last month's traces of the same \
+         workflow; missing where fewer than 100 have it",
     ),
     function("tokens", Built::Tokens, &[], INT)
         .said("tokens()", "input and output tokens of the trace"),

@@ -1,6 +1,6 @@
 //! What is known beside a trace: what a project says of its tools, and how earlier traces were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -132,13 +132,30 @@ pub(super) fn baseline_moment(state: &AppState, run: &GradingRun) -> Time {
     }
 }
 
+/// What rules ask of earlier traces: each statistic by its key, workflow by workflow, since what is usual for
+/// one is not for another. Traces that name no workflow are held against each other.
+#[derive(Debug, Default)]
+pub(super) struct Baselines {
+    workflows: HashMap<Option<String>, BTreeMap<String, f64>>,
+}
+
+impl Baselines {
+    /// Returns those that a trace is held against. One of which too little is known is missing, and the rule
+    /// says that it cannot tell.
+    pub(super) fn of(&self, view: &TraceView) -> &BTreeMap<String, f64> {
+        static NONE: BTreeMap<String, f64> = BTreeMap::new();
+        let workflow = &view.row.item.workflow_name;
+        self.workflows.get(workflow).unwrap_or(&NONE)
+    }
+}
+
 /// Returns the baselines that the rules of a run ask for, over the traces of the thirty days before
-/// ([`baseline_moment`]). One of which nothing is known is missing, and the rule says that it cannot tell.
+/// ([`baseline_moment`]).
 pub(super) async fn baselines_of(
     state: &AppState,
     run: &GradingRun,
     plan: &Plan,
-) -> Result<BTreeMap<String, f64>, ContextError> {
+) -> Result<Baselines, ContextError> {
     let at = baseline_moment(state, run);
     baselines_before(state, &run.project, at, plan.baselines()).await
 }
@@ -149,11 +166,11 @@ pub(super) async fn baselines_before(
     project: &ProjectId,
     at: Time,
     mut keys: Vec<String>,
-) -> Result<BTreeMap<String, f64>, ContextError> {
+) -> Result<Baselines, ContextError> {
     keys.sort();
     keys.dedup();
     if keys.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Baselines::default());
     }
     let snapshot = state.store.snapshot(project);
     let bounds = TraceBounds {
@@ -168,9 +185,9 @@ fn measured(
     snapshot: &Arc<Snapshot>,
     bounds: TraceBounds,
     keys: &[String],
-) -> Result<BTreeMap<String, f64>, ReadError> {
+) -> Result<Baselines, ReadError> {
     let wanted: Vec<Baseline> = keys.iter().filter_map(|key| Baseline::parse(key)).collect();
-    let mut values: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
+    let mut seen: HashMap<Option<String>, Vec<Vec<f64>>> = HashMap::new();
     let (now, idle) = (snapshot.now(), snapshot.idle_micros());
     snapshot.for_each_trace(bounds, &Columns::narrow(Table::Traces), &mut |entry| {
         let view = TraceView::of(ToldTrace {
@@ -180,18 +197,26 @@ fn measured(
             spans: Vec::new(),
             reference: None,
         });
-        for (baseline, values) in wanted.iter().zip(&mut values) {
+        let workflow = view.row.item.workflow_name.clone();
+        let values = seen.entry(workflow);
+        let values = values.or_insert_with(|| vec![Vec::new(); wanted.len()]);
+        for (baseline, values) in wanted.iter().zip(values) {
             values.extend(baseline.value_in(&view));
         }
         ControlFlow::Continue(())
     })?;
-    let measured = wanted.into_iter().zip(values);
-    Ok(measured
-        .filter_map(|(baseline, values)| {
-            let value = baseline.of(values)?;
-            Some((baseline.key, value))
-        })
-        .collect())
+    let of_workflow = |values: Vec<Vec<f64>>| {
+        let measured = wanted.iter().zip(values);
+        let measured =
+            measured.filter_map(|(one, values)| Some((one.key.clone(), one.of(values)?)));
+        measured.collect()
+    };
+    let workflows = seen.into_iter();
+    Ok(Baselines {
+        workflows: workflows
+            .map(|(workflow, values)| (workflow, of_workflow(values)))
+            .collect(),
+    })
 }
 
 /// A statistic of a number that traces have, written as `p95:duration_ms`.
@@ -232,10 +257,10 @@ impl Baseline {
         }
     }
 
-    /// Returns it of these values, if there is any: of a quantile the smallest value that so many do not
-    /// exceed.
+    /// Returns it of these values, if there are enough of them, as many as detectors ask for: of a quantile the
+    /// smallest value that so many do not exceed.
     fn of(&self, mut values: Vec<f64>) -> Option<f64> {
-        if values.is_empty() {
+        if (values.len() as u64) < insight::Baseline::COUNT_MIN {
             return None;
         }
         let n = values.len();
@@ -267,9 +292,8 @@ mod tests {
         check("p101:duration_ms", None);
         check("p95:shoe_size", None);
         check("duration_ms", None);
-        assert_eq!(
-            Baseline::parse("max:duration_ms").unwrap().of(Vec::new()),
-            None
-        );
+        let most = Baseline::parse("max:duration_ms").unwrap();
+        assert_eq!(most.of(Vec::new()), None);
+        assert_eq!(most.of(vec![1.0; 99]), None, "these are too few");
     }
 }

@@ -14,7 +14,7 @@ use model::{Outcome, ProjectId, SpanId, Time, TraceId, UnscoredReason, Verdict};
 use serde_json::Value;
 
 use super::api::meant;
-use super::context::{Known, baselines_before};
+use super::context::{Baselines, Known, baselines_before};
 use super::plan::{Frozen, Plan, Planned, Scores};
 use super::purse::{RowBill, fits_later, wait_for_room};
 use super::recorded::{self, Judged};
@@ -108,7 +108,7 @@ pub(crate) struct TraceBench {
     run_id: String,
     plan: Plan,
     known: Known,
-    baselines: BTreeMap<String, f64>,
+    baselines: Baselines,
 }
 
 /// What the criteria said of a trace so far.
@@ -200,7 +200,7 @@ impl TraceBench {
             run_seed: &self.run_id,
             criteria_per_trace: self.plan.criteria_per_trace(),
             scores: &said.scores,
-            baselines: &self.baselines,
+            baselines: self.baselines.of(&viewed.view),
             cited: &said.cited,
             ..self.known.subject(&viewed.view)
         };

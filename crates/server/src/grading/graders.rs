@@ -8,7 +8,7 @@ use model::ProjectId;
 use serde_json::Value;
 use store::meta::NewGrader;
 
-use super::api::{Meant, meant, require_label};
+use super::api::{Advice, Meant, meant, require_label};
 use super::plan::{Frozen, Plan, Planned};
 use crate::error::{ApiError, ErrorCode};
 use crate::state::AppState;
@@ -56,34 +56,45 @@ pub(super) async fn resolve(
     Err(error.of_param("graders"))
 }
 
-/// Refuses graders that need somebody who is not there: every trace would be left without a verdict.
+/// Refuses graders that need somebody who is not there, or are written in something that is no Python: every
+/// trace would be left without a verdict.
 pub(super) async fn require_services(
     state: &AppState,
     definitions: &[&Value],
 ) -> Result<(), ApiError> {
     let refuse = |message: String| Err(ApiError::new(ErrorCode::Unconfigured, message));
-    let graders = definitions
-        .iter()
-        .filter_map(|it| TraceGrader::parse(it).ok());
-    let asks_judge = graders.into_iter().any(|it| it.cost() == Costs::Judge);
+    let graders: Vec<TraceGrader> = (definitions.iter())
+        .filter_map(|it| TraceGrader::parse(it).ok())
+        .collect();
+    let asks_judge = graders.iter().any(|it| it.cost() == Costs::Judge);
     if asks_judge && state.graders.model.is_none() {
         let message = "one of the graders asks a judge, and no model endpoint is configured: set OPENAI_API_KEY \
                        (and OPENAI_BASE_URL for another provider) where the server runs";
         return refuse(message.to_owned());
     }
-    // However deep code stands in a definition; in a text its quotes would be escaped.
-    let is_code = |it: &&Value| {
-        let text = it.to_string();
-        text.contains(r#""type":"code""#) || text.contains(r#""type":"python""#)
-    };
-    if definitions.iter().any(is_code)
-        && let Some(why) = state.graders.python_problem().await
-    {
+    let written = graders.iter().filter(|it| !it.sources().is_empty());
+    let written: Vec<&TraceGrader> = written.collect();
+    if written.is_empty() {
+        return Ok(());
+    }
+    if let Some(why) = state.graders.python_problem().await {
         return refuse(format!(
             "one of the graders is written in Python, which cannot run: {why}"
         ));
     }
-    Ok(())
+    let (mut advice, mut problems) = (Advice::default(), Vec::new());
+    for grader in written {
+        let found = advice.check(state, grader).await.into_iter();
+        problems.extend(found.map(|problem| format!("{}: {problem}", grader.name())));
+        if !advice.warnings.is_empty() {
+            // Nobody has time to look: what is wrong with the rest is told trace by trace.
+            break;
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid("graders", problems.join("\n"))),
+    }
 }
 
 /// Tells which names would not do for a saved grader either: they stand in every grade, and on terminals.

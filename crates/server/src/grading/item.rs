@@ -9,7 +9,7 @@ use insight::TraceView;
 use model::{Grade, Outcome, SpanId, Time, UnscoredReason, Verdict};
 use store::meta::{GradingItem, GradingRun, ItemEnd};
 
-use super::context::Known;
+use super::context::{Baselines, Known};
 use super::judge::Bill;
 use super::plan::{Plan, Planned, Scores};
 
@@ -21,7 +21,7 @@ pub(super) struct Bench {
     /// What the project says of its tools, workflows, models and schemas.
     pub(super) known: Known,
     /// What the rules of the run ask of earlier traces.
-    pub(super) baselines: BTreeMap<String, f64>,
+    pub(super) baselines: Baselines,
     /// The hash of each grader with what the project says, in the plan's order.
     pub(super) hashes: Vec<String>,
     /// What the fences are named by.
@@ -159,7 +159,7 @@ impl Bench {
             criteria_per_trace: self.plan.criteria_per_trace(),
             attempt: item.attempt,
             scores: &said.scores,
-            baselines: &self.baselines,
+            baselines: self.baselines.of(view),
             cited: &said.cited,
             ..self.known.subject(view)
         }

@@ -529,7 +529,7 @@ impl Worker {
         loop {
             let (state, project) = (Arc::clone(self.state()), self.run().project.clone());
             let (id, counterpart) = (item.trace_id.clone(), item.counterpart.clone());
-            let read = move || {
+            let read = move || -> Result<Option<Both>, LoadError> {
                 let Some(own) = view_of(&state, &project, &id)? else {
                     return Ok(None);
                 };

@@ -1,11 +1,12 @@
 //! Whole files: what is written is read back, and no more is read than must be.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use bytes::Bytes;
-use model::{JsonText, ProjectId, Time};
+use model::{Grade, JsonText, ProjectId, Time};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use proptest::prelude::*;
 
@@ -321,6 +322,56 @@ fn messages_are_found_by_trace_and_only_their_pages_are_read() {
     assert_eq!(found, rows[12_340..12_350]);
     let (read, whole) = (source.take(), source.bytes.len() as u64);
     assert!(read < whole / 4, "{read} of {whole} bytes");
+}
+
+#[test]
+fn grades_are_found_by_trace_in_all_runs_and_only_their_pages_are_read() {
+    let row = |n: usize| {
+        let mut grade = Grade {
+            run_id: format!("run_{}", n / 12_000),
+            grader_id: format!("grader_{}", n / 6_000 % 2),
+            item_id: trace(n % 6_000).to_string(),
+            trace_id: Some(trace(n % 6_000)),
+            ..grades::blank()
+        };
+        grade.verdict.reasoning = Some(noise(n, 300));
+        GradeRow::new(&project("p"), grade).unwrap()
+    };
+    let mut rows: Vec<_> = (0..24_000).map(row).collect();
+    rows.sort_by(GradeRow::file_order);
+    let source = Counted::new(write_file(&rows, WriterLimits::default()).0);
+    let file = LakeFile::open("grades", Arc::clone(&source) as Arc<dyn ReadAt>).unwrap();
+    let ids = [trace(1_234), trace(5_678)];
+    let one = |at: usize| Wanted {
+        trace_id: &ids[at],
+        home: None,
+    };
+    let read = |wanted: &[Wanted<'_>], holding: &[(&'static str, &str)]| {
+        source.take();
+        let mut found: Vec<GradeRow> = Vec::new();
+        let columns = Columns::all(Table::Grades);
+        let taken = file.read_traces(&project("p"), wanted, holding, &columns, &mut |row| {
+            found.push(row);
+            ControlFlow::Continue(())
+        });
+        assert!(taken.unwrap().is_continue());
+        (found, source.take())
+    };
+    let of = |ids: &[TraceId], run: Option<&str>| -> Vec<GradeRow> {
+        let is_meant = |row: &&GradeRow| {
+            ids.contains(&row.trace_id) && run.is_none_or(|run| row.grade.run_id == run)
+        };
+        rows.iter().filter(is_meant).cloned().collect()
+    };
+    let whole = source.bytes.len() as u64;
+    let (found, all_runs) = read(&[one(0)], &[]);
+    assert_eq!(found, of(&ids[..1], None));
+    assert!(all_runs < whole / 4, "{all_runs} of {whole} bytes");
+    let (found, bytes) = read(&[one(0)], &[("run_id", "run_1")]);
+    assert_eq!(found, of(&ids[..1], Some("run_1")));
+    assert!(bytes < all_runs, "{bytes} of {all_runs} bytes");
+    let (found, _) = read(&[one(0), one(1)], &[]);
+    assert_eq!(found, of(&ids, None));
 }
 
 #[test]

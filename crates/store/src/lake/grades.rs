@@ -146,7 +146,7 @@ impl LakeRow for GradeRow {
 }
 
 /// Returns a grade that says nothing yet: what a file has no column for stays as it is here.
-fn blank() -> Grade {
+pub(super) fn blank() -> Grade {
     Grade {
         run_id: String::new(),
         item_id: String::new(),

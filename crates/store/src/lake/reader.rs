@@ -274,27 +274,55 @@ impl LakeFile {
         self.scan(columns, Some(self.row_groups(project)))
     }
 
-    /// Returns the rows of one project, in file order, but for pages in which a column cannot hold the text
-    /// that is wanted of it. Rows that do not hold it may come too.
-    pub fn scan_holding(
+    /// Calls `each` with the rows of one project, in file order, but for pages in which a column cannot hold
+    /// the text that is wanted of it, until it breaks. Rows that do not hold it may come too.
+    pub fn read_holding<R: LakeRow>(
         &self,
         project: &ProjectId,
         holding: &[(&'static str, &str)],
         columns: &Columns,
-    ) -> Result<impl Iterator<Item = Result<RecordBatch, ReadError>> + use<>, ReadError> {
-        let metadata = self.meta.parquet.metadata();
-        let mut scans = Vec::new();
+        each: &mut dyn FnMut(R) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ReadError> {
         for &group in self.row_groups(project) {
-            let group = group as usize;
-            let pages = holding.iter().filter_map(|(column, text)| {
-                page_selection(metadata, group, column, Sought::Texts(&[text.as_bytes()]))
-            });
-            let pages = pages.reduce(|all, some| all.intersection(&some));
-            if pages.as_ref().is_none_or(RowSelection::selects_any) {
-                scans.push(self.batches(columns, vec![group], pages)?);
+            let pages = self.pages_holding(group as usize, holding);
+            if pages.as_ref().is_some_and(|pages| !pages.selects_any()) {
+                continue;
+            }
+            let batches = self.batches(columns, vec![group as usize], pages)?;
+            if self.each_row_of(batches, each)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(scans.into_iter().flatten())
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Returns the rows of the pages of a row group in which each of these columns may hold its text; `None`
+    /// if that rules nothing out.
+    fn pages_holding(
+        &self,
+        group: usize,
+        holding: &[(&'static str, &str)],
+    ) -> Option<RowSelection> {
+        let metadata = self.meta.parquet.metadata();
+        let pages = holding.iter().filter_map(|(column, text)| {
+            page_selection(metadata, group, column, Sought::Texts(&[text.as_bytes()]))
+        });
+        pages.reduce(|all, some| all.intersection(&some))
+    }
+
+    /// Calls `each` with the rows of these batches until it breaks.
+    fn each_row_of<R: LakeRow>(
+        &self,
+        batches: Batches,
+        each: &mut dyn FnMut(R) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        for batch in batches {
+            let rows = decode(&batch?).map_err(|source| self.decode_error(source))?;
+            if rows.into_iter().try_for_each(&mut *each).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn row_groups(&self, project: &ProjectId) -> &[u32] {
@@ -317,7 +345,7 @@ impl LakeFile {
     ) -> Result<Vec<R>, ReadError> {
         let wanted = Wanted { trace_id, home };
         let mut rows = Vec::new();
-        let taken = self.read_traces(project, &[wanted], columns, &mut |row| {
+        let taken = self.read_traces(project, &[wanted], &[], columns, &mut |row| {
             rows.push(row);
             ControlFlow::Continue(())
         });
@@ -325,11 +353,13 @@ impl LakeFile {
     }
 
     /// Calls `each` with the rows of these traces in file order, with the wanted columns filled in, until it
-    /// breaks. However many traces are asked for, a page is read at most once.
+    /// breaks. However many traces are asked for, a page is read at most once. Pages in which a column cannot
+    /// hold the text that is wanted of it are passed over.
     pub fn read_traces<R: LakeRow>(
         &self,
         project: &ProjectId,
         wanted: &[Wanted<'_>],
+        holding: &[(&'static str, &str)],
         columns: &Columns,
         each: &mut dyn FnMut(R) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ReadError> {
@@ -340,6 +370,10 @@ impl LakeFile {
             let group = group as usize;
             let here = self.may_lie_in(group, wanted)?;
             let pages = self.pages_with(group, &here);
+            let pages = match self.pages_holding(group, holding) {
+                Some(some) => pages.intersection(&some),
+                None => pages,
+            };
             if !pages.selects_any() {
                 continue;
             }
@@ -353,11 +387,9 @@ impl LakeFile {
             if !selection.selects_any() {
                 continue;
             }
-            for batch in self.batches(&columns, vec![group], Some(selection))? {
-                let rows = decode(&batch?).map_err(|source| self.decode_error(source))?;
-                if rows.into_iter().try_for_each(&mut *each).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
+            let batches = self.batches(&columns, vec![group], Some(selection))?;
+            if self.each_row_of(batches, each)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))

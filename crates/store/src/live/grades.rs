@@ -75,11 +75,16 @@ impl GradeBatch {
     }
 }
 
-/// Returns the newest row of each key in these batches, which are in the order of the log.
-pub(crate) fn newest(batches: &[Arc<GradeBatch>]) -> Vec<&GradeRow> {
-    let rows = || batches.iter().rev().flat_map(|batch| &batch.rows);
-    let mut seen = HashSet::with_capacity(batches.iter().map(|batch| batch.rows.len()).sum());
-    rows().filter(|row| seen.insert(&row.id)).collect()
+/// Returns the newest row of each key that is taken in these batches, which are in the order of the log. What
+/// takes a row goes by its key: it takes all rows of a key, or none.
+pub(crate) fn newest<'a>(
+    batches: impl DoubleEndedIterator<Item = &'a Arc<GradeBatch>>,
+    takes: impl Fn(&GradeRow) -> bool,
+) -> Vec<&'a GradeRow> {
+    let rows = batches.rev().flat_map(|batch| &batch.rows);
+    let mut seen = HashSet::new();
+    rows.filter(|row| takes(row) && seen.insert(&row.id))
+        .collect()
 }
 
 /// The grades of all projects that are not in Parquet.

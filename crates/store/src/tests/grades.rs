@@ -196,28 +196,31 @@ async fn filters_agree_with_a_scan_of_everything_and_a_break_ends_it() {
     let all = world.grades("all", &GradeFilter::default());
     for (run, trace, grader) in [
         (Some("run_1"), None, None),
-        (None, Some("t3"), None),
+        (None, Some(&["t3"][..]), None),
+        (None, Some(&["t1", "t4", "never sent"][..]), None),
         (None, None, Some("b")),
-        (Some("run_2"), Some("t0"), Some("c")),
+        (Some("run_2"), Some(&["t0"][..]), Some("c")),
+        (Some("run_0"), Some(&["t0", "t2"][..]), None),
+        (None, Some(&[][..]), None),
         (Some("no such run"), None, None),
     ] {
         let filter = GradeFilter {
             run_id: run.map(str::to_owned),
-            trace_id: trace.map(|id| TraceId::new(id).unwrap()),
+            trace_ids: trace.map(|ids| ids.iter().map(|id| TraceId::new(id).unwrap()).collect()),
             grader_id: grader.map(str::to_owned),
             ..GradeFilter::default()
         };
         let found: BTreeSet<_> = world.grades("some", &filter).into_keys().collect();
         let is_meant = |grade: &Grade| {
             run.is_none_or(|run| grade.run_id == run)
-                && trace.is_none_or(|trace| grade.item_id == trace)
+                && trace.is_none_or(|ids| ids.contains(&grade.item_id.as_str()))
                 && grader.is_none_or(|grader| grade.grader_id == grader)
         };
         let meant = all.iter().filter(|(_, grade)| is_meant(grade));
         let meant: BTreeSet<_> = meant.map(|(key, _)| key.clone()).collect();
         assert_eq!(found, meant, "{filter:?}");
         assert!(
-            run == Some("no such run") || !found.is_empty(),
+            run == Some("no such run") || trace.is_some_and(<[_]>::is_empty) || !found.is_empty(),
             "{filter:?}"
         );
     }
@@ -234,6 +237,78 @@ async fn filters_agree_with_a_scan_of_everything_and_a_break_ends_it() {
     counted.unwrap();
     assert_eq!(count, 7);
     drop(snapshot);
+    world.kill().await;
+}
+
+/// Grades by ten graders of so many traces, from memory and from a file, and how long it takes to find those of a
+/// hundred traces: by going through all (what pages cannot hold a trace left out), one trace at a time, and all
+/// in one walk.
+///
+/// `cargo nextest run --workspace --lib --run-ignored only --no-capture times_of_lookups`
+#[tokio::test]
+#[ignore = "a measurement, for a quiet machine"]
+async fn times_of_lookups() {
+    const TRACES: usize = 3_800;
+    let world = World::new().await;
+    let id = |n: usize| blake3::hash(&n.to_le_bytes()).to_hex()[..32].to_owned();
+    for n in (0..TRACES).step_by(100) {
+        let graders = (0..10).map(|g| format!("g{g}"));
+        let of_grader = |g: String| {
+            let of_trace = move |n: usize| grade("run", &id(n), &g, &"why ".repeat(50));
+            (n..n + 100).map(of_trace)
+        };
+        let grades = graders.flat_map(of_grader).collect();
+        let appended = world.store().append_grades(&world.project, grades);
+        appended.await.unwrap();
+    }
+    for place in ["memory", "a file"] {
+        if place == "a file" {
+            world.store().flush().await.unwrap();
+        }
+        let snapshot = world.store().snapshot(&world.project);
+        let wanted: BTreeSet<TraceId> = (0..100)
+            .map(|n| TraceId::new(&id(n * 38)).unwrap())
+            .collect();
+        let timed = |what: &str, found: &mut dyn FnMut() -> usize| {
+            let began = std::time::Instant::now();
+            assert_eq!(found(), 1_000, "{what}");
+            println!("{what}, {place}: {:?}", began.elapsed());
+        };
+        let count = |filter: &GradeFilter| {
+            let mut count = 0;
+            let counted = snapshot.for_each_grade(filter, &mut |_| {
+                count += 1;
+                ControlFlow::Continue(())
+            });
+            counted.unwrap();
+            count
+        };
+        timed("going through all", &mut || {
+            let of = |id: &TraceId| {
+                let in_memory = snapshot.memory_grades().into_iter();
+                let mut found = in_memory.filter(|row| row.trace_id == *id).count();
+                let columns = crate::lake::Columns::narrow(Table::Grades);
+                let holding = [("trace_id", id.as_str())];
+                let stored = snapshot.stored_grades(None, &holding, &columns, &mut |row| {
+                    found += usize::from(row.trace_id == *id);
+                    ControlFlow::Continue(())
+                });
+                stored.unwrap();
+                found
+            };
+            wanted.iter().map(of).sum()
+        });
+        timed("one by one", &mut || {
+            let of = |id: &TraceId| count(&GradeFilter::of_trace(id.clone()));
+            wanted.iter().map(of).sum()
+        });
+        timed("in one walk", &mut || {
+            count(&GradeFilter {
+                trace_ids: Some(wanted.clone()),
+                ..GradeFilter::default()
+            })
+        });
+    }
     world.kill().await;
 }
 

@@ -285,6 +285,14 @@ pub(crate) enum Runs {
 Each rate stands with where the truth lies with 95 % confidence, n, and the groups (conversations)
 in it.")]
     Results(RunResults),
+    /// Say whether the candidate is better than the baseline, not worse by more than a margin, or not to be told apart.
+    #[command(after_help = "Examples:
+  tracegrade runs compare BASELINE CANDIDATE
+  tracegrade runs compare BASELINE CANDIDATE --grader paid-once --pair-by metadata.case --margin 0.02
+
+Each grader's answer says how large a change could have been seen, and which test it rests on. To stop a
+pipeline by it: tracegrade gate.")]
+    Compare(RunsCompare),
     /// Delete a run with its grades.
     Delete {
         /// The run's id.
@@ -310,6 +318,27 @@ pub(crate) struct RunsList {
     /// Go on behind this run.
     #[arg(long)]
     pub(crate) after: Option<String>,
+}
+
+/// `runs compare`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsCompare {
+    /// The id of the run of what is there.
+    pub(crate) baseline: String,
+    /// The id of the run of what shall replace it.
+    pub(crate) candidate: String,
+    /// Only this grader, by its name or id; may be repeated. Without it all that both runs have.
+    #[arg(long = "grader", short, value_name = "GRADER")]
+    pub(crate) graders: Vec<String>,
+    /// What makes a trace of one run the counterpart of one of the other: trace, group, none or metadata.KEY.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) pair_by: Option<String>,
+    /// Ask too whether it is worse by less than this: 0.02 are two points of a rate.
+    #[arg(long)]
+    pub(crate) margin: Option<f64>,
+    /// Also graders that are not the same in both runs: it is then the graders that are compared.
+    #[arg(long)]
+    pub(crate) allow_changed_graders: bool,
 }
 
 /// `runs results`.

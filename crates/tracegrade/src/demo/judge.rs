@@ -102,7 +102,7 @@ impl Judge {
             (Some(question), [Some(a), Some(b)]) => a.against(b, question),
             _ => ("tie", UNKNOWN),
         };
-        let mut named = vec![("A", shown[0]), ("B", shown[1])];
+        let mut named = [("A", shown[0]), ("B", shown[1])];
         // The better one is quoted, unless it says nothing.
         named.sort_by_key(|(name, _)| *name != verdict);
         let mut cited = named.into_iter().filter_map(|(name, trace)| {

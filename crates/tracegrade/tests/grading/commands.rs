@@ -373,6 +373,42 @@ fn a_project_says_what_graders_need_to_know() {
 }
 
 #[test]
+fn two_runs_are_compared_in_a_sentence() {
+    let server = server(&[]);
+    let run = |check: &str| {
+        let made = told(&server, &["grade", "--grader", check, "--detach"]);
+        let id = made["id"].as_str().unwrap().to_owned();
+        until(&server, &id, "completed");
+        id
+    };
+    let rule = |check: &str| json!({"type": "rule", "name": "kept", "check": check}).to_string();
+    let [before, after] = [rule("span_count > 0"), rule("span_count > 1000")].map(|it| run(&it));
+    let same = ok(&server, &["runs", "compare", &before, &before]);
+    assert!(same.contains("kept: these traces cannot tell"), "{same}");
+    let refused = ok(&server, &["runs", "compare", &before, &after]);
+    assert!(
+        refused.contains("grade both runs with one version"),
+        "{refused}"
+    );
+    let asked = [
+        "runs",
+        "compare",
+        &before,
+        &after,
+        "--allow-changed-graders",
+        "--grader",
+        "kept",
+    ];
+    let worse = ok(&server, &asked);
+    assert!(worse.starts_with("kept: worse by 100 points"), "{worse}");
+    assert!(worse.contains("paired"), "{worse}");
+    assert_eq!(told(&server, &asked)["verdict"], "worse");
+    let unknown = ["runs", "compare", &before, &after, "--grader", "nope"];
+    let output = command(server.address(), &unknown).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn code_is_tried_on_what_is_there() {
     let server = server(&[]);
     let source =
@@ -389,5 +425,14 @@ fn code_is_tried_on_what_is_there() {
             "unscored" => assert!(verdict["reasoning"].is_string(), "{verdict}"),
             _ => assert_eq!(verdict["score"], 1.0, "{verdict}"),
         }
+    }
+    // What is no Python is not kept; where nobody can tell, that is what is said.
+    let wrong = json!({"type": "code", "source": "def grade(trace)\n    return 1"}).to_string();
+    let saved = ["graders", "save", "wrong", "--grader", &wrong];
+    let output = command(server.address(), &saved).output().unwrap();
+    let said = words(&output.stderr);
+    match output.status.success() {
+        true => assert!(said.contains("could not be checked"), "{said}"),
+        false => assert!(said.contains("`source` is no Python: line 1"), "{said}"),
     }
 }

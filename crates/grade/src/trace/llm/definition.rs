@@ -211,9 +211,11 @@ impl Llm {
 
     /// Returns one definition for each question that the criterion numbers, by key, and the formula for
     /// their mean; none if it asks only one thing. Each is a question of yes or no: that can be counted.
+    /// What is numbered and asks nothing may be the steps of a scale.
     pub(in super::super) fn split(&self) -> Option<(Map<String, Value>, String)> {
         let lines = self.criterion.question.lines();
-        let questions: Vec<&str> = lines.filter_map(numbered).collect();
+        let asked = |line: &&str| line.ends_with('?');
+        let questions: Vec<&str> = lines.filter_map(numbered).filter(asked).collect();
         if questions.len() < 2 || self.is_pairwise() {
             return None;
         }

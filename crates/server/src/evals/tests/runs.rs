@@ -162,6 +162,7 @@ async fn a_run_grades_traces_as_the_stock_client_asks_for_it() {
     .await;
     check(json!({"type": "traces", "filter": {"colour": "red"}}), 400).await;
     check(json!({"type": "traces", "limit": 0}), 400).await;
+    check(json!({"type": "traces", "colour": "red"}), 400).await;
     let named = json!(["t1"]);
     check(
         json!({"type": "traces", "trace_ids": named, "limit": 1}),

@@ -52,7 +52,7 @@ pub(super) struct FailuresRequest {
     trace_ids: Option<Vec<String>>,
     /// The traces of a run: those that a grader failed against those that none did.
     run_id: Option<String>,
-    /// Those that a list with these fields shows, the newest: those that ended in error against the others.
+    /// Those that a list with these fields shows: the newest that ended in error against the newest others.
     #[schema(value_type = Option<Object>)]
     filter: Option<Value>,
 }
@@ -135,8 +135,8 @@ struct OfRun {
 #[derive(Debug, Clone)]
 struct Subject {
     id: TraceId,
-    /// Whether it failed; `None`: its status tells.
-    failed: Option<bool>,
+    /// Whether it failed.
+    failed: bool,
     /// The graders that failed it; `None`: its latest grades tell.
     criteria: Option<Vec<String>>,
 }
@@ -183,6 +183,7 @@ impl Question {
             state: Arc::clone(state),
             snapshot: Arc::clone(&snapshot),
             must_be_there: matches!(self, Self::Traces(_)),
+            until: Instant::now() + LOOKED_AT_MOST,
         };
         let mut looked = looking.at(subjects).await?;
         if let Self::Traces(ids) = self {
@@ -219,28 +220,33 @@ impl Question {
         };
         Ok(match self {
             Self::Traces(ids) => {
-                let subjects = ids.iter().map(|id| subject(id, Some(true)));
+                let subjects = ids.iter().map(|id| subject(id, true));
                 (subjects.collect(), 0)
             }
             Self::Run(of_run) => {
                 let failing = of_run.failing.iter().map(|(id, criteria)| Subject {
                     criteria: Some(criteria.clone()),
-                    ..subject(id, Some(true))
+                    ..subject(id, true)
                 });
                 let passing = of_run.passing.iter().map(|id| Subject {
                     criteria: Some(Vec::new()),
-                    ..subject(id, Some(false))
+                    ..subject(id, false)
                 });
                 (failing.chain(passing).collect(), of_run.left_out)
             }
             Self::Filter(filter) => {
-                let newest = newest(state, snapshot, (**filter).clone(), 2 * TRACES_MAX).await?;
-                let left_out = match newest.len() < 2 * TRACES_MAX {
-                    true => 0,
-                    false => older_failures(state, snapshot, filter, &newest).await?,
+                let [failing, others] = [true, false].map(|failed| of_status(filter, failed));
+                let (failing, left_out) = match failing {
+                    Some(filter) => newest_and_more(state, snapshot, filter).await?,
+                    None => (Vec::new(), 0),
                 };
-                let subjects = newest.iter().map(|(id, _)| subject(id, None));
-                (subjects.collect(), left_out)
+                let others = match others {
+                    Some(filter) => newest(state, snapshot, filter, TRACES_MAX).await?,
+                    None => Vec::new(),
+                };
+                let failing = failing.iter().map(|id| subject(id, true));
+                let others = others.iter().map(|id| subject(id, false));
+                (failing.chain(others).collect(), left_out)
             }
         })
     }
@@ -261,11 +267,10 @@ impl Question {
         // Some of the newest may be among those asked about.
         let newest = newest(state, snapshot, filter, 2 * ids.len()).await?;
         let known: HashSet<&TraceId> = ids.iter().collect();
-        let newest = newest.into_iter().map(|(id, _)| id);
-        let others = newest.filter(|id| !known.contains(id));
+        let others = newest.into_iter().filter(|id| !known.contains(id));
         let subject = |id| Subject {
             id,
-            failed: Some(false),
+            failed: false,
             criteria: None,
         };
         Ok(others.take(ids.len()).map(subject).collect())
@@ -317,13 +322,40 @@ impl OfRun {
     }
 }
 
-/// Returns the newest traces of a filter, each with its status.
+/// Returns the filter of those of its traces that failed, or of the others, as their statuses tell; none if it
+/// lets none of these through.
+fn of_status(filter: &TraceFilter, failed: bool) -> Option<TraceFilter> {
+    let mut some = filter.clone();
+    if some.status.is_empty() {
+        some.status = TraceStatus::ALL.to_vec();
+    }
+    some.status
+        .retain(|status| FAILED.contains(status) == failed);
+    (!some.status.is_empty()).then_some(some)
+}
+
+/// Returns the newest traces of a filter, and how many more there are.
+async fn newest_and_more(
+    state: &AppState,
+    snapshot: &Arc<Snapshot>,
+    filter: TraceFilter,
+) -> Result<(Vec<TraceId>, u64), ApiError> {
+    let newest = newest(state, snapshot, filter.clone(), TRACES_MAX).await?;
+    if newest.len() < TRACES_MAX {
+        return Ok((newest, 0));
+    }
+    let all = state.engine.count_traces(Arc::clone(snapshot) as _, filter);
+    let more = all.await?.saturating_sub(TRACES_MAX as u64);
+    Ok((newest, more))
+}
+
+/// Returns the newest traces of a filter.
 async fn newest(
     state: &AppState,
     snapshot: &Arc<Snapshot>,
     filter: TraceFilter,
     limit: usize,
-) -> Result<Vec<(TraceId, TraceStatus)>, ApiError> {
+) -> Result<Vec<TraceId>, ApiError> {
     let list = TraceList {
         filter,
         order: Order::Descending,
@@ -335,34 +367,8 @@ async fn newest(
         .engine
         .list_traces(Arc::clone(snapshot) as _, list)
         .await?;
-    let (now, idle) = (snapshot.now(), snapshot.idle_micros());
-    let one = |entry: TraceEntry| {
-        let status = entry.row.status_at(now, idle);
-        (entry.row.item.trace_id.clone(), status)
-    };
-    Ok(page.items.into_iter().map(one).collect())
-}
-
-/// Returns how many traces of a filter failed that are not among its newest.
-async fn older_failures(
-    state: &AppState,
-    snapshot: &Arc<Snapshot>,
-    filter: &TraceFilter,
-    newest: &[(TraceId, TraceStatus)],
-) -> Result<u64, ApiError> {
-    let mut failing = filter.clone();
-    failing.status = FAILED.to_vec();
-    if !filter.status.is_empty() {
-        failing.status.retain(|one| filter.status.contains(one));
-    }
-    if failing.status.is_empty() {
-        return Ok(0);
-    }
-    let all = state
-        .engine
-        .count_traces(Arc::clone(snapshot) as _, failing);
-    let looked_at = newest.iter().filter(|(_, it)| FAILED.contains(it)).count();
-    Ok(all.await?.saturating_sub(looked_at as u64))
+    let ids = page.items.into_iter();
+    Ok(ids.map(|entry| entry.row.item.trace_id.clone()).collect())
 }
 
 /// Looks at traces, some at a time: what they weigh is given back before the next are read.
@@ -372,6 +378,8 @@ struct Looking {
     snapshot: Arc<Snapshot>,
     /// Whether a trace that is not there is the caller's mistake.
     must_be_there: bool,
+    /// When what was looked at must do.
+    until: Instant,
 }
 
 /// What was seen.
@@ -407,17 +415,17 @@ impl Looking {
             })
             .collect();
         // The failing ones first; those that lie near each other are read together.
-        there.sort_by_key(|(it, home)| (it.failed == Some(false), std::cmp::Reverse(*home)));
+        there.sort_by_key(|(it, home)| (!it.failed, std::cmp::Reverse(*home)));
         let looking = self.clone();
         let work = move || {
-            let until = Instant::now() + LOOKED_AT_MOST;
             let mut looked = Looked::default();
             let known = Known::of(&looking.state, looking.snapshot.project());
+            let mut said = looking.fails_of(&there)?;
             for chunk in there.chunks(READ_TOGETHER) {
-                if Instant::now() < until {
-                    looking.look_at(chunk, &known, &mut looked)?;
+                if Instant::now() < looking.until {
+                    looking.look_at(chunk, &known, &mut said, &mut looked)?;
                 } else {
-                    let failing = chunk.iter().filter(|(it, _)| it.failed != Some(false));
+                    let failing = chunk.iter().filter(|(it, _)| it.failed);
                     looked.left_out += failing.count() as u64;
                 }
             }
@@ -449,56 +457,61 @@ impl Looking {
         Ok(homes)
     }
 
+    /// Returns the latest grades of traces that fail them, of those of which nothing was said beforehand: the
+    /// grades of all in one walk.
+    fn fails_of(
+        &self,
+        there: &[(Subject, Time)],
+    ) -> Result<HashMap<TraceId, Vec<Grade>>, ReadError> {
+        let open = there.iter().filter(|(it, _)| it.criteria.is_none());
+        let ids = open.map(|(it, _)| it.id.clone()).collect();
+        let is_fail = |grade: &Grade| grade.verdict.outcome == Outcome::Fail;
+        latest_grades(&self.snapshot, ids, false, is_fail)
+    }
+
     fn look_at(
         &self,
         some: &[(Subject, Time)],
         known: &Known,
+        said: &mut HashMap<TraceId, Vec<Grade>>,
         looked: &mut Looked,
     ) -> Result<(), ApiError> {
         let traces: Vec<(TraceId, Time)> = (some.iter())
             .map(|(it, home)| (it.id.clone(), *home))
             .collect();
         let ledger = self.state.store.ledger();
-        let mut first_error = None;
         for_each_view(&self.snapshot, ledger, &traces, true, |at, view| {
-            if let Err(error) = self.look(&some[at].0, &view, known, looked) {
-                first_error.get_or_insert(error);
-            }
+            let subject = &some[at].0;
+            let fails = said.remove(&subject.id).unwrap_or_default();
+            looked.look(subject, &view, fails, known);
         })?;
-        first_error.map_or(Ok(()), |error| Err(error.into()))
+        Ok(())
     }
+}
 
-    fn look(
-        &self,
-        subject: &Subject,
-        view: &TraceView,
-        known: &Known,
-        looked: &mut Looked,
-    ) -> Result<(), ReadError> {
+impl Looked {
+    /// Adds a trace that is looked at, with its latest grades that fail it.
+    fn look(&mut self, subject: &Subject, view: &TraceView, fails: Vec<Grade>, known: &Known) {
         let criteria: Vec<(String, Option<SpanId>)> = match &subject.criteria {
             Some(names) => names.iter().map(|name| (name.clone(), None)).collect(),
             None => {
-                let grades = latest_grades(&self.snapshot, &subject.id, false)?;
-                let failed = |grade: &Grade| grade.verdict.outcome == Outcome::Fail;
-                let failed = grades.into_iter().filter(failed).map(|grade| {
-                    let known = (
+                let failed = fails.into_iter().map(|grade| {
+                    let grader = (
                         grade.grader_name.clone(),
                         grade.grader_id,
                         grade.grader_version,
                     );
-                    looked.graders.insert(known);
+                    self.graders.insert(grader);
                     let cited = grade.verdict.citations.into_iter().next();
                     (grade.grader_name, grade.span_id.or(cited))
                 });
                 failed.collect()
             }
         };
-        let failed = (subject.failed).unwrap_or_else(|| FAILED.contains(&view.status));
         let findings = Detectors::all().run(view, known.context());
-        looked.workflows.extend(view.row.item.workflow_name.clone());
-        let seen = Observed::of(view, &findings, failed, criteria);
-        looked.observed.push(seen);
-        Ok(())
+        self.workflows.extend(view.row.item.workflow_name.clone());
+        let seen = Observed::of(view, &findings, subject.failed, criteria);
+        self.observed.push(seen);
     }
 }
 

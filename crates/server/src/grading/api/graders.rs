@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use store::meta::{NewGrader, StoredGrader};
 use utoipa::ToSchema;
 
+use super::advice::Advice;
 use super::grader_object::GraderObject;
 use super::named::{self, LIBRARY_PREFIX, stored_grader};
 use crate::auth::Principal;
@@ -67,6 +68,17 @@ pub(super) struct Validation {
     problems: Vec<String>,
     /// The grader as it was understood; null if it was not.
     grader: Option<GraderObject>,
+    #[serde(flatten)]
+    advice: Advice,
+}
+
+/// A grader that was saved, and what there is to be said of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GraderSaved {
+    #[serde(flatten)]
+    grader: GraderObject,
+    #[serde(flatten)]
+    advice: Advice,
 }
 
 /// Save a grader. A name that is new becomes version 1; one that is known gets its next version, unless
@@ -77,7 +89,7 @@ pub(super) struct Validation {
     tag = "grade",
     request_body = GraderSent,
     responses(
-        (status = 200, body = GraderObject),
+        (status = 200, body = GraderSaved),
         (status = 400, description = "Every mistake in the definition is told", body = ErrorBody),
         (status = 403, description = "The key may not send", body = ErrorBody)
     )
@@ -86,7 +98,7 @@ pub(super) async fn save_grader(
     State(state): State<AppState>,
     principal: Principal,
     JsonBody(sent): JsonBody<GraderSent>,
-) -> Result<Json<GraderObject>, ApiError> {
+) -> Result<Json<GraderSaved>, ApiError> {
     principal.require(Scope::Ingest)?;
     save(&state, &principal, sent, None).await
 }
@@ -158,7 +170,7 @@ pub(super) async fn retrieve_grader(
     params(("id" = String, Path, description = "The grader's id or name")),
     request_body = GraderSent,
     responses(
-        (status = 200, body = GraderObject),
+        (status = 200, body = GraderSaved),
         (status = 400, description = "Every mistake in the definition is told", body = ErrorBody),
         (status = 403, description = "The key may not send", body = ErrorBody),
         (status = 404, body = ErrorBody)
@@ -169,7 +181,7 @@ pub(super) async fn update_grader(
     principal: Principal,
     Path(id): Path<String>,
     JsonBody(sent): JsonBody<GraderSent>,
-) -> Result<Json<GraderObject>, ApiError> {
+) -> Result<Json<GraderSaved>, ApiError> {
     principal.require(Scope::Ingest)?;
     let stored = stored_grader(&state, &principal.project, &id, None).await?;
     save(&state, &principal, sent, Some(stored)).await
@@ -234,12 +246,18 @@ pub(super) async fn validate_grader(
     principal: Principal,
     JsonBody(draft): JsonBody<GraderDraft>,
 ) -> Json<Validation> {
+    let mut advice = Advice::default();
     let (problems, grader) = match TraceGrader::parse(&draft.grader) {
         Ok(grader) => {
-            let lacking = Known::of(&state, &principal.project).lacking(&grader);
+            advice = Advice::of(&grader);
+            let mut problems = Known::of(&state, &principal.project).lacking(&grader);
+            match principal.allows(Scope::Ingest) {
+                true => problems.extend(advice.check(&state, &grader).await),
+                false => advice.check_not_allowed(&grader),
+            }
             let told = || GraderObject::of_draft(String::new(), None, &grader);
-            let told = lacking.is_empty().then(told);
-            (lacking, told)
+            let told = problems.is_empty().then(told);
+            (problems, told)
         }
         Err(problems) => (problems.0, None),
     };
@@ -248,6 +266,7 @@ pub(super) async fn validate_grader(
         valid: grader.is_some(),
         problems,
         grader,
+        advice,
     })
 }
 
@@ -269,13 +288,15 @@ async fn save(
     principal: &Principal,
     sent: GraderSent,
     known: Option<StoredGrader>,
-) -> Result<Json<GraderObject>, ApiError> {
+) -> Result<Json<GraderSaved>, ApiError> {
     let (definition, name, description) = sent.parts(known)?;
     let grader = TraceGrader::parse(&definition)
         .map_err(|problems| ApiError::invalid("definition", problems.to_string()))?;
-    let lacking = Known::of(state, &principal.project).lacking(&grader);
-    if !lacking.is_empty() {
-        return Err(ApiError::invalid("definition", lacking.join("\n")));
+    let mut advice = Advice::of(&grader);
+    let mut problems = Known::of(state, &principal.project).lacking(&grader);
+    problems.extend(advice.check(state, &grader).await);
+    if !problems.is_empty() {
+        return Err(ApiError::invalid("definition", problems.join("\n")));
     }
     let new = NewGrader {
         name: Some(name),
@@ -288,7 +309,10 @@ async fn save(
     let stored = meta
         .save_grader(principal.who(), &principal.project, &new)
         .await?;
-    Ok(Json(GraderObject::of(stored)?))
+    Ok(Json(GraderSaved {
+        grader: GraderObject::of(stored)?,
+        advice,
+    }))
 }
 
 impl GraderSent {

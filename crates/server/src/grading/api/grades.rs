@@ -58,7 +58,7 @@ pub(super) async fn list_grades(
     let asked = Asked {
         filter: GradeFilter {
             run_id: Some(run.id),
-            trace_id: trace_id.transpose()?,
+            trace_ids: trace_id.transpose()?.map(|id| BTreeSet::from([id])),
             grader_id: params.take("grader")?,
             ..GradeFilter::default()
         },
@@ -100,22 +100,20 @@ fn page(snapshot: &Snapshot, asked: &Asked) -> Result<(Vec<Grade>, bool), ReadEr
     if has_more {
         chosen.pop_last();
     }
-    let traces: BTreeSet<Option<TraceId>> = chosen.values().cloned().collect();
+    let filter = GradeFilter {
+        // A case without a trace is found by going through all.
+        trace_ids: chosen.values().cloned().collect(),
+        with_texts: true,
+        ..asked.filter.clone()
+    };
     let mut grades = BTreeMap::new();
-    for trace_id in traces {
-        let filter = GradeFilter {
-            trace_id,
-            with_texts: true,
-            ..asked.filter.clone()
-        };
-        snapshot.for_each_grade(&filter, &mut |grade| {
-            let id = grade.id();
-            if chosen.contains_key(&id) {
-                grades.insert(id, grade);
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
+    snapshot.for_each_grade(&filter, &mut |grade| {
+        let id = grade.id();
+        if chosen.contains_key(&id) {
+            grades.insert(id, grade);
+        }
+        ControlFlow::Continue(())
+    })?;
     Ok((grades.into_values().collect(), has_more))
 }
 

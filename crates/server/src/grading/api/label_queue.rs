@@ -248,10 +248,9 @@ fn grades_of(
     };
     let filter = GradeFilter {
         run_id: Some(run_id.to_owned()),
-        trace_id: Some(trace_id),
         grader_id: Some(grader_id.to_owned()),
         with_texts: true,
-        ..GradeFilter::default()
+        ..GradeFilter::of_trace(trace_id)
     };
     let mut grades = Vec::new();
     snapshot.for_each_grade(&filter, &mut |grade| {

@@ -4,6 +4,7 @@
 //! grades come to is reckoned in `grade`. All of it needs a key that may read; what makes or changes
 //! something needs `ingest` besides, for it may spend money on judges; what deletes needs `admin`.
 
+mod advice;
 mod annotations;
 mod calibration;
 mod compare;
@@ -13,6 +14,7 @@ mod grade_object;
 mod grader_object;
 mod graders;
 mod grades;
+mod in_time;
 mod label_queue;
 mod labelled;
 mod named;
@@ -32,6 +34,7 @@ use utoipa::OpenApi;
 
 use crate::state::AppState;
 
+pub(super) use advice::Advice;
 pub(crate) use annotations::AnnotationObject;
 pub(super) use gathered::GatheredRuns;
 pub(crate) use grade_object::GradeObject;

@@ -1,7 +1,7 @@
 //! What was said of one trace and its spans: the latest grade of each grader, in whatever run, and what
 //! people say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use model::{Grade, ProjectId, SpanId, Time, TraceId};
@@ -17,44 +17,69 @@ use crate::state::AppState;
 /// So many annotations of one trace are told, the newest.
 const ANNOTATIONS_MAX: usize = 1_000;
 
-/// Returns of each grader its latest grades on a trace: one, or one for each span of graders that grade span
-/// by span.
+/// Returns the latest grades of each of these traces: of each grader one, or one for each span of graders that
+/// grade span by span. All are read in one walk; only those that `is_kept` are held meanwhile, and returned.
 pub(super) fn latest_grades(
     snapshot: &Snapshot,
-    trace_id: &TraceId,
+    trace_ids: BTreeSet<TraceId>,
     with_texts: bool,
-) -> Result<Vec<Grade>, ReadError> {
+    is_kept: impl Fn(&Grade) -> bool,
+) -> Result<HashMap<TraceId, Vec<Grade>>, ReadError> {
     let filter = GradeFilter {
-        trace_id: Some(trace_id.clone()),
+        trace_ids: Some(trace_ids),
         with_texts,
         ..GradeFilter::default()
     };
-    let mut all = Vec::new();
+    let mut of_traces: HashMap<TraceId, Latest> = HashMap::new();
     snapshot.for_each_grade(&filter, &mut |grade| {
-        all.push(grade);
+        if let Some(trace_id) = &grade.trace_id {
+            let latest = of_traces.entry(trace_id.clone()).or_default();
+            latest.add(grade, &is_kept);
+        }
         ControlFlow::Continue(())
     })?;
-    Ok(latest(all))
+    let of_traces = of_traces.into_iter();
+    Ok(of_traces
+        .map(|(trace_id, latest)| (trace_id, latest.into_grades()))
+        .collect())
 }
 
-/// Keeps of each grader the grades of the run and attempt that came last.
-fn latest(mut grades: Vec<Grade>) -> Vec<Grade> {
-    let mut last: BTreeMap<String, (Time, String, u32)> = BTreeMap::new();
-    for grade in &grades {
-        let made = (grade.created_at, grade.run_id.clone(), grade.attempt);
-        let known = last.entry(grade.grader_id.clone()).or_insert(made.clone());
-        *known = made.max(known.clone());
+/// What a grader said of a trace by run and attempt, each with the moment of its last grade.
+type Attempts = BTreeMap<(String, u32), (Time, Vec<Grade>)>;
+
+/// The grades of a trace by grader: they come in any order, so which attempt is the last is known at the end.
+#[derive(Debug, Default)]
+struct Latest {
+    graders: BTreeMap<String, Attempts>,
+}
+
+impl Latest {
+    fn add(&mut self, grade: Grade, is_kept: impl Fn(&Grade) -> bool) {
+        let attempts = self.graders.entry(grade.grader_id.clone()).or_default();
+        let attempt = attempts.entry((grade.run_id.clone(), grade.attempt));
+        let (last, grades) = attempt.or_default();
+        *last = grade.created_at.max(*last);
+        if is_kept(&grade) {
+            grades.push(grade);
+        }
     }
-    grades.retain(|grade| {
-        let last = last.get(&grade.grader_id);
-        last.is_some_and(|(_, run, attempt)| grade.run_id == *run && grade.attempt == *attempt)
-    });
-    let key = |grade: &Grade| {
-        let (name, id) = (grade.grader_name.clone(), grade.grader_id.clone());
-        (name, id, grade.span_id.clone())
-    };
-    grades.sort_by_cached_key(key);
-    grades
+
+    /// Returns of each grader the grades of the run and attempt that came last, in an order that does not
+    /// change.
+    fn into_grades(self) -> Vec<Grade> {
+        let last = |attempts: Attempts| {
+            let attempts = attempts.into_iter();
+            attempts.max_by(|(key, (at, _)), (other, (then, _))| (at, key).cmp(&(then, other)))
+        };
+        let last = self.graders.into_values().filter_map(last);
+        let mut grades: Vec<Grade> = last.flat_map(|(_, (_, grades))| grades).collect();
+        let key = |grade: &Grade| {
+            let (name, id) = (grade.grader_name.clone(), grade.grader_id.clone());
+            (name, id, grade.span_id.clone())
+        };
+        grades.sort_by_cached_key(key);
+        grades
+    }
 }
 
 /// Returns what people say of a trace and its spans.
@@ -89,8 +114,9 @@ pub(crate) fn grades_of(
     snapshot: &Snapshot,
     trace_id: &TraceId,
 ) -> Result<Vec<GradeObject>, ReadError> {
-    let grades = latest_grades(snapshot, trace_id, true)?;
-    Ok(grades.into_iter().map(GradeObject::from).collect())
+    let of_traces = latest_grades(snapshot, BTreeSet::from([trace_id.clone()]), true, |_| true)?;
+    let grades = of_traces.into_values().flatten();
+    Ok(grades.map(GradeObject::from).collect())
 }
 
 /// What was said of a trace, and which of it of which span.
@@ -191,12 +217,16 @@ mod tests {
     fn of_each_grader_the_run_and_attempt_that_came_last_count() {
         let grades = vec![
             grade("new", "spans", 1, Some("b"), 20),
+            grade("new", "spans", 1, Some("a"), 1),
             grade("old", "whole", 1, None, 1),
-            grade("new", "spans", 1, Some("a"), 19),
-            grade("old", "spans", 1, Some("c"), 2),
+            grade("old", "spans", 1, Some("c"), 19),
             grade("old", "whole", 2, None, 3),
         ];
-        let kept = latest(grades);
+        let mut latest = Latest::default();
+        grades
+            .into_iter()
+            .for_each(|grade| latest.add(grade, |_| true));
+        let kept = latest.into_grades();
         let told: Vec<_> = kept
             .iter()
             .map(|grade| {

@@ -1,6 +1,6 @@
 //! What came of a run: the whole in figures, and the traces that somebody wants to look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -263,7 +263,9 @@ fn grades_of(
 ) -> Result<Vec<Grade>, ReadError> {
     let filter = GradeFilter {
         run_id: Some(run_id.to_owned()),
-        trace_id: TraceId::new(&item.item_id).ok(),
+        trace_ids: TraceId::new(&item.item_id)
+            .ok()
+            .map(|id| BTreeSet::from([id])),
         with_texts: true,
         ..GradeFilter::default()
     };

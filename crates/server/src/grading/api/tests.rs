@@ -1,5 +1,6 @@
 //! The API from outside, on a server in this process, with a judge that says what a test wants.
 
+mod code;
 mod failures;
 mod figures;
 mod graders;
@@ -97,6 +98,11 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::changed(|_, _| {}).await
+    }
+
+    /// A server with some other settings, or with others to grade with.
+    async fn changed(change: impl FnOnce(&mut Config, &mut GradeServices)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.listen = "127.0.0.1:0".parse().unwrap();
@@ -104,13 +110,14 @@ impl Bench {
         config.store.data_dir = dir.path().join("data");
         config.store.free_bytes_min = 0;
         config.grading.judge_model = Some("gpt-5-mini".to_owned());
-        let listeners = bind(&config).await.unwrap();
-        let app = App::build(config, Arc::new(SystemClock), Arc::new(RealDisk));
         let judge = Arc::new(Judge::default());
-        let graders = GradeServices {
+        let mut graders = GradeServices {
             model: Some(Arc::clone(&judge) as Arc<dyn Model>),
             ..GradeServices::default()
         };
+        change(&mut config, &mut graders);
+        let listeners = bind(&config).await.unwrap();
+        let app = App::build(config, Arc::new(SystemClock), Arc::new(RealDisk));
         let app = app.await.unwrap().with_graders(graders);
         let _first = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().tls_certs_only([]).no_proxy();

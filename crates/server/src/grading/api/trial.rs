@@ -12,7 +12,9 @@ use axum::extract::State;
 use futures::StreamExt;
 use grade::judge::Budget;
 use grade::results::FigureObject;
-use grade::trace::{Costs, Counterpart, Exchange, Graded, Halt, Subject, TraceGrader};
+use grade::trace::{
+    Costs, Counterpart, Exchange, Graded, Halt, Services, Subject, TraceGrader, TracePython,
+};
 use model::{GroupId, NanoUsd, Outcome, ProjectId, TraceFilter, TraceId, Verdict};
 use query::{Order, TraceList};
 use serde::{Deserialize, Serialize};
@@ -23,11 +25,13 @@ use store::{Columns, Snapshot, Table};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
+use super::advice::Advice;
 use super::grade_object::JudgeObject;
+use super::in_time::InTime;
 use super::named;
 use crate::auth::Principal;
 use crate::error::{ApiError, ErrorBody};
-use crate::grading::context::{Known, baselines_before};
+use crate::grading::context::{Baselines, Known, baselines_before};
 use crate::grading::judge::ProjectJudge;
 use crate::grading::{require_services, usual};
 use crate::json::JsonBody;
@@ -47,11 +51,17 @@ const JUDGED_MAX: usize = 50;
 /// Traces that wait for a judge at the same time.
 const AT_ONCE: usize = 4;
 
+/// Traces that code looks at at the same time: as many as there are workers if nobody says otherwise.
+const CODE_AT_ONCE: usize = 2;
+
 /// What a trial may spend on judges if nobody says how much, in US dollars.
 const COST_USD: f64 = 1.0;
 
 /// The share of the time of a request that a trial takes; the rest is for its answer.
 const TIME_SHARE: f64 = 0.85;
+
+/// The share of it until which code may run: that it took too long is told by its grade.
+const CODE_SHARE: f64 = 0.8;
 
 /// So much of what judges were asked is shown; of later traces only the verdict.
 const EXCHANGE_BYTES_MAX: usize = 16 << 20;
@@ -97,6 +107,8 @@ pub(super) struct Trial {
     /// Why not all traces were graded: the money or the time is used up, or the judge refuses whatever it
     /// is asked.
     stopped: Option<String>,
+    #[serde(flatten)]
+    advice: Advice,
     /// One entry a trace, or a span of graders that grade span by span; the newest traces first.
     data: Vec<TrialVerdict>,
 }
@@ -175,7 +187,8 @@ pub(super) async fn try_grader(
     JsonBody(asked): JsonBody<TrialRequest>,
 ) -> Result<Json<Trial>, ApiError> {
     // What was graded is told before the request has to end, not lost with it.
-    let until = Instant::now() + state.config.request_timeout.mul_f64(TIME_SHARE);
+    let after = |share| Instant::now() + state.config.request_timeout.mul_f64(share);
+    let (code_until, until) = (after(CODE_SHARE), after(TIME_SHARE));
     let meant = named::meant(&state, &principal.project, &asked.grader, "grader").await?;
     if meant.grader.cost() != Costs::Nothing {
         principal.require(Scope::Ingest)?;
@@ -199,6 +212,7 @@ pub(super) async fn try_grader(
         judge: &judge,
         known: &Arc::new(known),
         baselines: &Arc::new(baselines.map_err(ApiError::internal)?),
+        code_until,
         until,
     };
     let tried = attempt.grade(&wanted).await?;
@@ -282,8 +296,10 @@ struct Attempt<'a> {
     grader: &'a Arc<TraceGrader>,
     judge: &'a ProjectJudge,
     known: &'a Arc<Known>,
-    /// What rules ask of the traces before, by its key.
-    baselines: &'a Arc<BTreeMap<String, f64>>,
+    /// What rules ask of the traces before.
+    baselines: &'a Arc<Baselines>,
+    /// When code has to be over, so that there is time to say so.
+    code_until: Instant,
     /// When it has to be over.
     until: Instant,
 }
@@ -323,7 +339,12 @@ impl Attempt<'_> {
         // Without a judge one after the other: what each weighs is given back before the next is read.
         let at_once = match self.grader.cost() {
             Costs::Nothing => 1,
-            Costs::Code | Costs::Judge => AT_ONCE,
+            Costs::Code => CODE_AT_ONCE,
+            Costs::Judge => AT_ONCE,
+        };
+        let begins_until = match self.grader.sources().is_empty() {
+            true => self.until,
+            false => self.code_until,
         };
         let is_named = wanted.ids.is_some();
         let against = wanted.against.as_ref();
@@ -332,6 +353,8 @@ impl Attempt<'_> {
         };
         // As they come: one that takes long holds up no other. They are told in the order of the traces.
         let verdicts = futures::stream::iter(ids.into_iter().enumerate());
+        let verdicts =
+            verdicts.take_while(move |_| std::future::ready(Instant::now() < begins_until));
         let mut verdicts = std::pin::pin!(verdicts.map(one).buffer_unordered(at_once));
         let (mut graded, mut stopped) = (BTreeMap::new(), None);
         while stopped.is_none() {
@@ -341,8 +364,11 @@ impl Attempt<'_> {
                     Ok(said) => drop(graded.insert(at, said)),
                     Err(halt) => stopped = Some(halt.to_string()),
                 },
-                Err(_elapsed) => stopped = Some(out_of_time(graded.len(), count)),
+                Err(_elapsed) => break,
             }
+        }
+        if stopped.is_none() && graded.len() < count {
+            stopped = Some(out_of_time(graded.len(), count));
         }
         Ok(Tried {
             verdicts: graded.into_values().flatten().collect(),
@@ -395,7 +421,7 @@ impl Attempt<'_> {
                 return Ok(None);
             };
             let now = grader.grade_now(&Subject {
-                baselines: &baselines,
+                baselines: baselines.of(&viewed.view),
                 ..known.subject(&viewed.view)
             });
             Ok(Some(match now {
@@ -415,13 +441,22 @@ impl Attempt<'_> {
                         view: &other.view,
                         trace_hash: "",
                     }),
-                    baselines: self.baselines,
+                    baselines: self.baselines.of(&viewed.view),
                     criteria_per_trace: self.grader.criteria(),
                     ..self.known.subject(&viewed.view)
                 };
                 let bill = self.judge.bill(Some(&id), None, NanoUsd(0));
                 let bill = bill.compared_with(against);
-                match self.grader.grade(&subject, &bill.services()).await {
+                let python = self.state.graders.python.as_deref();
+                let in_time = python.map(|python| InTime {
+                    python,
+                    until: self.code_until,
+                });
+                let services = Services {
+                    python: in_time.as_ref().map(|it| it as &dyn TracePython),
+                    ..bill.services()
+                };
+                match self.grader.grade(&subject, &services).await {
                     Ok(graded) => (viewed.group_id().cloned(), graded),
                     Err(halt) => return Ok(Err(halt)),
                 }
@@ -484,6 +519,7 @@ impl Trial {
             pass_rate_figure: figure.map(FigureObject::from),
             cost_usd: cost,
             stopped: tried.stopped,
+            advice: Advice::of(grader),
             data: tried.verdicts.into_iter().map(told).collect(),
         }
     }

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::text::count;
+use crate::text::{count, significant};
 
 /// A figure as the API tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -32,6 +32,15 @@ impl Figure {
         format!("{} {}", digits(self.estimate), self.sureness(digits))
     }
 
+    /// Returns a mean or a quantile of numbers without a scale, as costs and durations are.
+    pub(super) fn open(&self) -> String {
+        format!(
+            "{} {}",
+            significant(self.estimate),
+            self.sureness(significant)
+        )
+    }
+
     /// Returns a difference of two rates, in points.
     pub(super) fn points(&self) -> String {
         let points = |share: f64| signed(share * 100.0, 1);
@@ -45,7 +54,11 @@ impl Figure {
 
     /// Returns a difference of two means.
     pub(super) fn change(&self) -> String {
-        let change = |value: f64| signed(value, 2);
+        // Hundredths say nothing of costs.
+        let change = |value: f64| match value != 0.0 && value.abs() < 0.01 {
+            true => signed_text(value, significant(value.abs())),
+            false => signed(value, 2),
+        };
         format!(
             "{} {}",
             change(self.estimate),
@@ -91,7 +104,10 @@ fn digits(value: f64) -> String {
 
 /// Returns a number with its sign, a true minus.
 fn signed(value: f64, digits: usize) -> String {
-    let text = format!("{:.digits$}", value.abs());
+    signed_text(value, format!("{:.digits$}", value.abs()))
+}
+
+fn signed_text(value: f64, text: String) -> String {
     match () {
         () if text.chars().all(|c| matches!(c, '0' | '.')) => text,
         () if value < 0.0 => format!("−{text}"),
@@ -123,6 +139,10 @@ mod tests {
             few.rate(),
             "100.0 % (95 %: 60.0 or more, n = 1,200 in 1 group, design effect 3.1, too few groups)"
         );
+        let cost = figure(
+            r#"{"estimate":0.00612,"interval":[0.0049,0.0081],"n":200,"groups":200,"design_effect":1.0}"#,
+        );
+        assert_eq!(cost.open(), "0.00612 (95 %: 0.00490–0.00810, n = 200)");
         assert_eq!(
             few.mean(),
             "1.00 (95 %: 0.60 or more, n = 1,200 in 1 group, design effect 3.1, too few groups)"
@@ -136,5 +156,9 @@ mod tests {
         );
         assert_eq!(change.points(), "−4.2 points (95 %: −8.0 to 0.0, n = 50)");
         assert_eq!(change.change(), "−0.04 (95 %: −0.08 to 0.00, n = 50)");
+        let costs = figure(
+            r#"{"estimate":-0.0021,"interval":[-0.0042,0.012],"n":50,"groups":50,"design_effect":1.0}"#,
+        );
+        assert_eq!(costs.change(), "−0.00210 (95 %: −0.00420 to +0.01, n = 50)");
     }
 }

@@ -330,6 +330,11 @@ impl Report {
                 short_text(&example.grader, 40)
             ));
         }
+        if !self.examples.is_empty() {
+            out.push_str(
+                "`tracegrade traces show ID` shows one, `tracegrade traces tree ID` how it went\n",
+            );
+        }
         out
     }
 

@@ -48,9 +48,40 @@ struct Grader {
     used: bool,
 }
 
+/// A grader that was kept, and what the server has to say of it.
+#[derive(Debug, Deserialize)]
+struct Saved {
+    #[serde(flatten)]
+    grader: Grader,
+    #[serde(flatten)]
+    advice: Advice,
+}
+
+/// What could not be checked, what is unwise, and what would be better.
+#[derive(Debug, Default, Deserialize)]
+struct Advice {
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    suggestion: Option<Value>,
+}
+
+impl Advice {
+    /// Returns it line by line.
+    fn lines(&self) -> Vec<String> {
+        let warnings = self.warnings.iter();
+        let mut lines: Vec<String> = warnings.map(|it| short_text(it, 400)).collect();
+        let suggestion = self.suggestion.as_ref();
+        lines.extend(suggestion.map(|it| format!("suggestion: {}", safe_text(&it.to_string()))));
+        lines
+    }
+}
+
 /// What the server says of a draft.
 #[derive(Debug, Deserialize)]
 struct Trial {
+    #[serde(flatten)]
+    advice: Advice,
     name: String,
     counts: BTreeMap<String, u64>,
     #[serde(default)]
@@ -211,7 +242,7 @@ pub(super) async fn save_definition(
     let known = ["v1", "graders", name];
     let before = ask.client.get_json::<Grader>(&known, &[]).await.ok();
     let answer = ask.client.send_json(Method::POST, &PATH, &body).await?;
-    let Some(grader) = ask.tell::<Grader>(answer).await? else {
+    let Some(Saved { grader, advice }) = ask.tell::<Saved>(answer).await? else {
         return Ok(());
     };
     output::line(format!(
@@ -220,6 +251,7 @@ pub(super) async fn save_definition(
         grader.version,
         safe_text(&grader.id)
     ))?;
+    advice.lines().iter().for_each(output::note);
     let is_other = |before: &Grader| before.definition != grader.definition;
     if before.is_some_and(|it| it.version == grader.version && is_other(&it)) {
         output::note(format!(
@@ -253,6 +285,7 @@ async fn attempt(ask: &Ask, draft: &GradersTry) -> anyhow::Result<()> {
     }
     let trial: Trial = ask.client.json(answer).await?;
     output::block(&trial.words(draft.exchanges))?;
+    trial.advice.lines().iter().for_each(output::note);
     trial.stopped.as_deref().map_or(Ok(()), not_all)
 }
 
@@ -516,6 +549,22 @@ mod tests {
         let plain = |with| anstream::adapter::strip_str(&trial.words(with)).to_string();
         insta::assert_snapshot!(plain(false));
         insta::assert_snapshot!("a_trial_with_what_was_asked", plain(true));
+    }
+
+    #[test]
+    fn advice_is_told_line_by_line() {
+        let advice: Advice = serde_json::from_str(
+            r#"{"warnings":["it asks 2 things at once\u001b[2J"],"suggestion":{"type":"multi"}}"#,
+        )
+        .unwrap();
+        let want = [
+            r"it asks 2 things at once\u{1b}[2J",
+            r#"suggestion: {"type":"multi"}"#,
+        ];
+        assert_eq!(advice.lines(), want);
+        // A server of before says nothing of it.
+        let none: Advice = serde_json::from_str("{}").unwrap();
+        assert_eq!(none.lines(), Vec::<String>::new());
     }
 
     const CANNED: &str = r#"{"object":"grader.trial","name":"goal","type":"llm","counts":{"pass":1,"fail":1,"value":0,"not_applicable":1,"unscored":0},

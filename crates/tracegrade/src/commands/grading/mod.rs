@@ -6,6 +6,7 @@
 mod asked;
 mod by_key;
 mod calibrate;
+mod compare;
 mod events;
 mod failures;
 mod figure;

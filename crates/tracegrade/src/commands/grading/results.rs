@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::output::{self, Align, BAD, BOLD, Cell, DIM, OPEN, styled};
 use crate::text::{self, count, safe_text, short_text};
@@ -67,11 +68,17 @@ pub(super) struct Results {
 
 #[derive(Debug, Deserialize)]
 struct OfGrader {
+    #[serde(default)]
+    grader: Facts,
     counts: Counts,
     #[serde(default)]
     pass_rate_figure: Option<Figure>,
     #[serde(default)]
     mean_figure: Option<Figure>,
+    #[serde(default)]
+    median_figure: Option<Figure>,
+    #[serde(default)]
+    p95_figure: Option<Figure>,
     #[serde(default)]
     labels: BTreeMap<String, Label>,
     #[serde(default)]
@@ -82,6 +89,13 @@ struct OfGrader {
     pairwise: Option<Pairwise>,
     #[serde(default)]
     withheld: BTreeMap<String, String>,
+}
+
+/// What there is to know of a grader beside its figures.
+#[derive(Debug, Default, Deserialize)]
+struct Facts {
+    #[serde(default)]
+    scale: Value,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -252,9 +266,9 @@ impl Results {
             row.extend(numbers.map(number));
             row.push(Cell::from(of.rate()));
             rows.push(row);
-            if let (Some(_), Some(mean)) = (&of.pass_rate_figure, &of.mean_figure) {
+            for figure in of.besides() {
                 let mut row = vec![Cell::default(); 6];
-                row.push(Cell::from(format!("score {}", mean.mean())));
+                row.push(Cell::from(figure));
                 rows.push(row);
             }
         }
@@ -370,10 +384,40 @@ impl OfGrader {
         if let Some(rate) = &self.pass_rate_figure {
             return rate.rate();
         }
-        if let Some(mean) = &self.mean_figure {
-            return format!("score {}", mean.mean());
+        match &self.mean_figure {
+            Some(mean) => self.mean(mean),
+            None => withheld(&self.withheld, "pass_rate"),
         }
-        withheld(&self.withheld, "pass_rate")
+    }
+
+    /// Returns the figures that stand below it. Of numbers without a scale the mean says little by itself: a
+    /// few large ones make it.
+    fn besides(&self) -> Vec<String> {
+        let mut figures = Vec::new();
+        if let (Some(_), Some(mean)) = (&self.pass_rate_figure, &self.mean_figure) {
+            figures.push(self.mean(mean));
+        }
+        if self.is_open() {
+            let quantiles = [("median", &self.median_figure), ("p95", &self.p95_figure)];
+            for (name, figure) in quantiles {
+                figures.extend(figure.map(|it| format!("{name} {}", it.open())));
+            }
+        }
+        figures
+    }
+
+    fn mean(&self, mean: &Figure) -> String {
+        match self.is_open() {
+            true => format!("mean {}", mean.open()),
+            false => format!("score {}", mean.mean()),
+        }
+    }
+
+    /// Returns whether its numbers, if it gives any, have no ends.
+    fn is_open(&self) -> bool {
+        let scale = &self.grader.scale;
+        let is_bounded = scale["low"].is_number() && scale["high"].is_number();
+        scale.is_object() && !is_bounded
     }
 
     fn notes(&self, name: &str, out: &mut String) {
@@ -517,6 +561,43 @@ mod tests {
             !raw.contains("\u{1b}[2J") && !raw.contains('\u{202e}'),
             "{raw}"
         );
+    }
+
+    #[test]
+    fn numbers_without_a_scale_are_told_with_their_middle_and_their_tail() {
+        let of = |scale: &str| -> OfGrader {
+            let figure = |estimate: f64| {
+                format!(
+                    r#"{{"estimate":{estimate},"interval":[{},{}],"n":200,"groups":200,"design_effect":1.0}}"#,
+                    estimate / 2.0,
+                    estimate * 2.0
+                )
+            };
+            let told = format!(
+                r#"{{"grader":{{"scale":{scale}}},"counts":{{}},"mean_figure":{},"median_figure":{},"p95_figure":{}}}"#,
+                figure(0.008),
+                figure(0.006),
+                figure(0.02)
+            );
+            serde_json::from_str(&told).unwrap()
+        };
+        for open in [
+            r#"{"type":"pass_fail"}"#,
+            r#"{"type":"number","low":0,"high":null,"pass_threshold":null}"#,
+        ] {
+            let of = of(open);
+            assert_eq!(of.rate(), "mean 0.00800 (95 %: 0.00400–0.0160, n = 200)");
+            assert_eq!(
+                of.besides(),
+                [
+                    "median 0.00600 (95 %: 0.00300–0.0120, n = 200)",
+                    "p95 0.0200 (95 %: 0.0100–0.0400, n = 200)",
+                ]
+            );
+        }
+        let of = of(r#"{"type":"number","low":0,"high":1,"pass_threshold":null}"#);
+        assert_eq!(of.rate(), "score 0.01 (95 %: 0.00–0.02, n = 200)");
+        assert_eq!(of.besides(), Vec::<String>::new());
     }
 
     const CANNED: &str = r#"{"object":"trace.grading_results",

@@ -11,6 +11,7 @@ use crate::output;
 use crate::text::{count, safe_text};
 
 use super::super::Ask;
+use super::compare;
 use super::follow::path;
 use super::grade::{self, RUNS, usd_of};
 use super::results::{self, Told};
@@ -37,6 +38,7 @@ pub(super) async fn run(ask: &Ask, runs: &Runs) -> anyhow::Result<ExitCode> {
             steer(ask, run, "cap", &body).await
         }
         Runs::Results(args) => of_run(ask, args).await,
+        Runs::Compare(args) => compare::run(ask, args).await,
         Runs::Delete { run, yes: _ } => delete(ask, run).await,
     }
     .map(|()| ExitCode::SUCCESS)

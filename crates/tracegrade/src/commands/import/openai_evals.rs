@@ -398,6 +398,8 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn found(text: &str) -> (Vec<(Kind, usize)>, Vec<usize>) {
@@ -447,6 +449,17 @@ mod tests {
             format!("{EVAL}\n{{\"object\": \"eval.run\",\n{RUN}\nno json\n{{\"a\":1}}\n{ITEM}\n{{");
         let want = vec![(Kind::Eval, 1), (Kind::Run, 3), (Kind::Item, 6)];
         assert_eq!(found(&text), (want, vec![2, 4, 5, 7]));
+    }
+
+    #[test]
+    fn a_packed_file_is_read_like_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("evals.jsonl.gz");
+        let level = flate2::Compression::fast();
+        let mut packed = flate2::write::GzEncoder::new(File::create(&path).unwrap(), level);
+        packed.write_all(EVAL.as_bytes()).unwrap();
+        packed.finish().unwrap();
+        assert_eq!(read(&path).unwrap(), EVAL);
     }
 
     #[test]

@@ -17,7 +17,6 @@ use super::interner::Interner;
 use super::judge_use::JudgeTally;
 use super::panel::Told;
 use super::summary::RunResults;
-use crate::judge::consistency::Flips;
 use crate::scale::GraderScale;
 
 /// The share of grades without a verdict above which a run is degraded.
@@ -345,25 +344,27 @@ impl Graded {
         changed.map(|(item, _)| item).collect()
     }
 
-    /// Returns how often the grader changed its mind about items that it graded more than once.
-    pub(crate) fn flips(&self) -> Flips {
-        let mut flips = Flips::default();
-        for (item, earlier) in self.earlier() {
-            let cells = earlier.into_iter().chain([self.cell(item)]);
-            let verdicts: Vec<_> = cells
-                .map(|cell| {
-                    let said = (cell.outcome(), cell.label(), cell.score().map(f64::to_bits));
-                    // of numbers that pass or fail only that counts
-                    let decided = (cell.outcome(), None, None);
-                    cell.is_scored().then_some(match cell.outcome() {
-                        Some(Outcome::Value) => said,
-                        _ => decided,
-                    })
-                })
-                .collect();
-            flips.add(&verdicts);
-        }
-        flips
+    /// Returns the items that got two verdicts or more, and whether the grader changed its mind about them.
+    pub(crate) fn repeated(&self) -> Vec<(u32, bool)> {
+        let said = |cell: Cell| {
+            let all = (cell.outcome(), cell.label(), cell.score().map(f64::to_bits));
+            // of numbers that pass or fail only that counts
+            let decided = (cell.outcome(), None, None);
+            cell.is_scored().then_some(match cell.outcome() {
+                Some(Outcome::Value) => all,
+                _ => decided,
+            })
+        };
+        let of = |(item, earlier): (u32, Vec<Cell>)| {
+            let mut verdicts = earlier
+                .into_iter()
+                .chain([self.cell(item)])
+                .filter_map(said);
+            let first = verdicts.next()?;
+            let others: Vec<_> = verdicts.collect();
+            (!others.is_empty()).then(|| (item, others.iter().any(|it| *it != first)))
+        };
+        self.earlier().into_iter().filter_map(of).collect()
     }
 }
 

@@ -152,7 +152,7 @@ mod tests {
             }
             let run = builder.collect();
             assert_eq!(doubts(&run.graded()[0])[0].1, 0.0, "{order:?}");
-            assert_eq!(run.graded()[0].flips().flipped, 0, "{order:?}");
+            assert_eq!(run.graded()[0].repeated(), [(0, false)], "{order:?}");
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) fn results(collected: &Collected, grader: &Graded) -> GraderResults {
         histogram: histogram(grader),
         labels: labels(collected, grader),
         strata: strata(collected, &passes, &scores),
-        flips: FlipRate::of(grader.flips(), collected.level()),
+        flips: FlipRate::of_attempts(collected, grader),
         noise: FlipRate::of(grader.judge.samples, collected.level()),
         panel: grader.judge.panel.agreement(collected.level()),
         pairwise: pairwise::of(collected, grader),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use model::Outcome;
 use serde::Serialize;
-use stats::Level;
 use stats::interval::{self, Purpose};
+use stats::{Figure, Level, Refusal, Row, Rows, cluster};
 use utoipa::ToSchema;
 
 use super::collected::Collected;
@@ -165,10 +165,28 @@ pub struct FlipRate {
 }
 
 impl FlipRate {
+    /// Of one judge who was asked the same several times.
     pub(super) fn of(flips: Flips, level: Level) -> Option<Self> {
         let (repeated, flipped) = (flips.repeated as u64, flips.flipped as u64);
-        let figure = interval::rate(flipped, repeated, level, Purpose::Report).ok();
-        let figure = figure.map(FigureObject::from);
+        let figure = interval::rate(flipped, repeated, level, Purpose::Report);
+        Self::shown(repeated, flipped, figure)
+    }
+
+    /// Of a grader's attempts at the same traces.
+    pub(super) fn of_attempts(collected: &Collected, grader: &Graded) -> Option<Self> {
+        let items = grader.repeated();
+        let flipped = items.iter().filter(|(_, flipped)| *flipped).count();
+        let rows = items.iter().map(|(item, flipped)| Row {
+            value: f64::from(u8::from(*flipped)),
+            group: collected.group(*item),
+        });
+        let rows = Rows::new(rows);
+        let figure = rows.and_then(|it| cluster::rate(&it, collected.level(), Purpose::Report));
+        Self::shown(items.len() as u64, flipped as u64, figure)
+    }
+
+    fn shown(repeated: u64, flipped: u64, figure: Result<Figure, Refusal>) -> Option<Self> {
+        let figure = figure.ok().map(FigureObject::from);
         (repeated > 0).then_some(Self {
             repeated,
             flipped,

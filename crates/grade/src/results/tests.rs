@@ -335,11 +335,15 @@ fn a_grader_that_changes_its_mind_is_told() {
             attempt: 2,
             ..grade("goal", &trace, passed(at != 3))
         };
-        [again, grade("goal", &trace, passed(true))]
+        let both = [again, grade("goal", &trace, passed(true))];
+        both.map(|grade| in_group(&format!("g{}", at / 5), grade))
     });
     let results = collected(&[pass_fail("goal")], grades).results();
     let flips = results.by_grader["goal"].flips.as_ref().unwrap();
     assert_eq!((flips.repeated, flips.flipped), (10, 1));
+    // traces of one conversation are alike in this too
+    let figure = flips.rate_figure.as_ref().unwrap();
+    assert_eq!((figure.n, figure.groups), (10, 2));
 }
 
 #[test]

@@ -305,10 +305,10 @@ in it.")]
     /// Say whether the candidate is better than the baseline, not worse by more than a margin, or not to be told apart.
     #[command(after_help = "Examples:
   tracegrade runs compare BASELINE CANDIDATE
-  tracegrade runs compare BASELINE CANDIDATE --grader paid-once --pair-by metadata.case --margin 0.02
+  tracegrade runs compare BASELINE CANDIDATE --grader paid-once --pair-by metadata.case
 
-Each grader's answer says how large a change could have been seen, and which test it rests on. To stop a
-pipeline by it: tracegrade gate.")]
+Each grader's answer says how large a change could have been seen, and which test it rests on. To
+stop a pipeline by it: tracegrade gate.")]
     Compare(RunsCompare),
     /// Delete a run with its grades.
     Delete {

@@ -56,7 +56,7 @@ pub(crate) enum Projects {
   assumed_model=MODEL   calls that do not tell their model are priced as this one; empty prices none
   judge_model=MODEL     the model of judges that name none; empty is as the server is set up
   include_sensitive_data=true|false
-                        whether prompts, answers, arguments, results and the words of errors are kept
+                        whether prompts, answers, arguments, results and words of errors are kept
   include_audio=true|false
                         whether audio is kept
   sample_rate=SHARE     the share of traces that is kept, from 0 to 1

@@ -103,7 +103,7 @@ pub(super) fn settings(told: &Value, problems: &mut Vec<String>) -> GradingSetti
             "schemas" => settings.schemas = entries(name, told, problems, schema),
             "context_windows" => settings.context_windows = entries(name, told, problems, window),
             _ => problems.push(format!(
-                "{name}: there is no such field: write tools, workflows, schemas or context_windows"
+                "{name}: there is no such field: write judge_model, tools, workflows, schemas or context_windows"
             )),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use bytes::Bytes;
-use model::{Grade, JsonText, ProjectId, Time};
+use model::{Grade, JsonText, ProjectId, Time, TraceId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use proptest::prelude::*;
 

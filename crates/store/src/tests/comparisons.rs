@@ -35,6 +35,7 @@ async fn run_of_a_pair(world: &World) -> String {
         weight: 1.0,
         trace_started_at: NOW,
         counterpart: TraceId::new(OTHER).ok(),
+        reference: None,
     };
     let added = meta.add_grading_items(&run.id, &[item]).await.unwrap();
     assert_eq!(added, 1);

@@ -249,7 +249,7 @@ async fn filters_agree_with_a_scan_of_everything_and_a_break_ends_it() {
 #[ignore = "a measurement, for a quiet machine"]
 async fn times_of_lookups() {
     const TRACES: usize = 3_800;
-    let world = World::new().await;
+    let mut world = World::new().await;
     let id = |n: usize| blake3::hash(&n.to_le_bytes()).to_hex()[..32].to_owned();
     for n in (0..TRACES).step_by(100) {
         let graders = (0..10).map(|g| format!("g{g}"));

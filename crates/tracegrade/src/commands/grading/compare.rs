@@ -44,7 +44,8 @@ struct Tested {
 
 /// Compares two runs and prints what that comes to.
 pub(super) async fn run(ask: &Ask, args: &RunsCompare) -> anyhow::Result<()> {
-    let answer = ask.client.send_json(Method::POST, &PATH, &body(args));
+    let asked = body(args);
+    let answer = ask.client.send_json(Method::POST, &PATH, &asked);
     match ask.tell::<Comparison>(answer.await?).await? {
         Some(comparison) => Ok(output::block(&comparison.words())?),
         None => Ok(()),

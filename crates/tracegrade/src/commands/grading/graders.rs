@@ -93,8 +93,6 @@ struct Trial {
     stopped: Option<String>,
     #[serde(default)]
     references: Option<References>,
-    #[serde(default)]
-    warnings: Vec<String>,
     data: Vec<Verdict>,
 }
 
@@ -454,9 +452,6 @@ impl Trial {
         let references = self.references.iter().flat_map(References::words);
         for words in references {
             out.push_str(&format!("references: {words}\n"));
-        }
-        for warning in &self.warnings {
-            out.push_str(&format!("{}\n", short_text(warning, 400)));
         }
         self.list(with_exchanges, &mut out);
         out

@@ -329,7 +329,7 @@ impl Results {
         }
         if let Some(grouping) = &self.grouping {
             out.push_str(&format!(
-                "groups are by {}; {} without it count as one each\n",
+                "groups are by {}; {} without it are a group each\n",
                 short_text(&grouping.by, 60),
                 text::traces(grouping.without_key)
             ));

@@ -68,7 +68,39 @@ enum Question {
     Grounded,
     /// Did the right agent get it?
     Handoff,
+    /// Did the calls of tools fit?
+    Tools,
+    /// Did every step bring it forward?
+    Steps,
+    /// Was the handbook kept to?
+    Policy,
+    /// Is it said well?
+    Tone,
 }
+
+/// The words by which a criterion is known, the surest first.
+const WORDS: [(Question, &[&str]); 7] = [
+    (Question::Handoff, &["hand-off", "handoff"]),
+    (Question::Grounded, &["supported by", "handbook"]),
+    (Question::Tone, &["tone", "polite"]),
+    (Question::Policy, &["policy"]),
+    (
+        Question::Steps,
+        &["every step", "needless", "bring the work forward"],
+    ),
+    (Question::Tools, &["tool call", "tool usage", "tools"]),
+    (
+        Question::Goal,
+        &[
+            "goal",
+            "what could be had",
+            "user asked",
+            "customer",
+            "quality",
+            "served its user",
+        ],
+    ),
+];
 
 impl Judge {
     /// Returns the judge of the story that ends at `until`.
@@ -152,11 +184,7 @@ impl PlayedJudge for Judge {
         let is_score = schema.is_some_and(|schema| schema.pointer("/properties/score").is_some());
         let answer = match is_score {
             true => {
-                let score = match passes {
-                    Some(true) => 5,
-                    Some(false) => 2,
-                    None => 3,
-                };
+                let score = passes.map(|passes| if passes { 5 } else { 2 });
                 json!({"evidence": evidence, "reasoning": reasoning, "score": score, "confidence": 0.8})
             }
             false => {
@@ -178,12 +206,9 @@ impl Known {
         let failure = self.truth.failure;
         let wrong = match question {
             Question::Goal => (!self.truth.resolved).then(|| why(failure)),
-            Question::Grounded => failure
-                .filter(|failure| is_untrue(*failure))
-                .map(|f| why(Some(f))),
-            Question::Handoff => failure
-                .filter(|f| matches!(f, FailureKind::PingPong | FailureKind::WrongHandoff))
-                .map(|failure| why(Some(failure))),
+            _ => failure
+                .filter(|it| is_of(question, *it))
+                .map(|it| why(Some(it))),
         };
         match wrong {
             // A good story is believed.
@@ -228,12 +253,23 @@ fn sounds_good(failure: FailureKind) -> bool {
     )
 }
 
-/// Returns whether the answer says what is not so.
-fn is_untrue(failure: FailureKind) -> bool {
-    matches!(
-        failure,
-        FailureKind::WrongPolicy | FailureKind::ClaimedNotDone | FailureKind::StaleTracking
-    )
+/// Returns whether what went wrong is what a question other than that for the goal is about.
+fn is_of(question: Question, failure: FailureKind) -> bool {
+    use FailureKind::*;
+    match question {
+        Question::Goal | Question::Tone => false,
+        Question::Grounded => matches!(failure, WrongPolicy | ClaimedNotDone | StaleTracking),
+        Question::Handoff => matches!(failure, PingPong | WrongHandoff),
+        Question::Tools => matches!(
+            failure,
+            ToolNotFound | ToolLoop | WrongAddress | StoreCredit | DoubleRefund
+        ),
+        Question::Steps => matches!(failure, ToolLoop | PingPong | AskedTwice),
+        Question::Policy => matches!(
+            failure,
+            WrongPolicy | StoreCredit | DoubleRefund | OutputBlocked
+        ),
+    }
 }
 
 /// Returns what a careful reader would say.
@@ -261,7 +297,8 @@ fn why(failure: Option<FailureKind>) -> &'static str {
         Some(InputBlocked) => "A guardrail stopped the run before anything was done.",
         Some(OutputBlocked) => "The answer promised what the shop does not, and was stopped.",
         Some(Abandoned) => "The run breaks off.",
-        Some(DoubleRefund) | None => "What was asked for was not done.",
+        Some(DoubleRefund) => "The refund that timed out had gone through, and was paid once more.",
+        None => "What was asked for was not done.",
     }
 }
 
@@ -276,13 +313,15 @@ fn two_traces(prompt: &str) -> Option<[&str; 2]> {
 fn question(prompt: &str) -> Option<Question> {
     let (_, behind) = prompt.rsplit_once("## Criterion")?;
     let criterion = behind.split("\n## ").next()?.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| criterion.contains(word));
-    match () {
-        () if has(&["hand-off", "handoff"]) => Some(Question::Handoff),
-        () if has(&["supported by", "handbook"]) => Some(Question::Grounded),
-        () if has(&["goal", "what could be had", "user asked", "customer"]) => Some(Question::Goal),
-        () => None,
-    }
+    let criterion = criterion.trim();
+    // What follows the question may name much that it is not about.
+    let asked = criterion.lines().next()?;
+    let known = |text: &str| {
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let found = WORDS.iter().find(|(_, words)| has(words));
+        found.map(|(question, _)| *question)
+    };
+    known(asked).or_else(|| known(criterion))
 }
 
 /// Returns how a prompt will tell of a trace: its spans and how long it took.
@@ -367,6 +406,44 @@ mod tests {
         );
         assert_eq!(ask("Were the hand-offs right?"), Some(Question::Handoff));
         assert_eq!(ask("Is it funny?"), None);
+        for (name, question) in [
+            ("tool_choice", Question::Tools),
+            ("no_unneeded_steps", Question::Steps),
+            ("policy_kept", Question::Policy),
+            ("tone", Question::Tone),
+            ("grounded", Question::Grounded),
+            ("goal_reached", Question::Goal),
+            ("handoff_quality", Question::Handoff),
+            ("better_answer", Question::Goal),
+        ] {
+            let path = format!(
+                "{}/../grade/src/library/{name}.json",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            let ready: Value =
+                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let text = |key: &str| {
+                ready["definition"][key]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let criterion = [text("question"), text("pass_when"), text("fail_when")].join("\n");
+            assert_eq!(ask(&criterion), Some(question), "{name}");
+        }
+        for (criterion, question) in [
+            (
+                "Rate the appropriateness of tool usage (1-5)",
+                Question::Tools,
+            ),
+            (
+                "Rate the quality of agent handoffs (1-5)",
+                Question::Handoff,
+            ),
+            ("Overall quality (1-5)", Question::Goal),
+        ] {
+            assert_eq!(ask(criterion), Some(question), "{criterion}");
+        }
     }
 
     #[test]

@@ -281,7 +281,7 @@ mod tests {
                     .cost_max(&pairs.into_iter().collect());
                 match (got, want) {
                     (Ok(got), Ok(want)) => assert_eq!(got, want.map(NanoUsd::from_usd)),
-                    (Err(got), Err(param)) => assert!(got.to_string().starts_with(param), "{got}"),
+                    (Err(got), Err(param)) => assert!(format!("{got:?}").contains(param), "{got:?}"),
                     (got, want) => panic!("{got:?} is not {want:?}"),
                 }
             };

@@ -7,17 +7,20 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
 use grade::trace::Halt;
 use model::{NanoUsd, ProjectId};
 use serde_json::json;
 use store::meta::{EvalRun, MetaError, QueuedItem};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use super::grading::Plan;
+use super::grading::{Done, Plan};
 use crate::app::ServeError;
 use crate::error::{ApiError, chain};
 use crate::state::AppState;
@@ -148,14 +151,36 @@ async fn grade_rows(
     let begun = rows
         .into_iter()
         .take_while(|_| !is_halted.load(Ordering::Relaxed));
-    let mut done = futures::stream::iter(begun)
-        .map(|row| plan.grade(row))
-        .buffer_unordered(ROWS_AT_ONCE)
-        .ready_chunks(ROWS_PER_WRITE);
-    let mut halt = None;
-    while let Some(done) = done.next().await {
+    let (tell, told) = mpsc::unbounded_channel();
+    let grading = async move {
+        let graded = futures::stream::iter(begun).map(|row| plan.grade(row));
+        let mut graded = graded.buffer_unordered(ROWS_AT_ONCE);
+        while let Some(done) = graded.next().await {
+            if tell.send(done).is_err() {
+                break;
+            }
+        }
+    };
+    let writing = write_rows(state, run, told, &is_halted);
+    // Rows go on while others are written: they keep the answers of models, and one that stood still with
+    // the database's only pen in its hand would be waited for for ever.
+    match select(pin!(writing), pin!(grading)).await {
+        Either::Left((went, _grading)) => went,
+        Either::Right(((), writing)) => writing.await,
+    }
+}
+
+/// Writes down rows as they are told, until there are no more.
+async fn write_rows(
+    state: &AppState,
+    run: &EvalRun,
+    mut told: UnboundedReceiver<Done>,
+    is_halted: &AtomicBool,
+) -> Result<Went, RunError> {
+    let (mut halt, mut done) = (None, Vec::new());
+    while told.recv_many(&mut done, ROWS_PER_WRITE).await > 0 {
         let (mut graded, mut cost) = (Vec::with_capacity(done.len()), NanoUsd::default());
-        for one in done {
+        for one in done.drain(..) {
             cost = cost.saturating_add(one.cost);
             match one.graded {
                 Ok(row) => graded.push(row),

@@ -268,23 +268,24 @@ mod tests {
 
     #[test]
     fn what_a_run_may_cost_is_said_by_its_source_or_its_metadata() {
-        let check =
-            |source: Option<f64>, metadata: Option<&str>, want: Result<Option<f64>, &str>| {
-                let mut sent = serde_json::json!({"type": "jsonl"});
-                if let Some(usd) = source {
-                    sent["max_cost_usd"] = usd.into();
-                }
-                let sent = RawValue::from_string(sent.to_string()).unwrap();
-                let pairs = metadata.map(|text| (COST_MAX.to_owned(), text.to_owned()));
-                let got = DataSource::parse(&sent)
-                    .unwrap()
-                    .cost_max(&pairs.into_iter().collect());
-                match (got, want) {
-                    (Ok(got), Ok(want)) => assert_eq!(got, want.map(NanoUsd::from_usd)),
-                    (Err(got), Err(param)) => assert!(format!("{got:?}").contains(param), "{got:?}"),
-                    (got, want) => panic!("{got:?} is not {want:?}"),
-                }
-            };
+        let check = |source: Option<f64>,
+                     metadata: Option<&str>,
+                     want: Result<Option<f64>, &str>| {
+            let mut sent = serde_json::json!({"type": "jsonl"});
+            if let Some(usd) = source {
+                sent["max_cost_usd"] = usd.into();
+            }
+            let sent = RawValue::from_string(sent.to_string()).unwrap();
+            let pairs = metadata.map(|text| (COST_MAX.to_owned(), text.to_owned()));
+            let got = DataSource::parse(&sent)
+                .unwrap()
+                .cost_max(&pairs.into_iter().collect());
+            match (got, want) {
+                (Ok(got), Ok(want)) => assert_eq!(got, want.map(NanoUsd::from_usd)),
+                (Err(got), Err(param)) => assert!(format!("{got:?}").contains(param), "{got:?}"),
+                (got, want) => panic!("{got:?} is not {want:?}"),
+            }
+        };
         check(None, None, Ok(None));
         check(Some(0.5), Some("7"), Ok(Some(0.5)));
         check(None, Some(" 7 "), Ok(Some(7.0)));

@@ -141,7 +141,10 @@ async fn a_list_is_read_page_by_page_in_either_order() {
         .await
         .unwrap_err();
     let gone = gone.to_string();
-    assert!(gone.starts_with("there is no eval \"eval_x\" in this list"), "{gone}");
+    assert!(
+        gone.starts_with("there is no eval \"eval_x\" in this list"),
+        "{gone}"
+    );
 }
 
 #[tokio::test]

@@ -106,8 +106,7 @@ pub(super) struct Trial {
     r#type: &'static str,
     /// How many verdicts came out how: `pass`, `fail`, `value`, `not_applicable`, `unscored`.
     counts: BTreeMap<&'static str, usize>,
-    /// The share of passes among passes and fails; null if there are neither, or if they lie in one
-    /// group.
+    /// The share of passes among passes and fails; null if there are neither.
     pass_rate: Option<f64>,
     /// How sure that is.
     pass_rate_figure: Option<FigureObject>,

@@ -431,13 +431,8 @@ impl Trial {
             text::traces(traces_of(&mut self.data.iter())),
             self.tally()
         );
-        let of = |outcome: &str| self.counts.get(outcome).copied().unwrap_or(0);
-        match &self.pass_rate_figure {
-            Some(rate) => out.push_str(&format!("pass rate {}\n", rate.rate())),
-            None if of("pass") + of("fail") > 0 => out.push_str(
-                "no pass rate: all traces are of one group, which says nothing of others\n",
-            ),
-            None => {}
+        if let Some(rate) = &self.pass_rate_figure {
+            out.push_str(&format!("pass rate {}\n", rate.rate()));
         }
         if let Some(usd) = self.cost_usd.filter(|usd| *usd > 0.0) {
             out.push_str(&format!("{} spent on judges\n", text::cost(usd)));

@@ -397,6 +397,7 @@ async fn d5_a_lost_catalog_costs_no_grade_and_doubles_none() {
     world.delete("t1").await;
     world.lose_catalog("the log has all grades").await;
     world.check("the log has all grades");
+    world.store().erase().await.unwrap();
     for _ in 0..2 {
         world.grade("run", "t", &["a", "b"]).await.unwrap();
         world.store().flush().await.unwrap();

@@ -36,6 +36,10 @@ pub(super) fn corrected(
             );
             (it.figure.into(), told)
         }),
+        How::All => by_people(run, graded, labelled).map(|figure| {
+            let told = "All graded traces are labelled: this is what people say, and nothing of it the judge's";
+            (figure.into(), told.to_owned())
+        }),
         How::Otherwise => by_errors(run, graded, labelled, options).map(|it| {
             let told = "Rogan–Gladen: the labelled traces are no random sample, so the judge's errors are taken to be the same here as there";
             (it, told.to_owned())
@@ -130,6 +134,16 @@ fn by_sample(
     }
     let strata = judgements.by_stratum(|item| judgements.of(item))?;
     stratified(&strata, options.level)
+}
+
+/// The rate by people's labels alone, of which every judged item has one.
+fn by_people(run: &Collected, graded: &Graded, labelled: &Labelled) -> Result<Figure, Refusal> {
+    let labels: HashMap<u32, bool> = labelled.items.iter().copied().collect();
+    let said = |item: u32| match labels.get(&item) {
+        Some(good) => Said::Value(f64::from(u8::from(*good))),
+        None => Said::pass(&graded.cell(item)),
+    };
+    Sample::of(run, said).rate()
 }
 
 /// Rogan and Gladen's, of as many independent verdicts as the graded ones are worth.

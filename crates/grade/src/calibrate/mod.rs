@@ -112,7 +112,8 @@ pub struct Calibration {
     pub labelled: usize,
     /// How many of them the figures below rest on: those of the queue, if they were chosen by one.
     pub used: usize,
-    /// How those were chosen: `queue` by their doubt and with known chances, `random`, or `other`.
+    /// How those were chosen: `queue` by their doubt and with known chances, `random`, `all` that were graded,
+    /// or `other`.
     pub chosen: &'static str,
     /// Traces that the grader passed or failed.
     pub judged: usize,
@@ -282,6 +283,8 @@ enum How {
     /// With these chances, by item.
     ByChance(HashMap<u32, f64>),
     AtRandom,
+    /// All that were graded.
+    All,
     Otherwise,
 }
 
@@ -290,6 +293,7 @@ impl How {
         match self {
             Self::ByChance(_) => "queue",
             Self::AtRandom => "random",
+            Self::All => "all",
             Self::Otherwise => "other",
         }
     }
@@ -312,6 +316,10 @@ impl Basis {
             Chosen::AtRandom => return whole(How::AtRandom),
             Chosen::Otherwise => return whole(How::Otherwise),
             Chosen::AsRecorded => {}
+        }
+        let judged = graded.cells().filter(|(_, cell)| cell.passed().is_some());
+        if all.items.len() == judged.count() {
+            return whole(How::All);
         }
         let with_verdict: HashMap<u32, usize> = (0..)
             .zip(&all.items)
@@ -356,10 +364,10 @@ impl Basis {
         let (level, seed) = (options.level, options.seed);
         let asked = |item: &u32| match &self.how {
             How::ByChance(chances) => chances[item],
-            How::AtRandom | How::Otherwise => 1.0,
+            How::AtRandom | How::All | How::Otherwise => 1.0,
         };
         if matches!(self.how, How::Otherwise)
-            || matches!(self.how, How::AtRandom) && !run.is_stratified()
+            || matches!(self.how, How::AtRandom | How::All) && !run.is_stratified()
         {
             return against_humans(judged, level, seed);
         }

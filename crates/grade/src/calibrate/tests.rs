@@ -497,6 +497,15 @@ fn how_labels_were_chosen_decides_how_the_rate_is_corrected() {
     let (how, used, told) = recorded(&elsewhere);
     assert_eq!((how, used), ("other", 100));
     assert!(told.starts_with("Rogan"), "{told}");
+    // where all are labelled there is nothing to be estimated from the judge
+    let all: Vec<HumanLabel> = (0..2_000)
+        .map(|at| label(&format!("t{at}"), "bob", truths[at]))
+        .collect();
+    let found = calibrate(&run, "goal", &all, &options(Chosen::AsRecorded)).unwrap();
+    let good = truths.iter().filter(|good| **good).count() as u64;
+    let people = stats::interval::rate(good, 2_000, Level::P95, Purpose::Report).unwrap();
+    assert_eq!((found.chosen, found.used), ("all", 2_000));
+    assert_eq!(found.corrected_rate, Some(FigureObject::from(people)));
     // a queue that was begun does not yet outweigh a hundred labels
     let begun = [&elsewhere[..], &by_doubt[..4]].concat();
     assert_eq!(recorded(&begun).0, "other");

@@ -163,7 +163,11 @@ pub(super) fn plan_item(value: &Value) -> Result<PlanItem, String> {
 
 fn object<'a>(value: &'a Value, known: &[&str]) -> Result<&'a Map<String, Value>, String> {
     let Value::Object(fields) = value else {
-        return Err(format!("is {}, not an object", kind(value)));
+        return Err(format!(
+            "is {}, not an object with {}",
+            kind(value),
+            known.join(", ")
+        ));
     };
     match fields.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(format!(

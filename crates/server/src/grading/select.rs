@@ -30,6 +30,7 @@ use crate::read::for_each_view;
 /// A trace that may be chosen takes about so much memory: a million of them have room in the share of
 /// queries.
 const CANDIDATE_BYTES: usize = size_of::<Candidate>() + 48;
+const _: () = assert!(CANDIDATE_BYTES <= 128, "a million traces have no room");
 
 /// So many are counted before more memory is asked for.
 const CANDIDATES_PER_STEP: usize = 4_096;
@@ -173,11 +174,28 @@ struct Candidate {
     home: Time,
     /// Its place among the strata.
     stratum: usize,
+    partner: Option<Box<Partner>>,
+    /// What few runs ask for: apart, for there may be a million candidates.
+    beside: Option<Box<Beside>>,
+}
+
+/// What a trace is compared with, by another one and by what should have been.
+#[derive(Debug, Clone)]
+struct Beside {
     /// By what it finds its partner, where the run compares.
     key: Option<Box<str>>,
-    partner: Option<Box<Partner>>,
     /// What should have been done.
     reference: Option<Arc<str>>,
+}
+
+impl Candidate {
+    fn key(&self) -> Option<&str> {
+        self.beside.as_ref()?.key.as_deref()
+    }
+
+    fn reference(&self) -> Option<&Arc<str>> {
+        self.beside.as_ref()?.reference.as_ref()
+    }
 }
 
 /// Memory for candidates, asked for as they become more.
@@ -348,9 +366,14 @@ impl Found {
         let id = row.item.trace_id.as_str();
         let references = asked.references.as_ref();
         let reference = references.and_then(|it| it.of(id, metadata, &mut self.tally));
+        let beside = (key.is_some() || reference.is_some()).then(|| {
+            Box::new(Beside {
+                key: key.map(String::into_boxed_str),
+                reference: reference.cloned(),
+            })
+        });
         self.candidates.push(Candidate {
-            reference: reference.cloned(),
-            key: key.map(String::into_boxed_str),
+            beside,
             partner: None,
             trace_id: row.item.trace_id.clone(),
             group_id,
@@ -391,7 +414,7 @@ impl Found {
         let others = find(snapshot, ledger, &other_side)?;
         let lonely = |one: &Candidate| Lonely {
             trace_id: one.trace_id.clone(),
-            key: one.key.as_deref().map(str::to_owned),
+            key: one.key().map(str::to_owned),
         };
         let own: Vec<Lonely> = self.candidates.iter().map(lonely).collect();
         let others = OtherSide {
@@ -446,7 +469,7 @@ fn keep_to(
             &ids,
             rule.needs_content(),
             |at, mut view| {
-                lay_beside(&mut view, chunk[at].reference.as_deref());
+                lay_beside(&mut view, chunk[at].reference().map(|it| &**it));
                 if rule.holds(&view) {
                     kept.push(chunk[at].clone());
                 }
@@ -531,7 +554,7 @@ fn draw(asked: &Asked, found: Found, at: Time) -> Result<Selected, ApiError> {
         weight,
         trace_started_at: one.home,
         counterpart: one.partner.map(|partner| partner.trace_id),
-        reference: one.reference,
+        reference: one.beside.and_then(|beside| beside.reference),
     };
     Ok(Selected {
         items: items.into_iter().map(item).collect(),
@@ -546,7 +569,9 @@ fn held_against(
     tally: &Tally,
     items: &[(Candidate, f64)],
 ) -> Result<Option<ReferencesTold>, ApiError> {
-    let held = items.iter().filter_map(|(one, _)| one.reference.as_deref());
+    let held = items
+        .iter()
+        .filter_map(|(one, _)| one.reference().map(|it| &**it));
     require_room(held.clone().map(str::len))?;
     let references = asked.references.as_ref();
     Ok(references.map(|it| it.told(tally, held.count())))

@@ -554,9 +554,11 @@ impl Trial {
             .verdicts
             .iter()
             .flat_map(|said| &said.graded.exchanges);
-        let cost: Option<f64> = exchanges
-            .map(|exchange| exchange.cost.map(NanoUsd::to_usd))
-            .sum();
+        let cost: Option<NanoUsd> = exchanges
+            .map(|exchange| exchange.cost)
+            .try_fold(NanoUsd::default(), |sum, one| {
+                Some(sum.saturating_add(one?))
+            });
         let figure = pass_rate(&tried.verdicts);
         let mut room = EXCHANGE_BYTES_MAX;
         let told = |said| TrialVerdict::of(said, &mut room);
@@ -572,7 +574,7 @@ impl Trial {
             counts,
             pass_rate: figure.as_ref().map(|figure| figure.estimate),
             pass_rate_figure: figure.map(FigureObject::from),
-            cost_usd: cost,
+            cost_usd: cost.map(NanoUsd::to_usd),
             stopped: tried.stopped,
             references,
             advice,

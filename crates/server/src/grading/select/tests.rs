@@ -12,9 +12,8 @@ fn candidate(n: usize, stratum: usize) -> Candidate {
         started_at: Some(Time::from_micros(n as i64)),
         home: Time::from_micros(n as i64),
         stratum,
-        key: None,
         partner: None,
-        reference: None,
+        beside: None,
     }
 }
 

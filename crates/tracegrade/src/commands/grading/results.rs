@@ -348,9 +348,10 @@ impl Results {
                 .map(|name| short_text(name, 60))
                 .collect();
             out.push_str(&format!(
-                "judged by {}: {} verdicts, {} of them from earlier answers{}\n",
+                "judged by {}: {} verdict{}, {} of them from earlier answers{}\n",
                 models.join(", "),
                 count(judge.grades),
+                if judge.grades == 1 { "" } else { "s" },
                 count(judge.reused),
                 match judge.unpriced {
                     0 => String::new(),

@@ -141,7 +141,9 @@ fn show(server: &Server, client: &mut Client, id: &str, graders: u64, traces: u6
         let results = client.get(&format!("/v1/evals/traces/grade/{id}/results"))?;
         let results = results.ok()?.json()?;
         took.push(format!("{:.2} s", begun.elapsed().as_secs_f64()));
-        let shown = results["by_grader"].as_object().map_or(0, serde_json::Map::len) as u64;
+        let shown = results["by_grader"]
+            .as_object()
+            .map_or(0, serde_json::Map::len) as u64;
         ensure!(shown == graders, "{results}");
     }
     print_row(

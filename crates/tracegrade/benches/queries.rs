@@ -83,10 +83,15 @@ fn ask(client: &mut Client, bodies: &[Body], sendings: u32, size: &str) -> Resul
         ),
         ("slow ones", "min_duration_ms=6500"),
         ("none matches", "workflow_name=Nothing"),
-        // Every trace is held against it, so that this tells the pace of rules over stored columns.
+        // What the statistics of files rule out is in its pace.
         (
             "a rule that fits none",
             "rule=duration_ms%20%3C%200%20%7C%7C%20total_cost_usd%20%3E%201e6%20%26%26%20tool_errors%20%3E%203",
+        ),
+        // No file's statistics rule it out: each value is looked at.
+        (
+            "a rule within what is usual",
+            "rule=duration_ms%20%3E%205000%20%26%26%20duration_ms%20%3C%205000.0000001%20%26%26%20span_count%20%3E%200",
         ),
         (
             "a rule about spans",

@@ -41,6 +41,20 @@ fn script(prng: &mut Prng, verdict: &str) -> Vec<Move> {
     (0..2_000).map(one).collect()
 }
 
+/// A server that asks this judge, and writes what it has often.
+fn judged_by(judge: &Judge) -> Server {
+    let url = judge.base_url();
+    let flags = [
+        "--model-url",
+        &url,
+        "--judge-model",
+        "gpt-4.1-mini",
+        "--flush-age",
+        "300ms",
+    ];
+    Server::start(env!("CARGO_BIN_EXE_tracegrade"), &flags)
+}
+
 fn body() -> Value {
     let mut data = Vec::new();
     for n in 0..TRACES {
@@ -107,16 +121,7 @@ fn completed(server: &Server, id: &str) -> Value {
 fn g1_a_run_survives_every_kill_with_one_grade_each_and_every_cent_told() {
     let mut prng = Prng::new(23);
     let judge = Judge::start(script(&mut prng, "pass")).unwrap();
-    let url = judge.base_url();
-    let flags = [
-        "--model-url",
-        &url,
-        "--judge-model",
-        "gpt-4.1-mini",
-        "--flush-age",
-        "300ms",
-    ];
-    let mut server = Server::start(env!("CARGO_BIN_EXE_tracegrade"), &flags);
+    let mut server = judged_by(&judge);
     let mut client = server.client();
     post(&mut client, "/v1/traces/ingest", &body());
     let asked = json!({"max_cost_usd": 1.0, "graders": [

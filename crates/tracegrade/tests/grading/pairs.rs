@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use testkit::judge::Judge;
 use testkit::prng::Prng;
-use testkit::server::Server;
 
-use super::{CALL, TRACES, body, completed, killed_over_and_over, post, script};
+use super::{CALL, TRACES, body, completed, judged_by, killed_over_and_over, post, script};
 
 const PAIRS: usize = TRACES / 2;
 
@@ -29,16 +28,7 @@ fn cases() -> Value {
 fn g1_a_run_of_pairs_survives_every_kill_with_one_grade_a_pair_and_every_cent_told() {
     let mut prng = Prng::new(29);
     let judge = Judge::start(script(&mut prng, "tie")).unwrap();
-    let url = judge.base_url();
-    let flags = [
-        "--model-url",
-        &url,
-        "--judge-model",
-        "gpt-4.1-mini",
-        "--flush-age",
-        "300ms",
-    ];
-    let mut server = Server::start(env!("CARGO_BIN_EXE_tracegrade"), &flags);
+    let mut server = judged_by(&judge);
     let mut client = server.client();
     post(&mut client, "/v1/traces/ingest", &cases());
     let asked = json!({"max_cost_usd": 1.0, "graders": ["library:better_answer"],

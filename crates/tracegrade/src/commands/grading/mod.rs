@@ -46,3 +46,11 @@ pub(super) async fn run(ask: &Ask, command: &Command) -> anyhow::Result<ExitCode
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Returns the parameters of a query that were given.
+fn given<const N: usize>(fields: [(&str, Option<String>); N]) -> Vec<(String, String)> {
+    let given = fields.into_iter();
+    given
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+}

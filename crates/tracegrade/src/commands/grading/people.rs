@@ -10,6 +10,7 @@ use crate::output::{self, Align, BAD, Cell, DIM, GOOD, PLAIN};
 use crate::text::{self, safe_text, short_text};
 
 use super::super::Ask;
+use super::given;
 
 pub(super) const PATH: [&str; 2] = ["v1", "annotations"];
 
@@ -102,10 +103,7 @@ async fn list(ask: &Ask, args: &AnnotationsList) -> anyhow::Result<()> {
         ("limit", Some(args.limit.to_string())),
         ("after", args.after.clone()),
     ];
-    let pairs: Vec<_> = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
+    let pairs = given(fields);
     let answer = ask.client.get(&PATH, &pairs).await?;
     let Some(list) = ask.tell::<List>(answer).await? else {
         return Ok(());

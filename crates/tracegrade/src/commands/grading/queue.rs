@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Ask;
+use super::given;
 use super::people;
 use crate::cli::grading::Annotate;
 use crate::output::{self, BAD, BOLD, DIM, GOOD, OPEN, styled};
@@ -99,10 +100,7 @@ fn pairs(args: &Annotate) -> Vec<(String, String)> {
         ("limit", queue.limit.map(|limit| limit.to_string())),
         ("author", args.author.clone()),
     ];
-    let given = fields.into_iter();
-    given
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect()
+    given(fields)
 }
 
 /// Asks the person at the terminal until the answer is one.

@@ -13,6 +13,7 @@ use crate::text::{count, safe_text};
 use super::super::Ask;
 use super::compare;
 use super::follow::path;
+use super::given;
 use super::grade::{self, RUNS, usd_of};
 use super::results::{self, Told};
 use super::run::{self, Run};
@@ -51,10 +52,7 @@ async fn list(ask: &Ask, args: &RunsList) -> anyhow::Result<()> {
         ("limit", Some(args.limit.to_string())),
         ("after", args.after.clone()),
     ];
-    let pairs: Vec<_> = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
+    let pairs = given(fields);
     let answer = ask.client.get(&RUNS, &pairs).await?;
     let Some(list) = ask.tell::<List>(answer).await? else {
         return Ok(());

@@ -13,6 +13,7 @@ use crate::text::{self, count, safe_text, short_text};
 
 use super::super::Ask;
 use super::asked;
+use super::given;
 use super::grade::usd_of;
 
 const PATH: [&str; 4] = ["v1", "evals", "traces", "watches"];
@@ -202,10 +203,7 @@ async fn decisions(ask: &Ask, args: &WatchDecisions) -> anyhow::Result<()> {
         ("limit", Some(args.limit.to_string())),
         ("after", args.after.clone()),
     ];
-    let pairs: Vec<_> = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
+    let pairs = given(fields);
     let path = path(&args.watch, &["decisions"]);
     let answer = ask.client.get(&path, &pairs).await?;
     let Some(list) = ask.tell::<Decisions>(answer).await? else {
